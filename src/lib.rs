@@ -1,0 +1,17 @@
+//! domovoi: a federated, self-hostable registry of official house chats.
+//!
+//! Layers, dependencies pointing one way (`scripts/layers` fails when an import points back):
+//! `tlog <- registry <- federation <- storage <- node <- { sync, http, import } <- cli <- main`.
+//! `error` is below all of them.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod error;
+pub mod federation;
+pub mod http;
+pub mod import;
+pub mod node;
+pub mod registry;
+pub mod storage;
+pub mod sync;
+pub mod tlog;

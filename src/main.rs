@@ -1,0 +1,2 @@
+//! domovoi
+fn main() {}
