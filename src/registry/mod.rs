@@ -1,5 +1,26 @@
-//! (being written)
+//! The registry's own subject matter, pure: ids, records, signatures, rules, state, state map. No disk, network, clock or
+//! randomness; time is passed in.
+//!
+//! Data passes in this order. Bytes of an entry → [`envelope`] (canonical JWS, decoded) → [`record`] and [`body`] (what it
+//! says) or [`node_record`] (what the node itself writes) → [`verify`] (signatures, many at once; the verdict on one is
+//! [`signature`]'s) → [`rules`] and [`chat_rules`] (may it join the log now?) → [`state`] (an overlay applies it, by
+//! [`facts::evolve`]) → [`statemap`] (the root that every `state.committed` names). [`replay`] drives that for a whole
+//! log, for the node that follows one and for the node that starts anew.
+//!
+//! What must never happen here: an unverified record reaching state; a rule that looks at a clock; a float, a hash-map
+//! order or a locale deciding anything that is hashed.
+
+pub mod body;
+pub mod chat_rules;
+pub mod envelope;
+pub mod facts;
 pub mod ids;
 pub mod link;
+pub mod node_record;
+pub mod record;
 pub mod regions;
+pub mod rules;
+pub mod signature;
+pub mod state;
 pub mod text;
+pub mod verify;

@@ -1,0 +1,118 @@
+//! Entries the node writes itself, signed with the region's commit key: `charter.adopted` and `state.committed`
+//! (protocol.md, "Commit, state map, time").
+
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+
+use super::envelope::{Envelope, MAX_ENTRY, TYP_NODE, record_id};
+use super::ids::RecordId;
+use super::signature::{PublicKey, strict_ok};
+use super::text::Millis;
+use crate::error::{Error, Result};
+
+/// `charter.adopted`: which charter governs what follows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adopted {
+    /// Record version.
+    pub v: u32,
+    /// Origin of the log.
+    pub log: Box<str>,
+    /// Version of the charter.
+    pub version: u64,
+    /// Its SHA-256.
+    pub sha256: RecordId,
+}
+
+/// `state.committed`: ends a batch. State is defined only here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Commit {
+    /// Record version.
+    pub v: u32,
+    /// Origin of the log.
+    pub log: Box<str>,
+    /// Index of the batch's first entry.
+    pub first: u64,
+    /// Tree size with this entry, so its index is one less.
+    pub size: u64,
+    /// Unix milliseconds, strictly increasing.
+    pub time: Millis,
+    /// Id of the previous commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<RecordId>,
+    /// Version of the charter in force.
+    pub charter: u64,
+    /// Root of the state map, hex.
+    pub root: RecordId,
+}
+
+/// What a node writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type")]
+pub enum NodeRecord {
+    /// See [`Adopted`].
+    #[serde(rename = "charter.adopted")]
+    Adopted(Adopted),
+    /// See [`Commit`].
+    #[serde(rename = "state.committed")]
+    Commit(Commit),
+}
+
+impl NodeRecord {
+    /// Signs it: the exact bytes of the entry, and its id.
+    pub fn sign(&self, key: &SigningKey) -> Result<(Vec<u8>, RecordId)> {
+        let payload = serde_json::to_vec(self)
+            .map_err(|e| Error::stop("node_record.encode", e.to_string(), "report this as a defect"))?;
+        let id = record_id(&payload);
+        Ok((Envelope::sign(payload, TYP_NODE, &[key]), id))
+    }
+}
+
+/// A node's entry, taken apart and not verified.
+#[derive(Debug, Clone)]
+pub struct DecodedNodeRecord {
+    envelope: Envelope,
+    record: NodeRecord,
+}
+
+/// A node's entry whose signature by the region's commit key has been verified, singly and strictly.
+#[derive(Debug, Clone)]
+pub struct VerifiedNodeRecord {
+    /// Its id.
+    pub id: RecordId,
+    /// What it says.
+    pub record: NodeRecord,
+}
+
+impl DecodedNodeRecord {
+    /// Takes the exact bytes of an entry apart.
+    pub fn decode(entry: &[u8]) -> Result<Self> {
+        let envelope = Envelope::parse(entry, TYP_NODE, MAX_ENTRY)?;
+        let record: NodeRecord = serde_json::from_slice(&envelope.payload).map_err(|e| {
+            Error::refuse("record.payload", format!("node record: {e}"), "see the field list in docs/protocol.md")
+        })?;
+        Ok(DecodedNodeRecord { envelope, record })
+    }
+    /// What it says, unverified.
+    pub fn record(&self) -> &NodeRecord {
+        &self.record
+    }
+    /// Verifies that exactly the commit key signed it.
+    pub fn verify(self, commit_key: &PublicKey) -> Result<VerifiedNodeRecord> {
+        let good = match self.envelope.signatures.as_slice() {
+            [(kid, signature)] if *kid == commit_key.thumb() => {
+                strict_ok(commit_key, &self.envelope.signing_input(kid), signature)
+            }
+            _ => false,
+        };
+        if !good {
+            return Err(Error::refuse(
+                "commit.signature",
+                "a node's entry is not signed by the region's commit key alone",
+                "compare the commit key with the charter",
+            ));
+        }
+        Ok(VerifiedNodeRecord { id: self.envelope.id(), record: self.record })
+    }
+}

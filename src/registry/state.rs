@@ -1,0 +1,423 @@
+//! The state of one region's log: a pure function of (charter chain, log prefix).
+//!
+//! [`State`] holds the facts of every subject as of the last commit. Records are tried on an [`Overlay`]: `check` may
+//! refuse, `apply` cannot fail, and the state underneath is not touched until the whole batch is committed with
+//! [`State::absorb`]. A batch that turns out wrong (a peer's root that differs, a disk that failed) is simply dropped.
+//! The same code runs in the node that writes a log and in every node that verifies it.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use super::facts::{ChatFacts, Facts, LinkFacts, evolve, leaf_value};
+use super::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, OktmoPrefix, OrgId, RecordId, RegionCode};
+use super::node_record::{Adopted, Commit};
+use super::record::{Record, Subject};
+use super::signature::PublicKey;
+
+/// What the charter says about one region's log: who may sign what, and for which ОКТМО codes.
+#[derive(Debug, Clone)]
+pub struct Jurisdiction {
+    /// Origin of the log.
+    pub origin: Box<str>,
+    /// The region.
+    pub region: RegionCode,
+    /// ОКТМО prefixes of the region.
+    pub oktmo: Vec<OktmoPrefix>,
+    /// Root keys of the region.
+    pub root_keys: Vec<PublicKey>,
+    /// How many of them must sign.
+    pub root_threshold: usize,
+    /// The key that signs commits.
+    pub commit_key: PublicKey,
+    /// Version of the charter this was taken from.
+    pub charter_version: u64,
+    /// SHA-256 of that charter.
+    pub charter_sha256: RecordId,
+}
+
+/// One record in a subject's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HistoryItem {
+    /// Index of the entry in the log.
+    pub index: u64,
+    /// Id of the record.
+    pub id: RecordId,
+}
+
+/// What the state holds about one subject: its facts and the records they come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Facts after the last record.
+    pub facts: Facts,
+    /// Every record of the subject, oldest first; never empty.
+    pub history: Vec<HistoryItem>,
+}
+
+impl Entry {
+    /// The id a next record must name as `prev`.
+    pub fn last_record(&self) -> Option<RecordId> {
+        self.history.last().map(|h| h.id)
+    }
+}
+
+/// The last commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Index of its entry; the tree size is one more.
+    pub index: u64,
+    /// Its id, which the next one names.
+    pub id: RecordId,
+    /// Its time, Unix milliseconds.
+    pub time: u64,
+    /// Root of the state map.
+    pub root: [u8; 32],
+}
+
+/// Finders that follow from the facts alone.
+#[derive(Debug, Default, Clone)]
+struct Finders {
+    links: HashMap<LinkDigest, BTreeSet<ChatNumber>>,
+    max: HashMap<MaxChatId, BTreeSet<ChatNumber>>,
+    aliases: HashMap<BuildingId, BuildingId>,
+    chats_of: HashMap<BuildingId, BTreeSet<ChatNumber>>,
+    buildings_of: HashMap<OrgId, BTreeSet<BuildingId>>,
+}
+
+impl Finders {
+    fn note(&mut self, facts: &Facts) {
+        match facts {
+            Facts::Building(b) => {
+                for id in &b.also {
+                    self.aliases.insert(id.clone(), b.building.clone());
+                }
+                for org in b.managements.iter().filter_map(|m| m.organisation.as_ref()) {
+                    self.buildings_of.entry(org.clone()).or_default().insert(b.building.clone());
+                }
+            }
+            Facts::Chat(c) => {
+                for link in c.rotated.iter().chain(&c.link) {
+                    self.links.entry(*link).or_default().insert(c.chat);
+                }
+                if let Some(max) = c.max {
+                    self.max.entry(max).or_default().insert(c.chat);
+                }
+                for building in &c.buildings {
+                    self.chats_of.entry(building.clone()).or_default().insert(c.chat);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn absorb(&mut self, other: Finders) {
+        for (k, v) in other.links {
+            self.links.entry(k).or_default().extend(v);
+        }
+        for (k, v) in other.max {
+            self.max.entry(k).or_default().extend(v);
+        }
+        self.aliases.extend(other.aliases);
+        for (k, v) in other.chats_of {
+            self.chats_of.entry(k).or_default().extend(v);
+        }
+        for (k, v) in other.buildings_of {
+            self.buildings_of.entry(k).or_default().extend(v);
+        }
+    }
+}
+
+/// What rules and readers may ask of a state, or of a state with a batch tried on top of it.
+pub trait View {
+    /// The charter's word on this log.
+    fn jurisdiction(&self) -> &Jurisdiction;
+    /// Facts and history of a subject.
+    fn entry(&self, subject: &Subject) -> Option<&Entry>;
+    /// The index of a record, if the log has it.
+    fn index_of(&self, id: &RecordId) -> Option<u64>;
+    /// Chats that have or had this join link.
+    fn chats_by_link(&self, link: &LinkDigest) -> BTreeSet<ChatNumber>;
+    /// Chats that have or had this MAX id.
+    fn chats_by_max(&self, id: &MaxChatId) -> BTreeSet<ChatNumber>;
+    /// Chats that cover or covered this building (primary id).
+    fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber>;
+    /// The primary id of a building known under any of its ids.
+    fn primary(&self, id: &BuildingId) -> Option<BuildingId>;
+
+    /// Facts of a subject.
+    fn facts(&self, subject: &Subject) -> Option<&Facts> {
+        self.entry(subject).map(|e| &e.facts)
+    }
+    /// Facts of a building, by primary id.
+    fn building(&self, id: &BuildingId) -> Option<&super::facts::BuildingFacts> {
+        match self.facts(&Subject::Building(id.clone()))? {
+            Facts::Building(b) => Some(b),
+            _ => None,
+        }
+    }
+    /// Facts of a chat.
+    fn chat(&self, id: ChatNumber) -> Option<&ChatFacts> {
+        match self.facts(&Subject::Chat(id))? {
+            Facts::Chat(c) => Some(c),
+            _ => None,
+        }
+    }
+    /// Facts of an authority.
+    fn authority(&self, id: &OrgId) -> Option<&super::facts::AuthorityFacts> {
+        match self.facts(&Subject::Authority(id.clone()))? {
+            Facts::Authority(a) => Some(a),
+            _ => None,
+        }
+    }
+    /// Facts of a key.
+    fn key(&self, id: &KeyThumb) -> Option<&super::facts::KeyFacts> {
+        match self.facts(&Subject::Key(*id))? {
+            Facts::Key(k) => Some(k),
+            _ => None,
+        }
+    }
+    /// Who holds today what `authority` was given: the end of its chain of successions. The rules refuse loops; the
+    /// bound holds all the same.
+    fn holder(&self, authority: &OrgId) -> OrgId {
+        let mut at = authority.clone();
+        for _ in 0..64 {
+            match self.authority(&at).and_then(|a| a.succeeded.as_ref()) {
+                Some(s) => at = s.successor.clone(),
+                None => break,
+            }
+        }
+        at
+    }
+}
+
+/// Facts of every subject of one log as of its last commit.
+#[derive(Debug, Clone)]
+pub struct State {
+    jurisdiction: Arc<Jurisdiction>,
+    subjects: HashMap<Subject, Entry>,
+    ids: HashMap<RecordId, u64>,
+    finders: Finders,
+    head: Option<Head>,
+    commits: Vec<(u64, u64)>,
+    charter: u64,
+}
+
+impl State {
+    /// The state of an empty log.
+    pub fn new(jurisdiction: Jurisdiction) -> State {
+        State {
+            jurisdiction: Arc::new(jurisdiction),
+            subjects: HashMap::new(),
+            ids: HashMap::new(),
+            finders: Finders::default(),
+            head: None,
+            commits: Vec::new(),
+            charter: 0,
+        }
+    }
+    /// Number of entries the state covers.
+    pub fn size(&self) -> u64 {
+        self.head.map_or(0, |h| h.index + 1)
+    }
+    /// The last commit.
+    pub fn head(&self) -> Option<Head> {
+        self.head
+    }
+    /// Version of the charter the log has adopted last; 0 before the first.
+    pub fn charter(&self) -> u64 {
+        self.charter
+    }
+    /// (tree size, time) of every commit.
+    pub fn commits(&self) -> &[(u64, u64)] {
+        &self.commits
+    }
+    /// Commit time of the entry at `index`, Unix milliseconds.
+    pub fn time_of(&self, index: u64) -> Option<u64> {
+        let at = self.commits.partition_point(|(size, _)| *size <= index);
+        self.commits.get(at).map(|(_, time)| *time)
+    }
+    /// Every subject.
+    pub fn subjects(&self) -> impl Iterator<Item = (&Subject, &Entry)> {
+        self.subjects.iter()
+    }
+    /// Number of subjects.
+    pub fn len(&self) -> usize {
+        self.subjects.len()
+    }
+    /// True before the first record.
+    pub fn is_empty(&self) -> bool {
+        self.subjects.is_empty()
+    }
+    /// Buildings an organisation manages or managed.
+    pub fn buildings_of(&self, org: &OrgId) -> impl Iterator<Item = &BuildingId> {
+        self.finders.buildings_of.get(org).into_iter().flatten()
+    }
+    /// Takes a subject as the index had it. Only for loading: the caller compares the map's root afterwards.
+    pub fn restore_entry(&mut self, subject: Subject, entry: Entry) {
+        self.finders.note(&entry.facts);
+        self.ids.extend(entry.history.iter().map(|h| (h.id, h.index)));
+        self.subjects.insert(subject, entry);
+    }
+    /// Ends loading: the last commit, all commits, the charter adopted.
+    pub fn restore_head(&mut self, head: Head, commits: Vec<(u64, u64)>, charter: u64) {
+        self.head = Some(head);
+        self.commits = commits;
+        self.charter = charter;
+    }
+    /// Every leaf of the state map, (key name, value), for a map built anew.
+    pub fn leaves(&self) -> impl Iterator<Item = (String, [u8; 32])> + '_ {
+        let subjects = self.subjects.iter().map(|(s, e)| (s.to_string(), leaf_value(&e.facts.encode())));
+        let links = self.finders.links.iter().map(|(l, chats)| link_leaf(*l, chats));
+        subjects.chain(links)
+    }
+    /// Begins a batch whose first entry has index [`State::size`].
+    pub fn overlay(&self) -> Overlay<'_> {
+        Overlay { base: self, subjects: HashMap::new(), ids: HashMap::new(), finders: Finders::default(), charter: self.charter }
+    }
+    /// Makes a finished batch part of the state.
+    pub fn absorb(&mut self, changes: Changes, commit: &Commit, commit_id: RecordId, index: u64) {
+        self.subjects.extend(changes.subjects);
+        self.ids.extend(changes.ids);
+        self.finders.absorb(changes.finders);
+        self.charter = changes.charter;
+        self.head = Some(Head { index, id: commit_id, time: commit.time.get(), root: commit.root.0 });
+        self.commits.push((index + 1, commit.time.get()));
+    }
+}
+
+/// The leaf of a join link: its name and value.
+pub fn link_leaf(link: LinkDigest, chats: &BTreeSet<ChatNumber>) -> (String, [u8; 32]) {
+    let facts = LinkFacts { link, chats: chats.iter().copied().collect() };
+    // As in Facts::encode: plain data, no way to fail.
+    (format!("link:{link}"), leaf_value(&serde_json::to_vec(&facts).unwrap_or_default()))
+}
+
+impl View for State {
+    fn jurisdiction(&self) -> &Jurisdiction {
+        &self.jurisdiction
+    }
+    fn entry(&self, subject: &Subject) -> Option<&Entry> {
+        self.subjects.get(subject)
+    }
+    fn index_of(&self, id: &RecordId) -> Option<u64> {
+        self.ids.get(id).copied()
+    }
+    fn chats_by_link(&self, link: &LinkDigest) -> BTreeSet<ChatNumber> {
+        self.finders.links.get(link).cloned().unwrap_or_default()
+    }
+    fn chats_by_max(&self, id: &MaxChatId) -> BTreeSet<ChatNumber> {
+        self.finders.max.get(id).cloned().unwrap_or_default()
+    }
+    fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber> {
+        self.finders.chats_of.get(building).cloned().unwrap_or_default()
+    }
+    fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
+        if self.subjects.contains_key(&Subject::Building(id.clone())) {
+            return Some(id.clone());
+        }
+        self.finders.aliases.get(id).cloned()
+    }
+}
+
+/// A state with a batch tried on top of it.
+#[derive(Debug)]
+pub struct Overlay<'s> {
+    base: &'s State,
+    subjects: HashMap<Subject, Entry>,
+    ids: HashMap<RecordId, u64>,
+    finders: Finders,
+    charter: u64,
+}
+
+/// What a batch changes, cut loose from the state it was tried on.
+#[derive(Debug)]
+pub struct Changes {
+    /// New facts and histories.
+    pub subjects: HashMap<Subject, Entry>,
+    /// Leaves of the state map to set, (key name, value).
+    pub leaves: Vec<(String, [u8; 32])>,
+    ids: HashMap<RecordId, u64>,
+    finders: Finders,
+    charter: u64,
+}
+
+impl Overlay<'_> {
+    /// Applies a record that the rules have passed, as the entry at `index`. Cannot fail.
+    pub fn apply(&mut self, checked: super::rules::Checked<'_>, index: u64) {
+        let record: &Record = checked.record();
+        let region = self.base.jurisdiction.region;
+        let subject = record.subject(region);
+        let chat = if let Subject::Chat(c) = &subject { Some(*c) } else { None };
+        let before = self.subjects.remove(&subject).or_else(|| self.base.subjects.get(&subject).cloned());
+        let (facts, mut history) = match before {
+            Some(e) => (Some(e.facts), e.history),
+            None => (None, Vec::new()),
+        };
+        history.push(HistoryItem { index, id: record.id });
+        self.ids.insert(record.id, index);
+        if let Some(facts) = evolve(facts, chat, record) {
+            self.finders.note(&facts);
+            self.subjects.insert(subject, Entry { facts, history });
+        }
+    }
+    /// Applies a `charter.adopted` entry.
+    pub fn adopt(&mut self, adopted: &Adopted, id: RecordId, index: u64) {
+        self.charter = adopted.version;
+        self.ids.insert(id, index);
+    }
+    /// Version of the charter in force.
+    pub fn charter(&self) -> u64 {
+        self.charter
+    }
+    /// Ends the batch.
+    pub fn finish(self) -> Changes {
+        let mut leaves: Vec<(String, [u8; 32])> =
+            self.subjects.iter().map(|(s, e)| (s.to_string(), leaf_value(&e.facts.encode()))).collect();
+        leaves.extend(self.finders.links.keys().map(|link| link_leaf(*link, &self.chats_by_link(link))));
+        Changes { subjects: self.subjects, leaves, ids: self.ids, finders: self.finders, charter: self.charter }
+    }
+}
+
+fn union<K: std::hash::Hash + Eq>(
+    base: BTreeSet<ChatNumber>,
+    over: &HashMap<K, BTreeSet<ChatNumber>>,
+    key: &K,
+) -> BTreeSet<ChatNumber> {
+    let mut all = base;
+    all.extend(over.get(key).into_iter().flatten());
+    all
+}
+
+impl View for Overlay<'_> {
+    fn jurisdiction(&self) -> &Jurisdiction {
+        &self.base.jurisdiction
+    }
+    fn entry(&self, subject: &Subject) -> Option<&Entry> {
+        self.subjects.get(subject).or_else(|| self.base.subjects.get(subject))
+    }
+    fn index_of(&self, id: &RecordId) -> Option<u64> {
+        self.ids.get(id).copied().or_else(|| self.base.index_of(id))
+    }
+    fn chats_by_link(&self, link: &LinkDigest) -> BTreeSet<ChatNumber> {
+        union(self.base.chats_by_link(link), &self.finders.links, link)
+    }
+    fn chats_by_max(&self, id: &MaxChatId) -> BTreeSet<ChatNumber> {
+        union(self.base.chats_by_max(id), &self.finders.max, id)
+    }
+    fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber> {
+        union(self.base.chats_by_building(building), &self.finders.chats_of, building)
+    }
+    fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
+        if self.subjects.contains_key(&Subject::Building(id.clone())) {
+            return Some(id.clone());
+        }
+        self.finders.aliases.get(id).cloned().or_else(|| self.base.primary(id))
+    }
+}
+
+/// True where a delegation of `organisation` over a chat of `buildings` still has a management under it on `day`.
+pub fn still_manages(view: &impl View, organisation: &OrgId, buildings: &[BuildingId], day: super::text::Day) -> bool {
+    buildings.iter().any(|id| {
+        view.building(id)
+            .is_some_and(|b| b.managements_on(day).any(|m| m.organisation.as_ref() == Some(organisation)))
+    })
+}
