@@ -8,7 +8,7 @@ use super::note::{Note, NoteSigner, VerifierKey};
 use super::{MAX_SIZE, decimal};
 use crate::error::{Error, Result};
 
-/// Bytes of the longest checkpoint, signatures included.
+/// Bytes of the longest checkpoint, signatures included: room for over 50 Ed25519 signatures.
 pub const MAX_CHECKPOINT_LEN: usize = 8 * 1024;
 /// Bytes of the longest origin.
 pub const MAX_ORIGIN_LEN: usize = 1024;

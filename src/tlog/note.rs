@@ -41,8 +41,8 @@ pub struct VerifierKey {
 impl VerifierKey {
     /// Names a public key.
     ///
-    /// A key outside the prime-order subgroup or in a non-canonical encoding is refused: for such, verifiers of
-    /// different make disagree on what is a good signature.
+    /// A key outside the prime-order subgroup is refused: for such, verifiers of different make disagree on what is a
+    /// good signature.
     ///
     /// Errors: `note.name`, `vkey.point`.
     pub fn new(name: impl Into<String>, key: VerifyingKey) -> Result<Self> {
@@ -54,8 +54,8 @@ impl VerifierKey {
                 "use 1 to 255 bytes without spaces, control characters and plus signs",
             ));
         }
-        let point = key.to_edwards();
-        if key.is_weak() || !point.is_torsion_free() || point.compress().to_bytes() != key.to_bytes() {
+        // Keys in a non-canonical encoding go with these: none of the 38 is of prime order (a test tries them all).
+        if key.is_weak() || !key.to_edwards().is_torsion_free() {
             return Err(bad_point());
         }
         let id = key_id(&name, &key);
@@ -212,10 +212,11 @@ impl Note {
         Ok(note)
     }
 
-    /// Adds a signature after those that are there.
+    /// Adds a signature after those of others; an earlier line by the same key goes.
     ///
-    /// Errors: `note.signatures` if there are 64 already.
+    /// Errors: `note.signatures` if there are 64 by others already.
     pub fn add_signature(&mut self, signer: &NoteSigner) -> Result<()> {
+        self.signatures.retain(|line| !signer.verifier.made(line));
         if self.signatures.len() >= MAX_SIGNATURES {
             return Err(bad_count(self.signatures.len() + 1));
         }
