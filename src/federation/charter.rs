@@ -1,0 +1,297 @@
+//! The federation charter (protocol.md, "Federation charter"): who takes part, with which keys, for which ОКТМО codes.
+//!
+//! A charter is a JWS in the canonical envelope of records, with a `typ` of its own. Decoded ([`CharterBody`]) and
+//! verified ([`VerifiedCharter`]) are two types. Version N+1 is valid when thresholds of N and of N+1 signed it and it
+//! names N by its digest. Expiry makes answers stale; it never invalidates what is in a log.
+
+use std::collections::HashSet;
+
+use ed25519_dalek::SigningKey;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::registry::body::{KeyBytes, List};
+use crate::registry::envelope::{Envelope, TYP_CHARTER};
+use crate::registry::ids::{OktmoPrefix, OrgId, RecordId, RegionCode};
+use crate::registry::record::RECORD_VERSION;
+use crate::registry::signature::{PublicKey, strict_ok};
+use crate::registry::state::Jurisdiction;
+use crate::registry::text::{Millis, Text};
+use crate::tlog::note::VerifierKey;
+
+/// Largest charter, in bytes.
+pub const MAX_CHARTER: usize = 1 << 20;
+/// Format of the charter's body.
+const FORMAT: u32 = 0;
+
+/// One region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Region {
+    /// Two-digit code.
+    pub code: RegionCode,
+    /// Name.
+    pub name: Text,
+    /// ОКТМО prefixes; disjoint between regions.
+    pub oktmo: List<OktmoPrefix, 64>,
+    /// The authority that owns its chats.
+    pub authority: OrgId,
+    /// Root keys of the region.
+    pub root_keys: List<KeyBytes, 16>,
+    /// How many of them must sign.
+    pub root_threshold: u32,
+    /// Origin of its log.
+    pub origin: Text,
+    /// Key of its log, a vkey line.
+    pub log_vkey: Text,
+    /// Key that signs commits.
+    pub commit_key: KeyBytes,
+    /// Where its node is.
+    pub url: Text,
+}
+
+/// What a charter says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CharterBody {
+    /// Format of this document.
+    pub format: u32,
+    /// Counts up by one.
+    pub version: u64,
+    /// Name of the federation.
+    pub name: Text,
+    /// When it was issued, Unix milliseconds.
+    pub issued: Millis,
+    /// When it expires, Unix milliseconds.
+    pub expires: Millis,
+    /// SHA-256 of the charter before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<RecordId>,
+    /// Federation root keys.
+    pub root_keys: List<KeyBytes, 32>,
+    /// How many of them must sign.
+    pub threshold: u32,
+    /// Hours after which a region's data are stale.
+    pub staleness_hours: u32,
+    /// Record versions that are switched on.
+    pub record_versions: List<u32, 16>,
+    /// Regions.
+    pub regions: List<Region, 100>,
+}
+
+/// A charter that has been verified; made only by [`Charter::open`] and [`VerifiedCharter::succeed`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedCharter {
+    body: CharterBody,
+    sha256: RecordId,
+}
+
+/// Making and opening charters.
+pub struct Charter;
+
+/// What a charter of one region needs.
+#[derive(Debug, Clone)]
+#[allow(missing_docs)]
+pub struct RegionOfOne {
+    pub code: RegionCode,
+    pub name: Text,
+    pub oktmo: Vec<OktmoPrefix>,
+    pub authority: OrgId,
+    pub root_key: PublicKey,
+    pub commit_key: PublicKey,
+    pub origin: String,
+    pub log_vkey: String,
+    pub url: String,
+}
+
+/// Ten years, in milliseconds.
+const LIFE: u64 = 3653 * 86_400_000;
+
+fn invalid(what: impl Into<String>) -> Error {
+    Error::refuse("charter.invalid", format!("charter: {}", what.into()), "ask the federation for its charter again")
+}
+
+impl Charter {
+    /// A charter of one region, signed by its own federation root key, valid for ten years.
+    pub fn of_one(one: RegionOfOne, now: u64, root: &SigningKey) -> Result<Vec<u8>> {
+        let body = CharterBody {
+            format: FORMAT,
+            version: 1,
+            name: one.name.clone(),
+            issued: Millis::new(now)?,
+            expires: Millis::new(now + LIFE)?,
+            previous: None,
+            root_keys: List(vec![KeyBytes(PublicKey::of(root))]),
+            threshold: 1,
+            staleness_hours: 24,
+            record_versions: List(vec![RECORD_VERSION]),
+            regions: List(vec![Region {
+                code: one.code,
+                name: one.name,
+                oktmo: List(one.oktmo),
+                authority: one.authority,
+                root_keys: List(vec![KeyBytes(one.root_key)]),
+                root_threshold: 1,
+                origin: Text::new(&one.origin)?,
+                log_vkey: Text::new(&one.log_vkey)?,
+                commit_key: KeyBytes(one.commit_key),
+                url: Text::new(&one.url)?,
+            }]),
+        };
+        Charter::sign(&body, &[root])
+    }
+
+    /// Signs a charter with these root keys.
+    pub fn sign(body: &CharterBody, keys: &[&SigningKey]) -> Result<Vec<u8>> {
+        let payload = serde_json::to_vec(body).map_err(|e| invalid(e.to_string()))?;
+        Ok(Envelope::sign(payload, TYP_CHARTER, keys))
+    }
+
+    /// Opens a charter that is trusted because it is pinned (by its digest, or by standing in the data directory): it must
+    /// be well-formed and signed by a threshold of its own root keys.
+    pub fn open(bytes: &[u8]) -> Result<VerifiedCharter> {
+        let (body, envelope) = decode(bytes)?;
+        signed_by(&envelope, &body)?;
+        Ok(VerifiedCharter { body, sha256: digest(bytes) })
+    }
+}
+
+fn digest(bytes: &[u8]) -> RecordId {
+    RecordId(Sha256::digest(bytes).into())
+}
+
+fn decode(bytes: &[u8]) -> Result<(CharterBody, Envelope)> {
+    let envelope = Envelope::parse(bytes, TYP_CHARTER, MAX_CHARTER)?;
+    let body: CharterBody = serde_json::from_slice(&envelope.payload).map_err(|e| invalid(e.to_string()))?;
+    check(&body)?;
+    Ok((body, envelope))
+}
+
+fn distinct<T: std::hash::Hash + Eq>(items: impl Iterator<Item = T>) -> bool {
+    let mut seen = HashSet::new();
+    items.into_iter().all(|i| seen.insert(i))
+}
+
+fn check(b: &CharterBody) -> Result<()> {
+    if b.format != FORMAT {
+        return Err(Error::refuse(
+            "charter.format",
+            format!("charter format {} is not known", b.format),
+            "update this node",
+        ));
+    }
+    let threshold = |n: u32, keys: usize| n >= 1 && n as usize <= keys;
+    if b.version == 0 || (b.version == 1) != b.previous.is_none() || b.issued >= b.expires {
+        return Err(invalid("version, previous and dates do not fit together"));
+    }
+    if !threshold(b.threshold, b.root_keys.0.len()) || !distinct(b.root_keys.0.iter().map(KeyBytes::thumb)) {
+        return Err(invalid("the threshold is not within 1 and the number of distinct root keys"));
+    }
+    for r in &b.regions.0 {
+        let vkey = VerifierKey::parse(r.log_vkey.as_str()).map_err(|e| e.at("charter"))?;
+        if vkey.name() != r.origin.as_str() {
+            return Err(invalid(format!("the log key of region {} is not named like its log", r.code)));
+        }
+        if !threshold(r.root_threshold, r.root_keys.0.len()) || !distinct(r.root_keys.0.iter().map(KeyBytes::thumb)) {
+            return Err(invalid(format!("the root threshold of region {} is not within its keys", r.code)));
+        }
+        if r.oktmo.0.is_empty() {
+            return Err(invalid(format!("region {} has no ОКТМО prefix", r.code)));
+        }
+    }
+    let regions = &b.regions.0;
+    // A key has one role in one region: nobody's signature can be taken for another's.
+    let roles = regions.iter().flat_map(|r| r.root_keys.0.iter().chain([&r.commit_key])).chain(&b.root_keys.0);
+    if !distinct(regions.iter().map(|r| r.code))
+        || !distinct(regions.iter().map(|r| r.origin.as_str()))
+        || !distinct(roles.map(KeyBytes::thumb))
+    {
+        return Err(invalid("a region, a log or a key is named twice"));
+    }
+    let prefixes: Vec<(RegionCode, OktmoPrefix)> =
+        regions.iter().flat_map(|r| r.oktmo.0.iter().map(|p| (r.code, *p))).collect();
+    for (i, (region, prefix)) in prefixes.iter().enumerate() {
+        if prefixes[i + 1..]
+            .iter()
+            .any(|(other, p)| other != region && (p.starts_with(prefix) || prefix.starts_with(p)))
+        {
+            return Err(invalid(format!("the ОКТМО prefix {prefix} of region {region} overlaps another region's")));
+        }
+    }
+    Ok(())
+}
+
+/// A threshold of the root keys of `body` signed `envelope`; each counts once, and every signature that is there must
+/// be by one of them or, when `other` is given, is simply not counted.
+fn count(envelope: &Envelope, keys: &[KeyBytes]) -> usize {
+    let good = |(kid, signature): &&(crate::registry::ids::KeyThumb, [u8; 64])| {
+        keys.iter()
+            .find(|k| k.thumb() == *kid)
+            .is_some_and(|k| strict_ok(&k.0, &envelope.signing_input(kid), signature))
+    };
+    // The envelope's signatures are distinct by key id, so nobody is counted twice.
+    envelope.signatures.iter().filter(good).count()
+}
+
+fn signed_by(envelope: &Envelope, by: &CharterBody) -> Result<()> {
+    let n = count(envelope, &by.root_keys.0);
+    if n >= by.threshold as usize {
+        return Ok(());
+    }
+    Err(Error::refuse(
+        "charter.threshold",
+        format!("{n} root keys of charter version {} signed, {} are needed", by.version, by.threshold),
+        "have more key holders sign it",
+    ))
+}
+
+impl VerifiedCharter {
+    /// What it says.
+    pub fn charter(&self) -> &CharterBody {
+        &self.body
+    }
+    /// SHA-256 of its exact bytes.
+    pub fn sha256(&self) -> RecordId {
+        self.sha256
+    }
+    /// Regions.
+    pub fn regions(&self) -> &[Region] {
+        &self.body.regions.0
+    }
+    /// The region whose log has this origin.
+    pub fn region_by_origin(&self, origin: &str) -> Option<&Region> {
+        self.regions().iter().find(|r| r.origin.as_str() == origin)
+    }
+    /// True after its expiry: answers are then called stale.
+    pub fn is_expired(&self, now_ms: u64) -> bool {
+        now_ms >= self.body.expires.get()
+    }
+    /// Takes the next version: signed by thresholds of this one and of its own, version one up, naming this one.
+    pub fn succeed(&self, bytes: &[u8]) -> Result<VerifiedCharter> {
+        let (body, envelope) = decode(bytes)?;
+        if body.version != self.body.version + 1 || body.previous != Some(self.sha256) {
+            return Err(Error::refuse(
+                "charter.sequence",
+                format!("charter version {} does not follow version {}", body.version, self.body.version),
+                "fetch the versions in between",
+            ));
+        }
+        signed_by(&envelope, &self.body)?;
+        signed_by(&envelope, &body)?;
+        Ok(VerifiedCharter { body, sha256: digest(bytes) })
+    }
+    /// What the rules need to know of one region's log.
+    pub fn jurisdiction(&self, region: &Region) -> Jurisdiction {
+        Jurisdiction {
+            origin: region.origin.as_str().into(),
+            region: region.code,
+            oktmo: region.oktmo.0.clone(),
+            root_keys: region.root_keys.0.iter().map(|k| k.0.clone()).collect(),
+            root_threshold: region.root_threshold as usize,
+            commit_key: region.commit_key.0.clone(),
+            charter_version: self.body.version,
+            charter_sha256: self.sha256,
+        }
+    }
+}
