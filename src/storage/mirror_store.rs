@@ -1,0 +1,224 @@
+//! A verified copy of somebody else's log. The follower verifies entries against a signed checkpoint, then appends them
+//! batch by batch, and publishes the checkpoint when all it covers is there; a log that breaks a rule stays at its last
+//! good batch, with the checkpoint of an earlier round.
+//!
+//! The head file names the size and root that are there for this process, and the size an append in progress goes to: at
+//! the next start, what that append left beyond the head is removed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::durable::{create_dir, read_optional, remove, temp_of, write_atomic, write_many};
+use super::edge::{Edge, on_disk, remove_partials};
+use super::journal::Record;
+use super::lock::Lock;
+use super::reader::{LogReader, Published, parse_checkpoint, read_checkpoint};
+use crate::error::{Action, Error, Result};
+use crate::tlog::Hash;
+use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::tile::{LogPath, bundles_between, tiles_between};
+use crate::tlog::tree;
+
+/// The writer of a mirror.
+pub struct MirrorStore {
+    dir: PathBuf,
+    head_path: PathBuf,
+    edge: Edge,
+    reader: LogReader,
+    /// Sizes whose partial files wait for a checkpoint that covers the full ones.
+    edges: Vec<u64>,
+    broken: bool,
+    _lock: Lock,
+}
+
+const TITLE: &str = "domovoi mirror 0";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Head {
+    size: u64,
+    root: Hash,
+    /// Size that an append in progress goes to; `size` when none is.
+    next: u64,
+}
+
+impl Head {
+    fn to_text(self) -> String {
+        format!("{TITLE}\n{}\n{}\n{}\n", self.size, self.root.to_base64(), self.next)
+    }
+    fn parse(bytes: &[u8]) -> Option<Head> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let mut lines = text.split('\n').skip(1);
+        let (size, root) = (lines.next()?.parse().ok()?, Hash::from_base64(lines.next()?).ok()?);
+        let head = Head { size, root, next: lines.next()?.parse().ok()? };
+        (head.to_text() == text && head.next >= head.size).then_some(head)
+    }
+}
+
+impl MirrorStore {
+    /// Opens or creates the mirror with its C2SP files in `dir`; its head and lock lie beside, in `dir/../private`.
+    /// Removes what an interrupted append left.
+    ///
+    /// Errors: `storage.locked`, `mirror.head`, `mirror.root`, those of damaged files. The remedy for a damaged mirror is
+    /// to remove it: it is fetched again.
+    pub fn open(dir: &Path) -> Result<MirrorStore> {
+        Self::open_stopping(dir).map_err(|e| e.with_action(Action::Stop))
+    }
+
+    fn open_stopping(dir: &Path) -> Result<MirrorStore> {
+        let private = dir.with_file_name("private");
+        create_dir(dir)?;
+        create_dir(&private)?;
+        let lock = Lock::acquire(&private.join("lock"))?;
+        let head_path = private.join("head");
+        remove(&temp_of(&head_path))?;
+        remove(&temp_of(&dir.join("checkpoint")))?;
+        let checkpoint = read_checkpoint(dir)?;
+        let head = match read_optional(&head_path, 256)? {
+            Some(bytes) => {
+                Head::parse(&bytes).ok_or_else(|| damaged("mirror.head", &head_path, "the head is not in its form"))?
+            }
+            // A mirror without a head is new, or was restored from its C2SP files: the checkpoint is the head then.
+            None => checkpoint.as_ref().map_or(Head { size: 0, root: Hash::EMPTY_TREE, next: 0 }, |(c, _)| Head {
+                size: c.size,
+                root: c.root,
+                next: c.size,
+            }),
+        };
+        if head.next > head.size {
+            remove_beyond(dir, head)?;
+            let clean = Head { next: head.size, ..head };
+            write_atomic(&head_path, clean.to_text().as_bytes())?;
+        }
+        let edge = Edge::load(dir, head.size)?;
+        if edge.root != head.root {
+            return Err(damaged("mirror.root", dir, "the tiles do not have the mirror's root"));
+        }
+        let reader = LogReader::new(dir, Published { size: head.size, root: head.root, ..Published::EMPTY });
+        let mut store =
+            MirrorStore { dir: dir.to_owned(), head_path, edge, reader, edges: Vec::new(), broken: false, _lock: lock };
+        if let Some((checkpoint, note)) = checkpoint {
+            store.check(&checkpoint)?;
+            store.edges.push(checkpoint.size);
+            store.show(checkpoint.size, note);
+        }
+        Ok(store)
+    }
+
+    /// Reads the mirror: all entries that were appended; `read` and the checkpoint only what is published.
+    pub fn reader(&self) -> LogReader {
+        self.reader.clone()
+    }
+
+    /// Appends entries that are verified already; durable, then visible, all or none.
+    ///
+    /// Errors: `stage.empty`, `stage.too-large`, `stage.entry-too-long`, `tree.size`, `store.broken`, `disk.write`.
+    pub fn append(&mut self, entries: Vec<Vec<u8>>) -> Result<()> {
+        Record::check(&entries)?;
+        let growth = self.edge.grow(&entries)?;
+        let (old, new) = (&self.edge, &growth.edge);
+        let before = Head { size: old.size, root: old.root, next: new.size };
+        let after = Head { size: new.size, root: new.root, next: new.size };
+        let (path, files) = (self.head_path.clone(), on_disk(&self.dir, growth.files));
+        self.durably(|| {
+            write_atomic(&path, before.to_text().as_bytes())?;
+            write_many(&files)?;
+            write_atomic(&path, after.to_text().as_bytes())
+        })?;
+        self.edges.push(self.edge.size);
+        self.edge = growth.edge;
+        let published = Published { size: after.size, root: after.root, ..(*self.reader.published()).clone() };
+        self.reader.set(published);
+        Ok(())
+    }
+
+    /// Puts a checkpoint, whose signature is verified already, in place: durable, then visible.
+    ///
+    /// Errors: `mirror.root` if the mirror's tree does not have its root, `mirror.size` if it is beyond the mirror,
+    /// `mirror.rollback` if it is older than the published one, `store.broken`, `disk.write`.
+    pub fn publish(&mut self, checkpoint_note: &str) -> Result<()> {
+        let checkpoint = parse_checkpoint(checkpoint_note)?;
+        let served = self.reader.published().served;
+        if checkpoint.size < served {
+            let detail = format!("a checkpoint of {} entries after one of {served}", checkpoint.size);
+            return Err(Error::isolate(
+                "mirror.rollback",
+                detail,
+                "the log went back: keep both checkpoints as evidence",
+            ));
+        }
+        self.check(&checkpoint)?;
+        let path = self.dir.join("checkpoint");
+        self.durably(|| write_atomic(&path, checkpoint_note.as_bytes()))?;
+        self.show(checkpoint.size, Arc::from(checkpoint_note));
+        for size in std::mem::take(&mut self.edges) {
+            remove_partials(&self.dir, size, checkpoint.size);
+        }
+        // The edge that is served now may become a full tile later.
+        self.edges.extend([checkpoint.size, self.edge.size]);
+        Ok(())
+    }
+
+    fn show(&self, served: u64, note: Arc<str>) {
+        self.reader.set(Published { served, checkpoint: Some(note), ..(*self.reader.published()).clone() });
+    }
+
+    /// Holds a checkpoint against the tiles that are there.
+    fn check(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let have = self.edge.size;
+        if checkpoint.size > have {
+            let detail = format!("a checkpoint of {} entries, the mirror has {have}", checkpoint.size);
+            return Err(Error::isolate(
+                "mirror.size",
+                detail,
+                "fetch the entries first; if the mirror is damaged, remove it",
+            ));
+        }
+        let root = if checkpoint.size == have { self.edge.root } else { tree::root(&self.reader, checkpoint.size)? };
+        if root != checkpoint.root {
+            let detail = format!(
+                "at size {} the mirror has the root {root}, the checkpoint {}",
+                checkpoint.size, checkpoint.root
+            );
+            return Err(Error::isolate(
+                "mirror.root",
+                detail,
+                "the log has forked or the mirror is damaged: run «domovoi fsck» on it",
+            ));
+        }
+        Ok(())
+    }
+
+    fn durably(&mut self, write: impl FnOnce() -> Result<()>) -> Result<()> {
+        if self.broken {
+            let detail = format!("an earlier write to {} failed", self.dir.display());
+            return Err(Error::stop("store.broken", detail, "look at the disk, then start the node again"));
+        }
+        self.broken = true;
+        write()?;
+        self.broken = false;
+        Ok(())
+    }
+}
+
+/// Removes exactly the files that an append from `head.size` to `head.next` writes: none of them is part of the tree of
+/// `head.size`.
+fn remove_beyond(dir: &Path, head: Head) -> Result<()> {
+    if head.next - head.size > super::journal::MAX_ENTRIES as u64 {
+        return Err(damaged("mirror.head", dir, "the append in progress is longer than any append"));
+    }
+    let tiles = tiles_between(head.size, head.next).map(LogPath::from);
+    for path in tiles.chain(bundles_between(head.size, head.next).map(LogPath::from)) {
+        let path = dir.join(path.to_string());
+        remove(&path)?;
+        remove(&temp_of(&path))?;
+    }
+    Ok(())
+}
+
+fn damaged(code: &'static str, path: &Path, what: &str) -> Error {
+    Error::stop(
+        code,
+        format!("{}: {what}", path.display()),
+        "remove the damaged mirror's directory: it is fetched and verified again",
+    )
+}
