@@ -1,1 +1,29 @@
-//! (being written)
+//! HTTP: how the node is reached. This folder knows requests and connections; what the answers say is `node`'s matter.
+//!
+//! A connection is accepted by [`listener`] (slot, TLS from [`tls`], header and idle time), becomes requests, and each
+//! request passes the frame built in [`serve`]: request id, log line and metrics, panic catcher, then [`limits`]
+//! (headers, load, body, time), then the resource's handler. Whatever goes wrong on the way leaves as a [`problem`]
+//! document with a stable code. [`live`] holds what SIGHUP may change: the configuration in force and the certificate.
+//!
+//! One file per resource: [`health`], [`metrics`], [`openapi`] (the document is collected from the handlers). To add
+//! one, write a handler with `#[utoipa::path]`, return `Result<_, Error>`, and add it in [`openapi::api`]'s router.
+//!
+//! It must never: hold truth of its own, log bodies, paths or secrets, speak unencrypted to anything but loopback and
+//! the configured proxy, let what a client sends grow memory or metric labels without bound, or import `sync`.
+
+pub mod health;
+mod limits;
+mod listener;
+pub mod live;
+pub mod logging;
+pub mod metrics;
+pub mod openapi;
+pub mod problem;
+pub mod serve;
+pub mod tls;
+
+pub use health::Ready;
+pub use limits::{Peer, RequestId};
+pub use live::{Live, Loader};
+pub use problem::Problem;
+pub use serve::{Options, Server, serve};

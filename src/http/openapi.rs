@@ -1,0 +1,42 @@
+//! The OpenAPI document, made from the handlers themselves, at `/api/v1/openapi.json`.
+
+use axum::Router;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use bytes::Bytes;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::problem::Problem;
+use crate::error::{Error, Result};
+
+/// Where the document is.
+pub const PATH: &str = "/api/v1/openapi.json";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "domovoi",
+        description = "Registry of official house chats. Errors are RFC 9457 problem documents with a stable code.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
+    ),
+    components(schemas(Problem))
+)]
+struct Document;
+
+/// An empty router that already knows title, licence and the problem schema; resources add themselves with
+/// `.routes(routes!(handler))`.
+pub fn api() -> OpenApiRouter {
+    OpenApiRouter::with_openapi(Document::openapi())
+}
+
+/// Ends the collection: a plain router with all its routes and the document, rendered once.
+pub fn finish(api: OpenApiRouter) -> Result<Router> {
+    let (router, document) = api.split_for_parts();
+    let json =
+        document.to_json().map_err(|error| Error::stop("http.openapi", error.to_string(), "report this as a bug"))?;
+    let json = Bytes::from(json);
+    let serve = async move || ([(header::CONTENT_TYPE, "application/json")], json.clone()).into_response();
+    Ok(router.route(PATH, get(serve)))
+}
