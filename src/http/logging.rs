@@ -3,6 +3,8 @@
 //! Never logged: bodies, headers, query strings and paths. A path can hold what somebody asked about (a link digest),
 //! so requests are logged by route template.
 
+use tracing::Subscriber;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
@@ -24,21 +26,32 @@ impl LogHandle {
 
 /// Installs the process-wide subscriber; fails with `log.installed` when there is one already.
 pub fn init(config: &LogSection) -> Result<LogHandle> {
-    let (filter, handle) = reload::Layer::new(filter(&config.level));
-    let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match config.format.as_str() {
-        "json" => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
-        _ => lines.boxed(),
-    };
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
+    let (subscriber, handle) = subscriber(config, std::io::stderr);
+    subscriber
         .try_init()
         .map_err(|error| Error::stop("log.installed", error.to_string(), "install the log once per process"))?;
-    Ok(LogHandle(handle))
+    Ok(handle)
 }
 
-/// rustls warns on every IP address sent as a server name, which is normal between nodes on loopback.
+/// A subscriber as configured that writes to `writer`, and the handle that changes its level.
+pub fn subscriber<W>(config: &LogSection, writer: W) -> (impl Subscriber + Send + Sync + 'static, LogHandle)
+where
+    W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+{
+    let (filter, handle) = reload::Layer::new(filter(&config.level));
+    let lines = fmt::layer().with_writer(writer);
+    let lines = match config.format.as_str() {
+        "json" => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed(),
+        _ => lines.with_ansi(false).boxed(),
+    };
+    (tracing_subscriber::registry().with(filter).with(lines), LogHandle(handle))
+}
+
+/// The level is this crate's. Of the libraries only warnings pass, at any level: their details would show paths and
+/// headers. rustls warns on every IP address sent as a server name, which is normal between nodes on loopback.
 fn filter(level: &str) -> EnvFilter {
-    EnvFilter::new(format!("{level},rustls=error,hyper=warn,h2=warn,reqwest=warn,sled=warn"))
+    EnvFilter::new(match level {
+        "error" => "error".to_owned(),
+        _ => format!("warn,rustls=error,domovoi={level}"),
+    })
 }

@@ -5,7 +5,7 @@
 //! (headers, load, body, time), then the resource's handler. Whatever goes wrong on the way leaves as a [`problem`]
 //! document with a stable code. [`live`] holds what SIGHUP may change: the configuration in force and the certificate.
 //!
-//! One file per resource: [`health`], [`metrics`], [`openapi`] (the document is collected from the handlers). To add
+//! One file per resource: [`static_log`] (the log itself), [`health`], [`metrics`], [`openapi`] (the document is collected from the handlers). To add
 //! one, write a handler with `#[utoipa::path]`, return `Result<_, Error>`, and add it in [`openapi::api`]'s router.
 //!
 //! It must never: hold truth of its own, log bodies, paths or secrets, speak unencrypted to anything but loopback and
@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod problem;
 pub mod serve;
+pub mod static_log;
 pub mod tls;
 
 pub use health::Ready;

@@ -21,9 +21,9 @@ use schema::{Apply, Field, Kind, Section, section};
 
 section! { NodeSection "node" false,
     "Сам узел.", "The node itself.";
-    data_dir: PathBuf = "data".into(), Kind::Path, Restart, "",
-        "Каталог данных: журнал, ключи, индекс, зеркала других узлов.",
-        "Data directory: log, keys, index, mirrors of other nodes.";
+    data_dir: PathBuf = ".".into(), Kind::Path, Restart, "",
+        "Каталог данных (журнал, ключи, индекс, зеркала); если не задан, тот, где лежит этот файл.",
+        "Data directory (log, keys, index, mirrors); unless given, the one this file is in.";
     public_url: Option<String> = None, Kind::Text, Live, "\"https://chats.example.ru\"",
         "Адрес, по которому узел виден снаружи.",
         "URL under which others reach this node.";
@@ -200,7 +200,8 @@ impl Config {
         // The default, too, is relative to the file, not to where the process happens to be started.
         let node = table.entry("node").or_insert_with(|| toml::Value::Table(toml::Table::new()));
         if let toml::Value::Table(node) = node {
-            let data = file.parent().unwrap_or(Path::new("")).join(NodeSection::default().data_dir);
+            let beside = file.parent().filter(|dir| !dir.as_os_str().is_empty()).map(Path::to_owned);
+            let data = beside.unwrap_or(NodeSection::default().data_dir);
             node.entry("data_dir").or_insert_with(|| data.to_string_lossy().into_owned().into());
         }
         let config: Config = table.try_into().map_err(|error: toml::de::Error| {

@@ -44,7 +44,7 @@ fn the_example_uncommented_is_a_valid_configuration_and_names_every_setting() {
     // As committed, with all commented out, it is the defaults.
     let commented = Config::from_layers(&Config::example(), Path::new("domovoi.toml"), &[], &[]).unwrap();
     assert_eq!(commented, Config::default());
-    assert_eq!(load("").unwrap().node.data_dir, Path::new("/etc/domovoi/data"));
+    assert_eq!(load("").unwrap().node.data_dir, Path::new("/etc/domovoi"));
 }
 
 #[test]

@@ -9,8 +9,10 @@ use axum::Router;
 use axum::routing::{get, post};
 use bytes::Bytes;
 use domovoi::error::Error;
+use domovoi::http::static_log::{self, LogFiles, Which};
 use domovoi::http::{Live, Options, Server, openapi};
 use domovoi::node::config::Config;
+use domovoi::tlog::tile::LogPath;
 use reqwest::{Certificate, Client, StatusCode, Version};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -44,6 +46,7 @@ fn resources() -> Router {
         .route("/panic", get(async || -> &'static str { panic!("on purpose") }))
         .route("/refuse", get(async || Err::<(), _>(Error::refuse("rule.owner", "chat 7: not yours", "ask the owner"))))
         .merge(openapi::finish(openapi::api()).unwrap())
+        .merge(static_log::router(Arc::new(OneTile)))
 }
 
 /// Starts a server; its configuration is in `DIR/domovoi.toml` and read again from there on reload.
@@ -75,7 +78,7 @@ impl Running {
 
     /// Trusts the development certificate.
     fn client(&self) -> reqwest::ClientBuilder {
-        self.trust(&self.dir.path().join("data/tls/dev-cert.pem"))
+        self.trust(&self.dir.path().join("tls/dev-cert.pem"))
     }
 
     fn both_versions(&self) -> [(Version, Client); 2] {
@@ -118,13 +121,13 @@ async fn tls_serves_http1_and_http2_by_name_and_by_address() {
         assert_eq!(client.get(by_name).send().await.unwrap().status(), 200);
     }
     // Another start in the same directory keeps the certificate that followers have pinned.
-    let pinned = std::fs::read(server.dir.path().join("data/tls/dev-cert.pem")).unwrap();
+    let pinned = std::fs::read(server.dir.path().join("tls/dev-cert.pem")).unwrap();
     server.live.reload().unwrap();
-    assert_eq!(std::fs::read(server.dir.path().join("data/tls/dev-cert.pem")).unwrap(), pinned);
+    assert_eq!(std::fs::read(server.dir.path().join("tls/dev-cert.pem")).unwrap(), pinned);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        let key = std::fs::metadata(server.dir.path().join("data/tls/dev-key.pem")).unwrap();
+        let key = std::fs::metadata(server.dir.path().join("tls/dev-key.pem")).unwrap();
         assert_eq!(key.permissions().mode() & 0o077, 0);
     }
     server.end().await;
@@ -381,4 +384,136 @@ async fn an_address_in_use_is_a_named_error() {
     assert_eq!(error.code(), "http.listen");
     assert!(error.detail().contains(&server.address.to_string()));
     server.end().await;
+}
+
+/// A log of one full tile, and a mirror of the same.
+struct OneTile;
+
+const MIRROR: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+impl LogFiles for OneTile {
+    fn read(&self, log: &Which, path: LogPath) -> domovoi::error::Result<Option<Vec<u8>>> {
+        if *log != Which::Own && *log != Which::Mirror(MIRROR.to_owned()) {
+            return Ok(None);
+        }
+        Ok(match path.to_string().as_str() {
+            "checkpoint" => Some(b"origin\n300\n".to_vec()),
+            "tile/0/000" => Some(vec![1; 8192]),
+            "tile/entries/001.p/44" => Some(vec![2; 100]),
+            _ => None,
+        })
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_served_as_tiles_and_nothing_else_is() {
+    let server = start("http.plain_http = true\n").await;
+    let client = Client::builder().no_proxy().gzip(true).build().unwrap();
+    let get = |path: &str| client.get(server.at(path)).send();
+    for prefix in ["/log".to_owned(), format!("/mirror/{MIRROR}")] {
+        for (path, kind, cache, length) in [
+            ("checkpoint", "text/plain; charset=utf-8", "no-cache", 11),
+            ("tile/0/000", "application/octet-stream", "public, max-age=31536000, immutable", 8192),
+            ("tile/entries/001.p/44", "application/octet-stream", "public, max-age=3600", 100),
+        ] {
+            let response = get(&format!("{prefix}/{path}")).await.unwrap();
+            assert_eq!(response.status(), 200, "{prefix}/{path}");
+            let headers = response.headers();
+            assert_eq!(
+                (&headers["content-type"], &headers["cache-control"]),
+                (&kind.parse().unwrap(), &cache.parse().unwrap())
+            );
+            assert!(!headers.contains_key("content-encoding"));
+            assert_eq!(headers["access-control-allow-origin"], "*");
+            assert_eq!(response.bytes().await.unwrap().len(), length);
+        }
+        problem(get(&format!("{prefix}/tile/0/001")).await.unwrap(), 404, "log.not-found").await;
+    }
+    server.end().await;
+}
+
+#[tokio::test]
+async fn paths_that_are_not_canonical_are_404_even_when_sent_raw() {
+    let server = start("http.plain_http = true\n").await;
+    let other = MIRROR.replace("00", "aa");
+    let (upper, up) = (MIRROR.to_uppercase(), format!("/mirror/{MIRROR}/../checkpoint"));
+    let other = format!("/mirror/{other}/checkpoint");
+    for path in [
+        "/log/../private/fence",
+        "/log/tile/../../private/fence",
+        "/log/..%2fprivate%2ffence",
+        "/log/%2e%2e/private/fence",
+        "/log/%2e%2e%2fetc%2fpasswd",
+        "/log//etc/passwd",
+        "/log/%2fetc/passwd",
+        "/log/tile/0/000%00",
+        "/log/tile/0/%ff",
+        "/log/tile/0/000/",
+        "/log/tile/00/000",
+        "/log/tile/0/x000/000",
+        "/log/tile/0/000.p/256",
+        "/log/tile/0/000.p/0",
+        "/log/tile/-1/000",
+        "/log/TILE/0/000",
+        "/log/checkpoint/",
+        "/log/",
+        "/log",
+        &up,
+        &other,
+        &format!("/mirror/{upper}/checkpoint"),
+        "/mirror/../checkpoint",
+        "/mirror/%2e%2e/checkpoint",
+    ] {
+        // Raw, because clients tidy such paths up before they send them.
+        let mut client = TcpStream::connect(server.address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+        assert!(answer.contains("application/problem+json"), "{path}: {answer}");
+    }
+    server.end().await;
+}
+
+#[derive(Clone, Default)]
+struct Captured(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn logs_are_json_lines_by_request_id_and_hold_no_path_header_or_body() {
+    use tracing_subscriber::util::SubscriberInitExt;
+    let lines = Captured::default();
+    let writer = lines.clone();
+    let mut config = Config::default().log;
+    (config.format, config.level) = ("json".into(), "trace".into());
+    let (subscriber, handle) = domovoi::http::logging::subscriber(&config, move || writer.clone());
+    let guard = subscriber.set_default();
+    let server = start("").await;
+    let client = server.client().build().unwrap();
+    let send =
+        || client.post(server.at("/len?q=hidden-query")).header("x-a", "hidden-header").body("hidden-body").send();
+    let id = send().await.unwrap().headers()["x-request-id"].to_str().unwrap().to_owned();
+    client.get(server.at("/hidden-path")).send().await.unwrap();
+    handle.set_level("error");
+    send().await.unwrap();
+    server.end().await;
+    drop(guard);
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(!text.contains("hidden"), "{text}");
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answered: Vec<_> = records.iter().filter(|record| record["message"] == "answered").collect();
+    assert_eq!(answered.len(), 2, "{text}");
+    assert_eq!((&answered[0]["route"], &answered[0]["span"]["id"]), (&"/len".into(), &id.into()));
+    assert_eq!((&answered[0]["status"], &answered[1]["route"]), (&200.into(), &"unmatched".into()));
 }
