@@ -1,4 +1,4 @@
-//! What every request passes: headers, load, body, time. Each limit answers with a problem document of its own.
+//! What every request passes: headers, body, load, time. Each limit answers with a problem document of its own.
 //!
 //! The body is read here, whole and bounded, before the handler runs. So a slow or oversized sender is answered the
 //! same way on every path, and no handler waits for the network.
@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::Instrument;
@@ -40,10 +41,27 @@ const LINGER_FACTOR: usize = 4;
 
 /// State of [`guard`].
 pub(super) struct Guard {
-    pub(super) live: Arc<Live>,
-    pub(super) slots: Semaphore,
-    /// Route templates that take `limits.submit_body_bytes` instead of `limits.body_bytes`.
-    pub(super) large_bodies: &'static [&'static str],
+    live: Arc<Live>,
+    /// One permit a request in work.
+    slots: Semaphore,
+    /// One permit a KiB of buffered body.
+    bodies: Semaphore,
+    bodies_kib: u32,
+    large_bodies: &'static [&'static str],
+}
+
+impl Guard {
+    /// `large_bodies`: route templates that take `limits.submit_body_bytes` instead of `limits.body_bytes`.
+    pub(super) fn new(live: Arc<Live>, large_bodies: &'static [&'static str]) -> Guard {
+        let limits = &live.config().limits;
+        let bodies_kib = kib(limits.buffered_body_bytes);
+        let (slots, bodies) = (Semaphore::new(limits.requests), Semaphore::new(bodies_kib as usize));
+        Guard { live, slots, bodies, bodies_kib, large_bodies }
+    }
+}
+
+fn kib(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
 }
 
 /// Outermost: id, span, log line and metrics of a request.
@@ -75,37 +93,52 @@ pub(super) async fn observe(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Headers, load, body and time, in this order.
+/// Headers, body, load and time, in this order: a request that is still arriving takes memory but no place among
+/// those in work, so that slow senders cannot keep readers out.
 pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
     let config = guard.live.config();
     let limits = &config.limits;
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()).unwrap_or_default();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("", MatchedPath::as_str);
     if let Err(problem) = check_headers(request.headers(), limits) {
         return problem.into_response();
     }
-    let slot = guard.slots.try_acquire();
-    if slot.is_err() && !ALWAYS.contains(&route.as_str()) {
-        let detail = "as many requests as this node takes are in work";
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "http.overloaded", detail, "try again after Retry-After")
-            .retry_after(1)
-            .into_response();
-    }
-    let large = guard.large_bodies.contains(&route.as_str());
-    let max = if large { limits.submit_body_bytes } else { limits.body_bytes };
+    let max = if guard.large_bodies.contains(&route) { limits.submit_body_bytes } else { limits.body_bytes };
     let time = Duration::from_secs(limits.request_timeout_seconds);
     let (parts, body) = request.into_parts();
+    let memory = match body.is_end_stream() {
+        true => None,
+        false => {
+            let announced = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
+            let need = kib(announced.unwrap_or(max).min(max)).min(guard.bodies_kib);
+            match guard.bodies.try_acquire_many(need) {
+                Ok(permit) => Some(permit),
+                Err(_) => return close(parts.version, overloaded()),
+            }
+        }
+    };
     let body = match read_body(&parts.headers, body, max, time).await {
         Ok(body) => body,
         Err(problem) => return close(parts.version, problem.into_response()),
     };
-    match timeout(time, next.run(Request::from_parts(parts, Body::from(body)))).await {
-        Ok(response) => response,
-        Err(_) => {
-            let detail = format!("no answer within {} s; whether the request took effect is not known", time.as_secs());
-            let remedy = "try again; a record that was already taken is answered with its place in the log";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "http.timeout", detail, remedy).retry_after(5).into_response()
-        }
+    let slot = guard.slots.try_acquire();
+    if slot.is_err() && !ALWAYS.contains(&route) {
+        return overloaded();
     }
+    let answer = timeout(time, next.run(Request::from_parts(parts, Body::from(body)))).await;
+    drop((memory, slot));
+    answer.unwrap_or_else(|_| {
+        let detail = format!("no answer within {} s; whether the request took effect is not known", time.as_secs());
+        let remedy = "try again; a record that was already taken is answered with its place in the log";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "http.timeout", detail, remedy).retry_after(5).into_response()
+    })
+}
+
+fn overloaded() -> Response {
+    let detail = "as many requests as this node takes are in work";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "http.overloaded", detail, "try again after Retry-After")
+        .retry_after(1)
+        .into_response()
 }
 
 /// The answer to a request whose handler panicked; the panic itself is in the log.

@@ -150,8 +150,7 @@ pub async fn run_until_signal(server: Server, live: Arc<Live>) -> Result<()> {
 }
 
 fn frame(app: Router, live: &Arc<Live>, options: Options, handle: PrometheusHandle) -> Router {
-    let slots = Semaphore::new(live.config().limits.requests);
-    let guard = Arc::new(Guard { live: live.clone(), slots, large_bodies: options.large_bodies });
+    let guard = Arc::new(Guard::new(live.clone(), options.large_bodies));
     app.merge(health::router(options.ready, live.clone()))
         .merge(metrics::router(handle, live.clone()))
         .fallback(problem::not_found)

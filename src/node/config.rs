@@ -91,6 +91,9 @@ section! { LimitsSection "limits" false,
     requests: usize = 512, Kind::Int(1, 100_000), Restart, "",
         "Запросов в работе одновременно; лишним отвечают 503 и Retry-After.",
         "Requests in work at a time; more are answered 503 with Retry-After.";
+    buffered_body_bytes: usize = 256 << 20, Kind::Int(65_536, 68_719_476_736), Restart, "",
+        "Тела всех запросов в памяти вместе, байт; лишним отвечают 503 и Retry-After.",
+        "Bodies of all requests in memory together, bytes; more are answered 503 with Retry-After.";
     shutdown_seconds: u64 = 20, Kind::Int(0, 600), Live, "",
         "Сколько секунд при остановке ждать начатые запросы.",
         "Seconds to wait for started requests when stopping.";
@@ -307,6 +310,10 @@ impl Config {
         if self.limits.idle_timeout_seconds <= self.limits.request_timeout_seconds {
             let detail = "limits.idle_timeout_seconds must be greater than limits.request_timeout_seconds".into();
             return refuse("config.value", detail, "a working request would be cut as idle; raise the idle timeout");
+        }
+        if self.limits.buffered_body_bytes < self.limits.submit_body_bytes.max(self.limits.body_bytes) {
+            let detail = "limits.buffered_body_bytes is smaller than the largest body allowed".into();
+            return refuse("config.value", detail, "raise it to at least limits.submit_body_bytes");
         }
         if let Some(url) = &self.node.public_url {
             check_url("node.public_url", url)?;

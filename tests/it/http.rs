@@ -250,6 +250,57 @@ async fn overload_is_shed_with_retry_after_and_health_still_answers() {
 }
 
 #[tokio::test]
+async fn slow_senders_take_bounded_memory_and_keep_no_reader_out() {
+    let text = "http.plain_http = true\n[limits]\nrequests = 1\nsubmit_body_bytes = 65536\nbody_bytes = 1024\n\
+                buffered_body_bytes = 65536\n";
+    let server = start(text).await;
+    let client = Client::builder().no_proxy().build().unwrap();
+    let send = |bytes: usize| client.post(server.at("/large")).body(vec![0; bytes]).send();
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    slow.write_all(b"POST /large HTTP/1.1\r\nhost: x\r\ncontent-length: 60000\r\n\r\nabc").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    problem(send(20_000).await.unwrap(), 503, "http.overloaded").await;
+    assert_eq!(send(4_000).await.unwrap().text().await.unwrap(), "4000");
+    problem(client.get(server.at("/refuse")).send().await.unwrap(), 409, "rule.owner").await;
+    drop(slow);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(send(20_000).await.unwrap().text().await.unwrap(), "20000");
+    server.end().await;
+}
+
+#[tokio::test]
+async fn sighup_reloads_and_sigterm_ends_the_process_in_order() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("domovoi.toml");
+    let base = "http.listen = [\"127.0.0.1:0\"]\nhttp.plain_http = true\n";
+    std::fs::write(&file, base).unwrap();
+    let load = {
+        let file = file.clone();
+        move || Config::load(Some(&file), &[], &[])
+    };
+    let live = Live::open(load().unwrap(), Box::new(load), None).unwrap();
+    let options = Options { ready: Arc::new(|| Ok(())), large_bodies: &[] };
+    let server = Server::bind(resources(), live.clone(), options).await.unwrap();
+    let url = server.local_url();
+    let running = tokio::spawn(domovoi::http::serve::run_until_signal(server, live.clone()));
+    // Answers only after the signal handlers are in place: from here on a signal cannot end this test process.
+    let client = Client::builder().no_proxy().build().unwrap();
+    assert_eq!(client.get(format!("{url}/readyz")).send().await.unwrap().status(), 200);
+    let kill = |signal: &str| {
+        let pid = std::process::id().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    };
+    std::fs::write(&file, format!("{base}limits.body_bytes = 5000\n")).unwrap();
+    let mut changed = live.subscribe();
+    kill("-HUP");
+    let seen = timeout(Duration::from_secs(10), changed.wait_for(|config| config.limits.body_bytes == 5000)).await;
+    assert!(seen.is_ok());
+    kill("-TERM");
+    timeout(Duration::from_secs(10), running).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn unknown_paths_and_methods_are_problems() {
     let server = start("").await;
     let client = server.client().build().unwrap();
