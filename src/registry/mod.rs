@@ -10,6 +10,9 @@
 //! What must never happen here: an unverified record reaching state; a rule that looks at a clock; a float, a hash-map
 //! order or a locale deciding anything that is hashed.
 
+pub mod address;
+mod address_index;
+mod address_tokens;
 pub mod body;
 pub mod chat_rules;
 pub mod envelope;

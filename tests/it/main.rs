@@ -1,6 +1,8 @@
 //! The integration tests, in one binary so that the crate is linked once.
 
+mod address_real;
 mod config;
+mod data;
 mod http;
 mod tlog;
 mod tlog_decode;
