@@ -12,8 +12,8 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::registry::body::{KeyBytes, List};
-use crate::registry::envelope::{Envelope, TYP_CHARTER};
-use crate::registry::ids::{OktmoPrefix, OrgId, RecordId, RegionCode};
+use crate::registry::envelope::{Envelope, MAX_SIGNATURES, TYP_CHARTER};
+use crate::registry::ids::{KeyThumb, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode};
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::{PublicKey, strict_ok};
 use crate::registry::state::Jurisdiction;
@@ -22,6 +22,8 @@ use crate::tlog::note::VerifierKey;
 
 /// Largest charter, in bytes.
 pub const MAX_CHARTER: usize = 1 << 20;
+/// Largest version: beyond it JSON readers lose digits.
+const MAX_VERSION: u64 = (1 << 53) - 1;
 /// Format of the charter's body.
 const FORMAT: u32 = 0;
 
@@ -181,12 +183,16 @@ fn check(b: &CharterBody) -> Result<()> {
             "update this node",
         ));
     }
-    let threshold = |n: u32, keys: usize| n >= 1 && n as usize <= keys;
-    if b.version == 0 || (b.version == 1) != b.previous.is_none() || b.issued >= b.expires {
+    // More signatures than an envelope holds could never be given.
+    let threshold = |n: u32, keys: usize| n >= 1 && n as usize <= keys.min(MAX_SIGNATURES);
+    if !(1..=MAX_VERSION).contains(&b.version) || (b.version == 1) != b.previous.is_none() || b.issued >= b.expires {
         return Err(invalid("version, previous and dates do not fit together"));
     }
     if !threshold(b.threshold, b.root_keys.0.len()) || !distinct(b.root_keys.0.iter().map(KeyBytes::thumb)) {
         return Err(invalid("the threshold is not within 1 and the number of distinct root keys"));
+    }
+    if b.staleness_hours == 0 || b.record_versions.0.is_empty() {
+        return Err(invalid("no staleness limit, or no record version"));
     }
     for r in &b.regions.0 {
         let vkey = VerifierKey::parse(r.log_vkey.as_str()).map_err(|e| e.at("charter"))?;
@@ -209,23 +215,26 @@ fn check(b: &CharterBody) -> Result<()> {
     {
         return Err(invalid("a region, a log or a key is named twice"));
     }
-    let prefixes: Vec<(RegionCode, OktmoPrefix)> =
-        regions.iter().flat_map(|r| r.oktmo.0.iter().map(|p| (r.code, *p))).collect();
-    for (i, (region, prefix)) in prefixes.iter().enumerate() {
-        if prefixes[i + 1..]
-            .iter()
-            .any(|(other, p)| other != region && (p.starts_with(prefix) || prefix.starts_with(p)))
-        {
+    let mut prefixes: Vec<(OktmoPrefix, RegionCode)> =
+        regions.iter().flat_map(|r| r.oktmo.0.iter().map(|p| (*p, r.code))).collect();
+    // In order, what lies under a prefix follows it at once; `above` holds those the current one lies under.
+    prefixes.sort();
+    let mut above: Vec<(OktmoPrefix, RegionCode)> = Vec::new();
+    for (prefix, region) in prefixes {
+        while above.last().is_some_and(|(p, _)| !prefix.starts_with(p)) {
+            above.pop();
+        }
+        if above.iter().any(|(_, other)| *other != region) {
             return Err(invalid(format!("the ОКТМО prefix {prefix} of region {region} overlaps another region's")));
         }
+        above.push((prefix, region));
     }
     Ok(())
 }
 
-/// A threshold of the root keys of `body` signed `envelope`; each counts once, and every signature that is there must
-/// be by one of them or, when `other` is given, is simply not counted.
+/// How many of `keys` signed; each counts once. Signatures of others, and bad ones, are not counted.
 fn count(envelope: &Envelope, keys: &[KeyBytes]) -> usize {
-    let good = |(kid, signature): &&(crate::registry::ids::KeyThumb, [u8; 64])| {
+    let good = |(kid, signature): &&(KeyThumb, [u8; 64])| {
         keys.iter()
             .find(|k| k.thumb() == *kid)
             .is_some_and(|k| strict_ok(&k.0, &envelope.signing_input(kid), signature))
@@ -263,6 +272,10 @@ impl VerifiedCharter {
     pub fn region_by_origin(&self, origin: &str) -> Option<&Region> {
         self.regions().iter().find(|r| r.origin.as_str() == origin)
     }
+    /// The region a municipality lies in; prefixes are disjoint between regions, so at most one has it.
+    pub fn region_of_oktmo(&self, oktmo: &Oktmo) -> Option<&Region> {
+        self.regions().iter().find(|r| r.oktmo.0.iter().any(|p| oktmo.starts_with(p)))
+    }
     /// True after its expiry: answers are then called stale.
     pub fn is_expired(&self, now_ms: u64) -> bool {
         now_ms >= self.body.expires.get()
@@ -270,7 +283,7 @@ impl VerifiedCharter {
     /// Takes the next version: signed by thresholds of this one and of its own, version one up, naming this one.
     pub fn succeed(&self, bytes: &[u8]) -> Result<VerifiedCharter> {
         let (body, envelope) = decode(bytes)?;
-        if body.version != self.body.version + 1 || body.previous != Some(self.sha256) {
+        if body.version.checked_sub(1) != Some(self.body.version) || body.previous != Some(self.sha256) {
             return Err(Error::refuse(
                 "charter.sequence",
                 format!("charter version {} does not follow version {}", body.version, self.body.version),
@@ -295,3 +308,7 @@ impl VerifiedCharter {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "charter_tests.rs"]
+mod tests;

@@ -1,124 +1,131 @@
-//! The state map: a sparse Merkle map over SHA-256 (protocol.md, "Commit, state map, time").
+//! The state map: one hash for everything a region's log says at a commit (protocol.md, "Commit, state map, time").
 //!
-//! Shape: an empty subtree has the hash [`EMPTY`]; a subtree with exactly one leaf *is* that leaf's hash, at whatever
-//! depth; a subtree with two leaves or more is an inner node over its halves by the key's bit at that depth, most
-//! significant bit first, also where one half is empty. So the root is a function of the set of leaves alone.
+//! A sparse Merkle map. A key is the hash of a subject's name ([`map_key`]), a value the hash of that subject's facts.
+//! Keys are read bit by bit, most significant bit of the first byte first. The hash of a subtree at depth d is
 //!
-//! Leaf = SHA-256(0x10 ‖ key ‖ value), inner = SHA-256(0x11 ‖ left ‖ right), empty = SHA-256(0x12). A leaf's hash covers its
-//! whole key. Leaves are never removed; a batch that turns out wrong is rolled back as a whole.
+//! | leaves below it | hash |
+//! |---|---|
+//! | none | SHA-256(0x12) |
+//! | exactly one, at whatever depth | SHA-256(0x10 ‖ key ‖ value) |
+//! | two or more | SHA-256(0x11 ‖ left ‖ right), of the two subtrees at d + 1 |
+//!
+//! So a lone leaf stands as high as it can, and above it there is one inner node for every bit that its key shares with
+//! another: a node with an empty half is written out, not skipped. The shape, and with it the root, is a function of
+//! the set of leaves alone. A leaf's hash covers its whole key, so the way down to it needs no proof of its own, and the
+//! way down to an empty half or to another's leaf proves absence.
+//!
+//! Nodes lie in two arenas and name each other by 32-bit numbers: 64 bytes a leaf, 40 an inner node, about 1.44 inner
+//! nodes a leaf, so four million leaves take half a gigabyte. Setting a leaf marks the way down to it; the
+//! root hashes what is marked, once. Leaves are never removed, except by undoing a batch that turned out to be wrong.
 
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
-const LEAF: u8 = 0x10;
-const INNER: u8 = 0x11;
-const KEY_TAG: &[u8] = b"domovoi map key v0\n";
+/// A key of the map, a value, or a hash in it.
+pub type Bytes32 = [u8; 32];
 
-/// Hash of an empty subtree: SHA-256(0x12).
-pub fn empty() -> [u8; 32] {
-    Sha256::digest([0x12]).into()
-}
+/// Root of a map without leaves: SHA-256(0x12).
+pub const EMPTY_ROOT: Bytes32 = [
+    0xf2, 0x99, 0x79, 0x1c, 0xdd, 0xd3, 0xd6, 0x66, 0x4f, 0x66, 0x70, 0x84, 0x28, 0x12, 0xef, 0x60, 0x53, 0xeb, 0x65,
+    0x01, 0xbd, 0x62, 0x82, 0xa4, 0x76, 0xbb, 0xbf, 0x3e, 0xe9, 0x1e, 0x75, 0x0c,
+];
 
-/// The key of a leaf: SHA-256 of a tag and its name, for example `chat:77-…` or `link:<digest>`.
-pub fn map_key(name: &str) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(KEY_TAG);
-    hash.update(name);
-    hash.finalize().into()
+const LEAF_TAG: u8 = 0x10;
+const INNER_TAG: u8 = 0x11;
+/// In place of the hash of an inner node that is to be computed anew. No input of SHA-256 with this output is known.
+const DIRTY: Bytes32 = [0; 32];
+/// Below this number of changed leaves, spreading the hashing over cores costs more than it saves.
+const PARALLEL_FROM: usize = 512;
+/// Depth of the subtrees that are spread over the cores.
+const PARALLEL_DEPTH: usize = 8;
+
+/// The key of a subject: SHA-256("domovoi map key v0\n" ‖ its name, such as `chat:…` or `building:…`).
+pub fn map_key(subject: &str) -> Bytes32 {
+    Sha256::new().chain_update(b"domovoi map key v0\n").chain_update(subject).finalize().into()
 }
 
 /// Hash of a leaf.
-pub fn leaf_hash(key: &[u8; 32], value: &[u8; 32]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update([LEAF]);
-    hash.update(key);
-    hash.update(value);
-    hash.finalize().into()
+pub fn leaf_hash(key: &Bytes32, value: &Bytes32) -> Bytes32 {
+    Sha256::new().chain_update([LEAF_TAG]).chain_update(key).chain_update(value).finalize().into()
 }
 
 /// Hash of an inner node.
-pub fn inner_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update([INNER]);
-    hash.update(left);
-    hash.update(right);
-    hash.finalize().into()
+pub fn inner_hash(left: &Bytes32, right: &Bytes32) -> Bytes32 {
+    Sha256::new().chain_update([INNER_TAG]).chain_update(left).chain_update(right).finalize().into()
 }
 
-/// A child: nothing, an inner node, or a leaf; 31 bits of index and one that tells which, so 2^31 of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Child(u32);
+/// Bit number `depth` of a key; 0 goes left.
+fn bit(key: &Bytes32, depth: usize) -> usize {
+    usize::from(key[depth / 8] >> (7 - depth % 8) & 1)
+}
 
-const NOTHING: Child = Child(u32::MAX);
-const LEAF_BIT: u32 = 1 << 31;
-
+/// Number of a node: all ones is an empty subtree, the top bit tells a leaf from an inner node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ref(u32);
+
 enum Node {
-    Nothing,
-    Inner(usize),
+    Empty,
     Leaf(usize),
+    Inner(usize),
 }
 
-impl Child {
+impl Ref {
+    const EMPTY: Ref = Ref(u32::MAX);
+    const LEAF: u32 = 1 << 31;
+
+    /// 2^31 nodes of a kind would be 128 GiB of leaves: memory ends before the numbers do.
+    fn leaf(index: usize) -> Ref {
+        Ref(Ref::LEAF | index as u32)
+    }
+    fn inner(index: usize) -> Ref {
+        Ref(index as u32)
+    }
     fn node(self) -> Node {
         match self {
-            NOTHING => Node::Nothing,
-            Child(n) if n & LEAF_BIT != 0 => Node::Leaf((n & !LEAF_BIT) as usize),
-            Child(n) => Node::Inner(n as usize),
+            Ref::EMPTY => Node::Empty,
+            Ref(n) if n & Ref::LEAF != 0 => Node::Leaf((n & !Ref::LEAF) as usize),
+            Ref(n) => Node::Inner(n as usize),
         }
     }
-    fn inner(index: usize) -> Child {
-        Child(index as u32)
-    }
-    fn leaf(index: usize) -> Child {
-        Child(index as u32 | LEAF_BIT)
-    }
 }
 
-/// 40 bytes: a hash and two children.
-#[derive(Debug, Clone)]
-struct Inner {
-    hash: [u8; 32],
-    children: [Child; 2],
-}
-
-/// 64 bytes.
 #[derive(Debug, Clone)]
 struct Leaf {
-    key: [u8; 32],
-    value: [u8; 32],
+    key: Bytes32,
+    value: Bytes32,
 }
 
-/// How to take one `set` of the open batch back.
+#[derive(Debug, Clone, Copy)]
+struct Inner {
+    hash: Bytes32,
+    children: [Ref; 2],
+}
+
+/// What a batch changed, so that it can be undone: sizes of the arenas before, and old contents in order of change.
 #[derive(Debug, Clone)]
-enum Undo {
-    Value(usize, [u8; 32]),
-    /// The leaf was new; where it was hung and what hung there before.
-    Grown {
-        parent: Option<(usize, usize)>,
-        before: Child,
-        inner_len: usize,
-    },
+struct Journal {
+    root: Ref,
+    leaves: usize,
+    inner: usize,
+    values: Vec<(usize, Bytes32)>,
+    nodes: Vec<(usize, Inner)>,
 }
 
-/// The map, in memory: about 110 bytes a leaf.
+/// The map. See the page above.
 #[derive(Debug, Clone)]
 pub struct StateMap {
-    inner: Vec<Inner>,
+    root: Ref,
     leaves: Vec<Leaf>,
-    top: Child,
-    /// Inner nodes whose hash is stale. A stale node's ancestors are stale too.
-    stale: Vec<bool>,
-    undo: Option<Vec<Undo>>,
+    inner: Vec<Inner>,
+    /// Leaves set since the last root.
+    changed: usize,
+    journal: Option<Journal>,
 }
 
 impl Default for StateMap {
     fn default() -> Self {
-        StateMap { inner: Vec::new(), leaves: Vec::new(), top: NOTHING, stale: Vec::new(), undo: None }
+        StateMap { root: Ref::EMPTY, leaves: Vec::new(), inner: Vec::new(), changed: 0, journal: None }
     }
-}
-
-fn bit(key: &[u8; 32], depth: usize) -> usize {
-    usize::from(key[depth / 8] >> (7 - depth % 8) & 1)
 }
 
 impl StateMap {
@@ -126,167 +133,199 @@ impl StateMap {
     pub fn new() -> StateMap {
         StateMap::default()
     }
+
     /// Number of leaves.
     pub fn len(&self) -> usize {
         self.leaves.len()
     }
-    /// True without leaves.
+
+    /// Whether there is no leaf.
     pub fn is_empty(&self) -> bool {
         self.leaves.is_empty()
     }
-    /// The value at a key.
-    pub fn get(&self, key: &[u8; 32]) -> Option<[u8; 32]> {
-        let mut at = self.top;
-        for depth in 0..256 {
+
+    /// The value at `key`.
+    pub fn get(&self, key: &Bytes32) -> Option<Bytes32> {
+        self.find(key).map(|leaf| self.leaves[leaf].value)
+    }
+
+    fn find(&self, key: &Bytes32) -> Option<usize> {
+        let (mut at, mut depth) = (self.root, 0);
+        loop {
             match at.node() {
+                Node::Empty => return None,
+                Node::Leaf(i) => return (self.leaves[i].key == *key).then_some(i),
                 Node::Inner(i) => at = self.inner[i].children[bit(key, depth)],
-                _ => break,
             }
-        }
-        match at.node() {
-            Node::Leaf(l) if self.leaves[l].key == *key => Some(self.leaves[l].value),
-            _ => None,
+            depth += 1;
         }
     }
-    /// Begins a batch that can be rolled back.
-    pub fn begin(&mut self) {
-        self.undo = Some(Vec::new());
-    }
-    /// Ends a batch for good.
-    pub fn commit(&mut self) {
-        self.undo = None;
-    }
-    /// Takes back everything set since [`StateMap::begin`].
-    pub fn rollback(&mut self) {
-        for step in self.undo.take().into_iter().flatten().rev() {
-            match step {
-                Undo::Value(leaf, value) => {
-                    self.leaves[leaf].value = value;
-                    let key = self.leaves[leaf].key;
-                    self.mark(&key);
+
+    /// Puts `value` at `key`, over what is there.
+    pub fn set(&mut self, key: Bytes32, value: Bytes32) {
+        match self.find(&key) {
+            Some(leaf) if self.leaves[leaf].value == value => return,
+            Some(leaf) => {
+                if let Some(journal) = &mut self.journal
+                    && leaf < journal.leaves
+                {
+                    journal.values.push((leaf, self.leaves[leaf].value));
                 }
-                Undo::Grown { parent, before, inner_len } => {
-                    if let Some(leaf) = self.leaves.pop() {
-                        match parent {
-                            Some((node, side)) => self.inner[node].children[side] = before,
-                            None => self.top = before,
-                        }
-                        self.inner.truncate(inner_len);
-                        self.stale.truncate(inner_len);
-                        self.mark(&leaf.key);
+                self.leaves[leaf].value = value;
+                self.mark(&key);
+            }
+            None => {
+                self.leaves.push(Leaf { key, value });
+                let leaf = Ref::leaf(self.leaves.len() - 1);
+                match self.mark(&key) {
+                    None => self.root = self.grown(self.root, leaf, 0),
+                    Some((node, depth)) => {
+                        let side = bit(&key, depth);
+                        let child = self.inner[node].children[side];
+                        let child = self.grown(child, leaf, depth + 1);
+                        self.inner[node].children[side] = child;
                     }
                 }
             }
         }
+        self.changed += 1;
     }
 
-    /// Marks the inner nodes above `key` stale.
-    fn mark(&mut self, key: &[u8; 32]) {
-        let mut at = self.top;
-        for depth in 0..256 {
-            let Node::Inner(i) = at.node() else { break };
-            self.stale[i] = true;
-            at = self.inner[i].children[bit(key, depth)];
-        }
-    }
-
-    fn hang(&mut self, parent: Option<(usize, usize)>, child: Child) {
-        match parent {
-            Some((node, side)) => self.inner[node].children[side] = child,
-            None => self.top = child,
-        }
-    }
-
-    fn new_inner(&mut self) -> usize {
-        self.inner.push(Inner { hash: [0; 32], children: [NOTHING; 2] });
-        self.stale.push(true);
-        self.inner.len() - 1
-    }
-
-    /// Sets a leaf. Hashes are brought up to date by [`StateMap::root`].
-    pub fn set(&mut self, key: [u8; 32], value: [u8; 32]) {
-        let mut parent = None;
-        let mut at = self.top;
-        let mut depth = 0;
+    /// Marks the inner nodes on the way to `key`; gives the last of them and its depth.
+    fn mark(&mut self, key: &Bytes32) -> Option<(usize, usize)> {
+        let (mut at, mut depth, mut last) = (self.root, 0, None);
         while let Node::Inner(i) = at.node() {
-            self.stale[i] = true;
-            let side = bit(&key, depth);
-            parent = Some((i, side));
-            at = self.inner[i].children[side];
+            let node = &mut self.inner[i];
+            if let Some(journal) = &mut self.journal
+                && i < journal.inner
+                && node.hash != DIRTY
+            {
+                // All was hashed when the journal was begun: a node that is marked already was kept already.
+                journal.nodes.push((i, *node));
+            }
+            node.hash = DIRTY;
+            last = Some((i, depth));
+            at = node.children[bit(key, depth)];
             depth += 1;
         }
-        if let Node::Leaf(l) = at.node()
-            && self.leaves[l].key == key
+        last
+    }
+
+    /// The subtree at `depth` of what is there, no inner node, and a new leaf.
+    fn grown(&mut self, there: Ref, leaf: Ref, depth: usize) -> Ref {
+        let (Node::Leaf(old), Node::Leaf(new)) = (there.node(), leaf.node()) else { return leaf };
+        let (old_key, new_key) = (self.leaves[old].key, self.leaves[new].key);
+        // Two keys that differ do so at some bit; the bits before it become inner nodes with an empty half.
+        let parting = (depth..256).find(|&d| bit(&old_key, d) != bit(&new_key, d)).unwrap_or(255);
+        let mut children = if bit(&new_key, parting) == 0 { [leaf, there] } else { [there, leaf] };
+        for above in (depth..parting).rev() {
+            self.inner.push(Inner { hash: DIRTY, children });
+            let below = Ref::inner(self.inner.len() - 1);
+            children = if bit(&new_key, above) == 0 { [below, Ref::EMPTY] } else { [Ref::EMPTY, below] };
+        }
+        self.inner.push(Inner { hash: DIRTY, children });
+        Ref::inner(self.inner.len() - 1)
+    }
+
+    /// The root. Hashes what was changed since the last call, on all cores where that is much.
+    pub fn root(&mut self) -> Bytes32 {
+        if self.changed >= PARALLEL_FROM {
+            let mut tops = Vec::new();
+            self.marked_at(self.root, 0, &mut tops);
+            // A few at a time: the hashes that wait to be written down stay a fraction of the map.
+            for some in tops.chunks(4 * rayon::current_num_threads()) {
+                let done: Vec<Vec<(usize, Bytes32)>> = some
+                    .par_iter()
+                    .map(|&top| {
+                        let mut out = Vec::new();
+                        self.hash(top, &mut out);
+                        out
+                    })
+                    .collect();
+                self.write_down(done.into_iter().flatten());
+            }
+        }
+        let mut out = Vec::new();
+        let root = self.hash(self.root, &mut out);
+        self.write_down(out);
+        self.changed = 0;
+        root
+    }
+
+    fn write_down(&mut self, hashes: impl IntoIterator<Item = (usize, Bytes32)>) {
+        for (node, hash) in hashes {
+            self.inner[node].hash = hash;
+        }
+    }
+
+    /// The marked subtrees at [`PARALLEL_DEPTH`].
+    fn marked_at(&self, at: Ref, depth: usize, out: &mut Vec<Ref>) {
+        if let Node::Inner(i) = at.node()
+            && self.inner[i].hash == DIRTY
         {
-            if let Some(undo) = &mut self.undo {
-                undo.push(Undo::Value(l, self.leaves[l].value));
+            if depth == PARALLEL_DEPTH {
+                out.push(at);
+            } else {
+                self.inner[i].children.iter().for_each(|&child| self.marked_at(child, depth + 1, out));
             }
-            self.leaves[l].value = value;
-            return;
-        }
-        if let Some(undo) = &mut self.undo {
-            undo.push(Undo::Grown { parent, before: at, inner_len: self.inner.len() });
-        }
-        let new = Child::leaf(self.leaves.len());
-        self.leaves.push(Leaf { key, value });
-        let Node::Leaf(old) = at.node() else {
-            self.hang(parent, new);
-            return;
-        };
-        // Two leaves where one was: inner nodes down to the bit at which their keys part.
-        let other = self.leaves[old].key;
-        loop {
-            let node = self.new_inner();
-            self.hang(parent, Child::inner(node));
-            let (mine, theirs) = (bit(&key, depth), bit(&other, depth));
-            if mine != theirs {
-                self.inner[node].children[mine] = new;
-                self.inner[node].children[theirs] = at;
-                return;
-            }
-            parent = Some((node, mine));
-            depth += 1;
         }
     }
 
-    /// The root; rehashes what changed since the last call, once.
-    pub fn root(&mut self) -> [u8; 32] {
-        self.rehash();
-        self.hash_of(self.top)
-    }
-
-    fn hash_of(&self, child: Child) -> [u8; 32] {
-        match child.node() {
-            Node::Nothing => empty(),
-            Node::Leaf(l) => leaf_hash(&self.leaves[l].key, &self.leaves[l].value),
-            Node::Inner(i) => self.inner[i].hash,
-        }
-    }
-
-    /// Post-order over stale nodes, without recursion: an attacker who grinds keys with long common prefixes deepens
-    /// the tree, never the stack.
-    fn rehash(&mut self) {
-        let Node::Inner(top) = self.top.node() else { return };
-        if !self.stale[top] {
-            return;
-        }
-        let mut stack = vec![(top, false)];
-        while let Some((i, children_done)) = stack.pop() {
-            if children_done {
+    /// Hash of a subtree; those of marked nodes in it are put into `out`. At most 256 calls deep.
+    fn hash(&self, at: Ref, out: &mut Vec<(usize, Bytes32)>) -> Bytes32 {
+        match at.node() {
+            Node::Empty => EMPTY_ROOT,
+            Node::Leaf(i) => leaf_hash(&self.leaves[i].key, &self.leaves[i].value),
+            Node::Inner(i) if self.inner[i].hash != DIRTY => self.inner[i].hash,
+            Node::Inner(i) => {
                 let [left, right] = self.inner[i].children;
-                self.inner[i].hash = inner_hash(&self.hash_of(left), &self.hash_of(right));
-                self.stale[i] = false;
-                continue;
-            }
-            stack.push((i, true));
-            for child in self.inner[i].children {
-                if let Node::Inner(c) = child.node()
-                    && self.stale[c]
-                {
-                    stack.push((c, false));
-                }
+                let hash = inner_hash(&self.hash(left, out), &self.hash(right, out));
+                out.push((i, hash));
+                hash
             }
         }
+    }
+
+    /// Begins a batch that [`rollback`](Self::rollback) can undo. A batch still open is committed first.
+    pub fn begin(&mut self) {
+        // Clean before, so that a mark tells what this batch changed.
+        self.root();
+        self.journal = Some(Journal {
+            root: self.root,
+            leaves: self.leaves.len(),
+            inner: self.inner.len(),
+            values: Vec::new(),
+            nodes: Vec::new(),
+        });
+    }
+
+    /// Ends the open batch and keeps it. Without one, nothing happens.
+    pub fn commit(&mut self) {
+        self.journal = None;
+    }
+
+    /// Ends the open batch and undoes it. Without one, nothing happens.
+    pub fn rollback(&mut self) {
+        let Some(journal) = self.journal.take() else { return };
+        // Latest first, so that the oldest content is what stays.
+        for (leaf, value) in journal.values.into_iter().rev() {
+            self.leaves[leaf].value = value;
+        }
+        for (node, content) in journal.nodes.into_iter().rev() {
+            self.inner[node] = content;
+        }
+        self.leaves.truncate(journal.leaves);
+        self.inner.truncate(journal.inner);
+        self.root = journal.root;
+        self.changed = 0;
+    }
+}
+
+impl FromIterator<(Bytes32, Bytes32)> for StateMap {
+    fn from_iter<I: IntoIterator<Item = (Bytes32, Bytes32)>>(leaves: I) -> StateMap {
+        let mut map = StateMap::new();
+        leaves.into_iter().for_each(|(key, value)| map.set(key, value));
+        map
     }
 }
 
@@ -298,57 +337,148 @@ mod tests {
 
     use super::*;
 
-    /// The definition, word for word.
-    fn naive(leaves: &[([u8; 32], [u8; 32])], depth: usize) -> [u8; 32] {
+    type Model = BTreeMap<Bytes32, Bytes32>;
+
+    /// The table at the head of this file, word for word.
+    fn model_root(leaves: &[(&Bytes32, &Bytes32)], depth: usize) -> Bytes32 {
         match leaves {
-            [] => empty(),
-            [(k, v)] => leaf_hash(k, v),
+            [] => Sha256::digest([0x12]).into(),
+            [(key, value)] => Sha256::digest([&[0x10][..], *key, *value].concat()).into(),
             _ => {
-                let (right, left): (Vec<_>, Vec<_>) = leaves.iter().partition(|(k, _)| bit(k, depth) == 1);
-                inner_hash(&naive(&left, depth + 1), &naive(&right, depth + 1))
+                let zero = |key: &Bytes32| key[depth / 8] & (0x80 >> (depth % 8)) == 0;
+                let (left, right): (Vec<_>, Vec<_>) = leaves.iter().partition(|(key, _)| zero(key));
+                let halves = [model_root(&left, depth + 1), model_root(&right, depth + 1)].concat();
+                Sha256::digest([&[0x11][..], &halves].concat()).into()
             }
         }
     }
 
-    /// Keys that share long prefixes, so that chains with empty siblings occur.
-    fn key() -> impl Strategy<Value = [u8; 32]> {
-        (0u8..4, 0usize..32, any::<u8>()).prop_map(|(a, at, b)| {
-            let mut key = [0; 32];
-            key[0] = a << 6;
-            key[at] ^= b;
-            key
-        })
+    fn root_of(model: &Model) -> Bytes32 {
+        model_root(&model.iter().collect::<Vec<_>>(), 0)
+    }
+
+    /// Few distinct keys, many of them with long common beginnings.
+    fn key() -> impl Strategy<Value = Bytes32> {
+        prop_oneof![
+            any::<[u8; 32]>(),
+            any::<u8>().prop_map(|b| map_key(&format!("chat:{b}"))),
+            (0usize..256, any::<bool>()).prop_map(|(at, ones)| {
+                let mut key = if ones { [0xff; 32] } else { [0; 32] };
+                key[at / 8] ^= 0x80 >> (at % 8);
+                key
+            }),
+            (0u8..4).prop_map(|last| {
+                let mut key = [7; 32];
+                key[31] = last;
+                key
+            }),
+        ]
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Set(Bytes32, u8),
+        Root,
+        Begin,
+        Commit,
+        Rollback,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            12 => (key(), 0u8..4).prop_map(|(key, value)| Step::Set(key, value)),
+            2 => Just(Step::Root),
+            2 => Just(Step::Begin),
+            1 => Just(Step::Commit),
+            2 => Just(Step::Rollback),
+        ]
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
         #[test]
-        fn root_agrees_with_the_definition_and_rollback_restores(
-            batches in prop::collection::vec((prop::collection::vec((key(), any::<u8>()), 0..12), any::<bool>()), 0..12)
-        ) {
-            let mut map = StateMap::new();
-            let mut model: BTreeMap<[u8; 32], [u8; 32]> = BTreeMap::new();
-            for (batch, keep) in batches {
-                let before = map.root();
-                let mut trial = model.clone();
-                map.begin();
-                for (k, v) in batch {
-                    map.set(k, [v; 32]);
-                    trial.insert(k, [v; 32]);
-                }
-                let leaves: Vec<_> = trial.iter().map(|(k, v)| (*k, *v)).collect();
-                prop_assert_eq!(map.root(), naive(&leaves, 0));
-                if keep {
-                    map.commit();
-                    model = trial;
-                } else {
-                    map.rollback();
-                    prop_assert_eq!(map.root(), before);
+        fn histories_agree_with_the_model(steps in prop::collection::vec(step(), 0..120)) {
+            let (mut map, mut model, mut before) = (StateMap::new(), Model::new(), None);
+            for step in steps {
+                match step {
+                    Step::Set(key, value) => {
+                        map.set(key, [value; 32]);
+                        model.insert(key, [value; 32]);
+                    }
+                    Step::Root => prop_assert_eq!(map.root(), root_of(&model)),
+                    Step::Begin => {
+                        map.begin();
+                        before = Some(model.clone());
+                    }
+                    Step::Commit => {
+                        map.commit();
+                        before = None;
+                    }
+                    Step::Rollback => {
+                        map.rollback();
+                        model = before.take().unwrap_or(model);
+                        prop_assert_eq!(map.root(), root_of(&model));
+                    }
                 }
                 prop_assert_eq!(map.len(), model.len());
-                for (k, v) in &model {
-                    prop_assert_eq!(map.get(k), Some(*v));
-                }
             }
+            prop_assert_eq!(map.root(), root_of(&model));
+            for (key, value) in &model {
+                prop_assert_eq!(map.get(key), Some(*value));
+            }
+            prop_assert_eq!(map.get(&[0xa5; 32]), model.get(&[0xa5; 32]).copied());
         }
+
+        #[test]
+        fn order_does_not_matter(leaves in prop::collection::btree_map(key(), any::<[u8; 32]>(), 0..60).prop_flat_map(|m| {
+            Just(m.into_iter().collect::<Vec<_>>()).prop_shuffle()
+        })) {
+            let mut one: StateMap = leaves.iter().copied().collect();
+            let mut other: StateMap = leaves.iter().rev().copied().collect();
+            prop_assert_eq!(one.root(), other.root());
+            prop_assert_eq!(one.root(), root_of(&leaves.into_iter().collect()));
+        }
+    }
+
+    #[test]
+    fn empty_root_is_its_hash() {
+        assert_eq!(StateMap::new().root(), <Bytes32>::from(Sha256::digest([0x12])));
+    }
+
+    #[test]
+    fn hashing_on_many_cores_gives_the_same_root() {
+        let leaf = |i: u32| (map_key(&format!("building:{i}")), map_key(&i.to_string()));
+        let mut map: StateMap = (0..5000).map(leaf).collect();
+        let mut model: Model = (0..5000).map(leaf).collect();
+        assert_eq!(map.root(), root_of(&model));
+        let before = map.root();
+        map.begin();
+        for i in 4000..6000 {
+            map.set(leaf(i).0, [1; 32]);
+            model.insert(leaf(i).0, [1; 32]);
+        }
+        assert_eq!(map.root(), root_of(&model));
+        map.rollback();
+        assert_eq!((map.root(), map.len()), (before, 5000));
+    }
+
+    #[test]
+    fn nodes_are_as_small_as_the_head_of_this_file_says() {
+        assert_eq!((size_of::<Leaf>(), size_of::<Inner>()), (64, 40));
+        let map: StateMap = (0..20_000u32).map(|i| (map_key(&i.to_string()), [0; 32])).collect();
+        let per_leaf = map.inner.len() as f64 / map.leaves.len() as f64;
+        assert!((1.3..1.6).contains(&per_leaf), "{per_leaf}");
+    }
+
+    /// Fixed for format version 0; docs/protocol.md gives the same.
+    #[test]
+    fn vector() {
+        let mut map: StateMap =
+            ["chat:a", "chat:b", "building:c"].map(|s| (map_key(s), map_key(""))).into_iter().collect();
+        assert_eq!(
+            data_encoding::HEXLOWER.encode(&map.root()),
+            "cd3757ca9eed7eb50a9fd45caed89ed1513fcba026885da05a395bef1a771bc0"
+        );
     }
 }
