@@ -92,7 +92,7 @@ impl SledIndex {
         // Removed only now, when no sled of an earlier process is at work in them.
         older.iter().for_each(|old| drop(fs::remove_dir_all(dir.join(old.to_string()))));
         let mut index = SledIndex { dir: dir.to_owned(), generation, open: None, set_aside: None, _lock: lock };
-        match Open::open(&index.path()) {
+        match Open::at(&index.path()) {
             Ok(open) => index.open = Some(open),
             Err(e) => index.replace_broken(&e)?,
         }
@@ -125,7 +125,7 @@ impl SledIndex {
 
     fn next_generation(&mut self) -> Result<()> {
         self.generation += 1;
-        self.open = Some(Open::open(&self.path())?);
+        self.open = Some(Open::at(&self.path())?);
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl Index for SledIndex {
 }
 
 impl Open {
-    fn open(path: &Path) -> Result<Open> {
+    fn at(path: &Path) -> Result<Open> {
         let opened = guarded(|| {
             // No flusher thread: whatever is written is flushed by `write`, in its order.
             let db = sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None).open()?;

@@ -1,8 +1,12 @@
 //! Key files: Ed25519 in encrypted PKCS#8 (RFC 5958, RFC 8410, PBES2 with scrypt and AES-256-CBC), readable by
 //! `openssl pkey`. Unencrypted private keys are neither written nor read.
+//!
+//! AES-CBC protects the secret, not its integrity: a changed byte can decrypt to another key. So a line before the PEM,
+//! which OpenSSL passes over, names the public key, and what is decrypted must match it.
 
 use std::path::Path;
 
+use data_encoding::BASE64;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, DecodePublicKey, EncodePrivateKey, EncodePublicKey, KeypairBytes};
 use ed25519_dalek::{SigningKey, VerifyingKey};
@@ -16,6 +20,7 @@ use crate::error::{Error, Result};
 
 /// scrypt N = 2^14, r = 8, p = 5: OWASP's setting for the most memory (16 MiB) that OpenSSL reads by default.
 const SCRYPT: (u8, u32, u32) = (14, 8, 5);
+const PUBLIC_LINE: &str = "Ed25519 public key: ";
 const LABEL: &str = "ENCRYPTED PRIVATE KEY";
 const MAX_FILE: u64 = 16 * 1024;
 
@@ -34,7 +39,7 @@ pub fn write_encrypted(path: &Path, key: &SigningKey, passphrase: &SecretString)
 /// PEM text of `key` encrypted with `passphrase`.
 ///
 /// Errors: `key.passphrase` for an empty one, `key.encrypt`.
-pub fn encrypt(key: &SigningKey, passphrase: &SecretString) -> Result<Zeroizing<String>> {
+pub fn encrypt(key: &SigningKey, passphrase: &SecretString) -> Result<String> {
     if passphrase.expose_secret().is_empty() {
         return Err(Error::refuse("key.passphrase", "an empty passphrase protects nothing", "choose a passphrase"));
     }
@@ -49,12 +54,13 @@ pub fn encrypt(key: &SigningKey, passphrase: &SecretString) -> Result<Zeroizing<
     let (salt, iv): ([u8; 16], [u8; 16]) = (rand::random(), rand::random());
     let params = pbes2::Parameters::generate_scrypt_aes256cbc(params, &salt, iv).map_err(|e| failed(&e))?;
     let sealed = plain.encrypt_with_params(params, passphrase.expose_secret()).map_err(|e| failed(&e))?;
-    sealed.to_pem(LABEL, LineEnding::LF).map_err(|e| failed(&e))
+    let pem = sealed.to_pem(LABEL, LineEnding::LF).map_err(|e| failed(&e))?;
+    Ok(format!("{PUBLIC_LINE}{}\n{}", BASE64.encode(key.verifying_key().as_bytes()), *pem))
 }
 
 /// Reads an encrypted key file.
 ///
-/// Errors: `key.passphrase`, `key.form`, `key.kdf`, `disk.missing`, `disk.read`, `disk.too-large`.
+/// Errors: `key.passphrase`, `key.form`, `key.changed`, `key.kdf`, `disk.missing`, `disk.read`, `disk.too-large`.
 pub fn read(path: &Path, passphrase: &SecretString) -> Result<SigningKey> {
     let bytes = Zeroizing::new(read_bounded(path, MAX_FILE)?);
     decrypt(&bytes, passphrase).map_err(|e| e.at(path.display()))
@@ -62,7 +68,7 @@ pub fn read(path: &Path, passphrase: &SecretString) -> Result<SigningKey> {
 
 /// Reads an encrypted key from PEM.
 ///
-/// Errors: `key.passphrase`, `key.form`, `key.kdf`.
+/// Errors: `key.passphrase`, `key.form`, `key.changed`, `key.kdf`.
 pub fn decrypt(pem: &[u8], passphrase: &SecretString) -> Result<SigningKey> {
     let form = |what: &str| {
         Error::refuse(
@@ -72,7 +78,16 @@ pub fn decrypt(pem: &[u8], passphrase: &SecretString) -> Result<SigningKey> {
         )
     };
     let text = std::str::from_utf8(pem).map_err(|_| form("not text"))?;
-    let (label, sealed) = SecretDocument::from_pem(text).map_err(|e| form(&e.to_string()))?;
+    let begin = text.find("-----BEGIN").ok_or_else(|| form("no PEM"))?;
+    let (before, pem) = text.split_at(begin);
+    let public = match before.lines().next() {
+        None => None, // made by openssl
+        Some(line) => {
+            let key = line.strip_prefix(PUBLIC_LINE).and_then(|b| BASE64.decode(b.as_bytes()).ok());
+            Some(key.ok_or_else(|| form("the line before the PEM does not name a public key"))?)
+        }
+    };
+    let (label, sealed) = SecretDocument::from_pem(pem).map_err(|e| form(&e.to_string()))?;
     if label != LABEL {
         return Err(form(&format!("its PEM label is «{label}»")));
     }
@@ -86,7 +101,15 @@ pub fn decrypt(pem: &[u8], passphrase: &SecretString) -> Result<SigningKey> {
     if PrivateKeyInfoRef::try_from(plain.as_bytes()).is_err() {
         return Err(wrong());
     }
-    SigningKey::from_pkcs8_der(plain.as_bytes()).map_err(|e| form(&e.to_string()))
+    let key = SigningKey::from_pkcs8_der(plain.as_bytes()).map_err(|e| form(&e.to_string()))?;
+    if public.is_some_and(|public| public != key.verifying_key().as_bytes()) {
+        return Err(Error::refuse(
+            "key.changed",
+            "the decrypted key is not the one named in the file's first line",
+            "the file is damaged: restore it from a backup",
+        ));
+    }
+    Ok(key)
 }
 
 /// A key file must not be able to take all memory or hours of time.

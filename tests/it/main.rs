@@ -4,5 +4,8 @@ mod address_real;
 mod config;
 mod data;
 mod http;
+mod storage;
+mod storage_copies;
+mod storage_index;
 mod tlog;
 mod tlog_decode;
