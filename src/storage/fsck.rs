@@ -67,7 +67,7 @@ const WIDTH: u64 = TILE_WIDTH as u64;
 ///
 /// Errors: only what keeps the source from answering at all ([`Action::Retry`]); everything else is a problem.
 pub fn check(
-    source: &impl FsckSource,
+    source: &dyn FsckSource,
     key: Option<&VerifierKey>,
     on_entries: &mut dyn FnMut(u64, Vec<Vec<u8>>) -> Result<()>,
     progress: &mut dyn FnMut(u64, u64),
@@ -133,7 +133,7 @@ fn listed<T>(result: Result<T>, path: LogPath, problems: &mut Vec<Error>) -> Res
     }
 }
 
-fn checkpoint(source: &impl FsckSource, key: Option<&VerifierKey>, report: &mut Report) -> Result<Option<Checkpoint>> {
+fn checkpoint(source: &dyn FsckSource, key: Option<&VerifierKey>, report: &mut Report) -> Result<Option<Checkpoint>> {
     let path = LogPath::Checkpoint;
     let read = source.read(&path, max_len(path) as usize);
     let Some(found) = listed(read, path, &mut report.problems)? else { return Ok(None) };
@@ -149,7 +149,7 @@ fn checkpoint(source: &impl FsckSource, key: Option<&VerifierKey>, report: &mut 
 }
 
 /// A resource, cut from the full one where its partial file is gone (C2SP tlog-tiles allows to remove it then).
-fn fetch(source: &impl FsckSource, path: LogPath, width: u16, problems: &mut Vec<Error>) -> Result<Option<Vec<u8>>> {
+fn fetch(source: &dyn FsckSource, path: LogPath, width: u16, problems: &mut Vec<Error>) -> Result<Option<Vec<u8>>> {
     let full = TILE_WIDTH as u16;
     let read = || match source.read(&path, max_len(path) as usize)? {
         None if width < full => {
@@ -175,7 +175,7 @@ struct Piece {
     problems: Vec<Error>,
 }
 
-fn piece(source: &impl FsckSource, index: u64, size: u64) -> Result<Piece> {
+fn piece(source: &dyn FsckSource, index: u64, size: u64) -> Result<Piece> {
     let mut piece = Piece { first: index * WIDTH, entries: None, leaves: None, tile_read: false, problems: Vec::new() };
     let (Some(bundle), Some(tile)) = (BundleId::in_tree(index, size), TileId::in_tree(0, index, size)) else {
         return Ok(piece);
@@ -221,7 +221,7 @@ fn piece(source: &impl FsckSource, index: u64, size: u64) -> Result<Piece> {
 }
 
 /// Grows the tree by the leaves of one group and compares the tiles above level 0 that are complete with it.
-fn upper_tiles(source: &impl FsckSource, edge: &Edge, leaves: &[Hash], size: u64, report: &mut Report) -> Result<Edge> {
+fn upper_tiles(source: &dyn FsckSource, edge: &Edge, leaves: &[Hash], size: u64, report: &mut Report) -> Result<Edge> {
     let growth = edge.grow_hashes(leaves)?;
     for (path, expected) in growth.files {
         let LogPath::Tile(tile) = path else { continue };

@@ -31,7 +31,7 @@ pub mod fsck;
 pub mod index;
 pub mod journal;
 pub mod keys;
-mod lock;
+pub mod lock;
 pub mod log_store;
 pub mod mirror_store;
 mod reader;

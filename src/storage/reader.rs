@@ -50,6 +50,17 @@ impl LogReader {
     pub(super) fn new(dir: &Path, published: Published) -> LogReader {
         LogReader(Arc::new(Shared { dir: dir.to_owned(), published: ArcSwap::from_pointee(published) }))
     }
+    /// Reads the log in `dir` as it is published at this moment, also while another process writes it: what was published
+    /// stays readable. Nothing is verified and nothing is written.
+    ///
+    /// Errors: those of the checkpoint's form, `disk.read`, `disk.too-large`.
+    pub fn open(dir: &Path) -> Result<LogReader> {
+        let published = match read_checkpoint(dir)? {
+            Some((c, note)) => Published { size: c.size, root: c.root, served: c.size, checkpoint: Some(note) },
+            None => Published::EMPTY,
+        };
+        Ok(LogReader::new(dir, published))
+    }
     pub(super) fn set(&self, published: Published) {
         self.0.published.store(Arc::new(published));
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use domovoi::error::Action;
 use domovoi::storage::fence::Age;
-use domovoi::storage::log_store::LogStore;
+use domovoi::storage::log_store::{LogReader, LogStore};
 use domovoi::storage::{backup, durable, format, keys};
 use ed25519_dalek::Signer;
 use secrecy::SecretString;
@@ -36,6 +36,8 @@ fn a_backup_of_a_running_log_restores_to_a_prefix() {
         let reports: Vec<_> = (0..4)
             .map(|n| {
                 let out = dirs.base.path().join(format!("backup{n}"));
+                // Half of them as another process would, which knows of the log only what is on disk.
+                let reader = if n % 2 == 0 { reader.clone() } else { LogReader::open(&dirs.log()).unwrap() };
                 (out.clone(), backup::backup(&reader, &extra, &out))
             })
             .collect();
