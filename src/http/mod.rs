@@ -1,7 +1,7 @@
 //! HTTP: how the node is reached. This folder knows requests and connections; what the answers say is `node`'s matter.
 //!
 //! A connection is accepted by [`listener`] (slot, TLS from [`tls`], header and idle time), becomes requests, and each
-//! request passes the frame built in [`serve`]: request id, log line and metrics, panic catcher, then [`limits`]
+//! request passes the frame built in [`mod@serve`]: request id, log line and metrics, panic catcher, then [`limits`]
 //! (headers, load, body, time), then the resource's handler. Whatever goes wrong on the way leaves as a [`problem`]
 //! document with a stable code. [`live`] holds what SIGHUP may change: the configuration in force and the certificate.
 //!

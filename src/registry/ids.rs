@@ -1,7 +1,7 @@
 //! Identifiers of everything a record names (domain.md, "Identifiers").
 //!
 //! Each has one canonical spelling; parsing accepts that one only, so that two texts never mean the same thing. What
-//! people write is brought into it by the importers and by [`canonical_link`](super::link::canonical_link).
+//! people write is brought into it by the importers and by [`canonical_link`].
 
 use std::fmt;
 use std::str::FromStr;
