@@ -3,6 +3,7 @@
 mod address_real;
 mod config;
 mod data;
+mod docs;
 mod http;
 mod storage;
 mod storage_copies;

@@ -1,0 +1,453 @@
+//! The documents say what the program does: test vectors of `docs/protocol.md`, codes of `docs/errors.md`.
+//!
+//! Refreshing after a change of the source: `./scripts/errors > docs/errors.md`, and
+//! `DOCS_BLESS=1 cargo test --test it docs` writes the vectors into `docs/protocol.md` anew (look at the difference: it is a
+//! change of the protocol).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
+use domovoi::federation::charter::{Charter, RegionOfOne};
+use domovoi::registry::body::{
+    Admin, AuthorityEnrolled, Body, Building, BuildingKind, ChatKind, ChatRegistered, KeyBytes, KeyGranted, List,
+    ManagementAssigned, ManagementForm, OwnershipTransferred,
+};
+use domovoi::registry::envelope::{Envelope, MAX_ENTRY, TYP_NODE, TYP_RECORD, record_id};
+use domovoi::registry::facts::leaf_value;
+use domovoi::registry::ids::{ChatNumber, RecordId, RegionCode};
+use domovoi::registry::link::{LinkDigest, canonical_link};
+use domovoi::registry::node_record::{Adopted, Commit, NodeRecord};
+use domovoi::registry::record::{Basis, BasisKind, DecodedRecord, Draft, Record, Subject};
+use domovoi::registry::replay::{Replay, Trust, prepare};
+use domovoi::registry::rules;
+use domovoi::registry::signature::PublicKey;
+use domovoi::registry::state::{State, View, link_leaf};
+use domovoi::registry::statemap::{EMPTY_ROOT, StateMap, inner_hash, leaf_hash, map_key};
+use domovoi::registry::text::{Day, Millis, Text};
+use domovoi::registry::verify::{KeyRing, verify_records};
+use domovoi::tlog::checkpoint::Checkpoint;
+use domovoi::tlog::note::NoteSigner;
+use domovoi::tlog::tree::Frontier;
+use ed25519_dalek::SigningKey;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn document(name: &str) -> String {
+    std::fs::read_to_string(root().join("docs").join(name)).unwrap_or_else(|e| panic!("docs/{name}: {e}"))
+}
+
+const ORIGIN: &str = "chats.example/77";
+const HOUSE: &str = "gar:0c5b2444-70a0-4932-980c-b4dc0d3f02b5";
+const COMPANY: &str = "inn:7707083893";
+const FIRST: &str = "ogrn:1027700132195";
+const SECOND: &str = "ogrn:1037739010891";
+const LINK: &str = "https://max.ru/join/AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE";
+const T0: u64 = 1_790_000_000_000;
+
+fn key(n: u8) -> SigningKey {
+    SigningKey::from_bytes(&[n; 32])
+}
+
+fn text(s: &str) -> Text {
+    Text::new(s).unwrap()
+}
+
+fn ms(ms: u64) -> Millis {
+    Millis::new(ms).unwrap()
+}
+
+fn day(s: &str) -> Day {
+    s.parse().unwrap()
+}
+
+/// A region's log as its node writes it, with everything that the document quotes.
+struct Log {
+    charter: Vec<u8>,
+    entries: Vec<Vec<u8>>,
+    payloads: BTreeMap<&'static str, Vec<u8>>,
+    state: State,
+    map: StateMap,
+    ring: KeyRing,
+    time: u64,
+}
+
+impl Log {
+    fn new() -> Log {
+        let one = RegionOfOne {
+            code: RegionCode::new(77).unwrap(),
+            name: text("Москва"),
+            oktmo: vec!["45".parse().unwrap()],
+            authority: FIRST.parse().unwrap(),
+            root_key: PublicKey::of(&key(2)),
+            commit_key: PublicKey::of(&key(4)),
+            origin: ORIGIN.into(),
+            log_vkey: NoteSigner::new(ORIGIN, key(3)).unwrap().verifier().to_string(),
+            url: "https://chats.example".into(),
+        };
+        let charter = Charter::of_one(one, T0, &key(1)).unwrap();
+        let verified = Charter::open(&charter).unwrap();
+        let state = State::new(verified.jurisdiction(&verified.regions()[0]));
+        let mut ring = KeyRing::default();
+        ring.add(&PublicKey::of(&key(2)));
+        Log { charter, entries: Vec::new(), payloads: BTreeMap::new(), state, map: StateMap::new(), ring, time: T0 }
+    }
+
+    /// Signs, checks and applies one batch and closes it with a commit. The first batch begins with `charter.adopted`.
+    fn batch(&mut self, records: Vec<(&'static str, Draft, Vec<SigningKey>)>) {
+        self.time += 1000;
+        let (mut signed, mut index) = (Vec::new(), self.state.size());
+        let first = index;
+        let changes = {
+            let mut overlay = self.state.overlay();
+            if first == 0 {
+                let j = self.state.jurisdiction();
+                let adopted = Adopted { v: 0, log: j.origin.clone(), version: 1, sha256: j.charter_sha256 };
+                let (entry, id) = NodeRecord::Adopted(adopted.clone()).sign(&key(4)).unwrap();
+                self.payloads.insert("charter.adopted", Envelope::parse(&entry, TYP_NODE, MAX_ENTRY).unwrap().payload);
+                overlay.adopt(&adopted, id, index);
+                signed.push(entry);
+                index += 1;
+            }
+            for (name, draft, keys) in records {
+                let (record, payload) = Record::encode(draft).unwrap();
+                let entry = Envelope::sign(payload.clone(), TYP_RECORD, &keys.iter().collect::<Vec<_>>());
+                self.ring.add_granted(&record);
+                let decoded = DecodedRecord::decode(&entry).unwrap();
+                let verified = verify_records(vec![decoded], &self.ring).remove(0).unwrap();
+                overlay.apply(rules::check(&overlay, &verified, self.time).unwrap(), index);
+                self.payloads.insert(name, payload);
+                signed.push(entry);
+                index += 1;
+            }
+            overlay.finish()
+        };
+        for (name, value) in &changes.leaves {
+            self.map.set(map_key(name), *value);
+        }
+        let commit = Commit {
+            v: 0,
+            log: ORIGIN.into(),
+            first,
+            size: index + 1,
+            time: ms(self.time),
+            previous: self.state.head().map(|h| h.id),
+            charter: 1,
+            root: RecordId(self.map.root()),
+        };
+        let (entry, id) = NodeRecord::Commit(commit.clone()).sign(&key(4)).unwrap();
+        self.payloads.insert("state.committed", Envelope::parse(&entry, TYP_NODE, MAX_ENTRY).unwrap().payload);
+        signed.push(entry);
+        self.state.absorb(changes, &commit, id, index);
+        self.entries.extend(signed);
+    }
+
+    fn draft(&self, body: Body, from: Option<&str>, batch: Option<&str>, basis: Option<Basis>) -> Draft {
+        let region = RegionCode::new(77).unwrap();
+        let begins = matches!(&body, Body::ChatRegistered(_));
+        let subject = body.subject(&RecordId([0; 32]), region);
+        let prev = if begins { None } else { self.state.entry(&subject).and_then(|e| e.last_record()) };
+        Draft {
+            log: ORIGIN.into(),
+            issued_at: ms(T0),
+            submit_before: ms(T0 + 86_400_000),
+            effective_from: from.map(day),
+            prev,
+            basis,
+            batch: batch.map(text),
+            body,
+        }
+    }
+
+    fn granted(&self, holder: &SigningKey, authority: &str) -> Draft {
+        let body = Body::KeyGranted(KeyGranted {
+            key: KeyBytes(PublicKey::of(holder)),
+            authority: authority.parse().unwrap(),
+            scopes: List(vec![text("*")]),
+            oktmo: List(vec!["45".parse().unwrap()]),
+            not_before: ms(T0),
+            not_after: ms(T0 + 31_536_000_000),
+        });
+        self.draft(body, None, None, None)
+    }
+
+    fn enrolled(&self, authority: &str, name: &str, short: Option<&str>) -> Draft {
+        let body = Body::AuthorityEnrolled(AuthorityEnrolled {
+            authority: authority.parse().unwrap(),
+            name: text(name),
+            oktmo: List(vec!["45".parse().unwrap()]),
+            short_name: short.map(text),
+        });
+        self.draft(body, None, Some("founding"), None)
+    }
+}
+
+fn example_log() -> (Log, ChatNumber) {
+    let mut log = Log::new();
+    log.batch(vec![
+        ("authority.enrolled", log.enrolled(FIRST, "Государственная жилищная инспекция", Some("ГЖИ")), vec![key(2)]),
+        ("authority.enrolled 2", log.enrolled(SECOND, "Управа района", None), vec![key(2)]),
+        ("key.granted", log.granted(&key(5), FIRST), vec![key(2)]),
+        ("key.granted 2", log.granted(&key(6), SECOND), vec![key(2)]),
+    ]);
+    let building = Body::BuildingRegistered(Building {
+        building: HOUSE.parse().unwrap(),
+        address: text("г. Москва, ул. Примерная, д. 5"),
+        oktmo: "45383000".parse().unwrap(),
+        kind: BuildingKind::Apartment,
+        also: Some(List(vec!["reformagkh:7000001".parse().unwrap()])),
+        flats: Some(96),
+        year: Some(1974),
+        emergency: None,
+        chat_required: None,
+    });
+    log.batch(vec![(
+        "building.registered",
+        log.draft(building, None, Some("buildings 0123456789ab"), None),
+        vec![key(5)],
+    )]);
+    let managed = Body::ManagementAssigned(ManagementAssigned {
+        building: HOUSE.parse().unwrap(),
+        form: ManagementForm::Company,
+        organisation: Some(COMPANY.parse().unwrap()),
+        contract: None,
+        licence: None,
+    });
+    let basis = Basis {
+        kind: BasisKind::Dataset,
+        number: None,
+        date: Some(day("2026-09-01")),
+        issuer: Some(text("Реформа ЖКХ")),
+        document_sha256: Some(RecordId([0xab; 32])),
+        signature_sha256: None,
+    };
+    let chat = Body::ChatRegistered(ChatRegistered {
+        kind: ChatKind::House,
+        title: text("Дом 5"),
+        buildings: List(vec![HOUSE.parse().unwrap()]),
+        owner: FIRST.parse().unwrap(),
+        declared: None,
+        link: Some(LinkDigest::of_link(LINK)),
+        max: Some("max:-68123456789".parse().unwrap()),
+        service_account: None,
+    });
+    log.batch(vec![
+        ("management.assigned", log.draft(managed, Some("2026-09-01"), None, Some(basis)), vec![key(5)]),
+        ("chat.registered", log.draft(chat, Some("2026-09-15"), None, None), vec![key(5)]),
+    ]);
+    let number = ChatNumber::derive(RegionCode::new(77).unwrap(), &record_id(&log.payloads["chat.registered"]).0);
+    let admin = Body::AdminDelegated(Admin { chat: number, organisation: COMPANY.parse().unwrap() });
+    log.batch(vec![("admin.delegated", log.draft(admin, Some("2026-09-16"), None, None), vec![key(5)])]);
+    let transfer = Body::OwnershipTransferred(OwnershipTransferred {
+        chat: number,
+        from: FIRST.parse().unwrap(),
+        to: SECOND.parse().unwrap(),
+    });
+    log.batch(vec![(
+        "ownership.transferred",
+        log.draft(transfer, Some("2026-10-01"), None, None),
+        vec![key(5), key(6)],
+    )]);
+    (log, number)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    HEXLOWER.encode(bytes)
+}
+
+/// Every vector of the document by its name.
+fn vectors() -> BTreeMap<&'static str, String> {
+    let (mut log, number) = example_log();
+    let mut v = BTreeMap::new();
+    let roles = ["federation root", "region root", "log", "commit", "authority 1", "authority 2"];
+    let keys = (1u8..).zip(roles).map(|(n, role)| {
+        let public = PublicKey::of(&key(n));
+        format!(
+            "{role}: seed {n:02x} × 32, public {}, kid {}",
+            BASE64URL_NOPAD.encode(&public.to_bytes()),
+            public.thumb()
+        )
+    });
+    v.insert("keys", keys.collect::<Vec<_>>().join("\n"));
+    let signer = NoteSigner::new(ORIGIN, key(3)).unwrap();
+    v.insert("vkey", signer.verifier().to_string());
+    v.insert(
+        "link",
+        format!(
+            "{}\n{}",
+            canonical_link(&format!("  «MAX.ru/join/{}/?utm=1».", &LINK[20..])).unwrap(),
+            LinkDigest::of_link(LINK)
+        ),
+    );
+    for name in [
+        "authority.enrolled",
+        "building.registered",
+        "management.assigned",
+        "chat.registered",
+        "ownership.transferred",
+        "charter.adopted",
+        "state.committed",
+    ] {
+        let payload = &log.payloads[name];
+        v.insert(name, format!("{}\nid {}", String::from_utf8(payload.clone()).unwrap(), record_id(payload)));
+    }
+    let envelope = Envelope::parse(&log.entries[1], TYP_RECORD, MAX_ENTRY).unwrap();
+    let kid = envelope.signatures[0].0;
+    let input = String::from_utf8(envelope.signing_input(&kid)).unwrap();
+    let header = BASE64URL_NOPAD.decode(input.split('.').next().unwrap().as_bytes()).unwrap();
+    v.insert("envelope", String::from_utf8(log.entries[1].clone()).unwrap());
+    v.insert("header", String::from_utf8(header).unwrap());
+    v.insert("signing-input", format!("{}…\nSHA-256 {}", &input[..60], hex(&sha(input.as_bytes()))));
+    let two = log
+        .entries
+        .iter()
+        .filter_map(|e| Envelope::parse(e, TYP_RECORD, MAX_ENTRY).ok())
+        .find(|e| e.signatures.len() == 2);
+    v.insert("two-signatures", String::from_utf8(two.unwrap().to_bytes()).unwrap());
+    v.insert("chat-number", number.to_string());
+
+    let facts = |s: Subject| log.state.facts(&s).unwrap().encode();
+    let building = facts(Subject::Building(HOUSE.parse().unwrap()));
+    v.insert(
+        "facts-building",
+        format!("{}\nvalue {}", String::from_utf8(building.clone()).unwrap(), hex(&leaf_value(&building))),
+    );
+    let chat = facts(Subject::Chat(number));
+    v.insert("facts-chat", format!("{}\nvalue {}", String::from_utf8(chat.clone()).unwrap(), hex(&leaf_value(&chat))));
+    let digest = LinkDigest::of_link(LINK);
+    let (name, value) = link_leaf(digest, &BTreeSet::from([number]));
+    v.insert(
+        "facts-link",
+        format!("{name}\n{{\"link\":\"{digest}\",\"chats\":[\"{number}\"]}}\nvalue {}", hex(&value)),
+    );
+    assert_eq!(value, leaf_value(format!("{{\"link\":\"{digest}\",\"chats\":[\"{number}\"]}}").as_bytes()));
+    let (a, b) = (map_key("building:gar:0c5b2444-70a0-4932-980c-b4dc0d3f02b5"), map_key(&format!("chat:{number}")));
+    let (leaf_a, leaf_b) = (leaf_hash(&a, &leaf_value(&building)), leaf_hash(&b, &leaf_value(&chat)));
+    let mut two = StateMap::new();
+    two.set(a, leaf_value(&building));
+    let one = two.root();
+    two.set(b, leaf_value(&chat));
+    let map = [
+        ("empty", hex(&EMPTY_ROOT)),
+        ("key building:…", hex(&a)),
+        ("leaf building:…", hex(&leaf_a)),
+        ("key chat:…", hex(&b)),
+        ("leaf chat:…", hex(&leaf_b)),
+        ("inner(leaf building:…, leaf chat:…)", hex(&inner_hash(&leaf_a, &leaf_b))),
+        ("root of the first leaf alone", hex(&one)),
+        ("root of both leaves", hex(&two.root())),
+        ("root of the whole example", hex(&log.map.root())),
+    ];
+    v.insert("map", map.iter().map(|(k, h)| format!("{k}: {h}")).collect::<Vec<_>>().join("\n"));
+
+    let payload = Envelope::parse(&log.charter, domovoi::registry::envelope::TYP_CHARTER, 1 << 20).unwrap().payload;
+    let sha = Charter::open(&log.charter).unwrap().sha256();
+    v.insert("charter", format!("{}\nSHA-256 of the envelope {sha}", String::from_utf8(payload).unwrap()));
+    let mut tree = Frontier::new();
+    let mut lines = Vec::new();
+    for (i, entry) in log.entries.iter().enumerate() {
+        let leaf = domovoi::tlog::leaf_hash(entry);
+        tree.push(leaf);
+        lines.push(format!("{i}: {leaf}"));
+    }
+    lines.push(format!("root: {}", tree.root()));
+    v.insert("tree", lines.join("\n"));
+    let head = Checkpoint { origin: ORIGIN.into(), size: tree.size(), root: tree.root() };
+    v.insert("checkpoint", head.sign(&signer).unwrap());
+    v
+}
+
+fn sha(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).into()
+}
+
+/// Fenced blocks of `text` whose info string begins with `kind `: name, content, and the bytes the content takes.
+fn blocks(text: &str, kind: &str) -> Vec<(String, String, std::ops::Range<usize>)> {
+    let mut out = Vec::new();
+    let open = format!("\n```{kind} ");
+    let mut at = 0;
+    while let Some(found) = text[at..].find(&open) {
+        let line = at + found + open.len();
+        let begin = line + text[line..].find('\n').expect("a block has content") + 1;
+        // From the line's own end on, so that an empty block ends at once.
+        let end = begin - 1 + text[begin - 1..].find("\n```").expect("a block ends") + 1;
+        out.push((text[line..begin].trim().to_owned(), text[begin..end].to_owned(), begin..end));
+        at = end;
+    }
+    out
+}
+
+#[test]
+fn the_example_log_is_one_that_a_follower_accepts() {
+    let (log, number) = example_log();
+    let charter = Charter::open(&log.charter).unwrap();
+    let jurisdiction = charter.jurisdiction(&charter.regions()[0]);
+    let mut ring = KeyRing::default();
+    jurisdiction.root_keys.iter().for_each(|k| ring.add(k));
+    let commit_key = jurisdiction.commit_key.clone();
+    let (mut state, mut replay) = (State::new(jurisdiction), Replay::default());
+    let chunk = prepare(0, &log.entries, &commit_key, &mut ring, Trust::Verify);
+    replay.apply(&mut state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at)).unwrap();
+    assert_eq!(state.size(), log.entries.len() as u64);
+    assert_eq!(state.chat(number).and_then(|c| c.owner()).map(|o| o.authority.to_string()).as_deref(), Some(SECOND));
+}
+
+#[test]
+fn vectors_of_the_protocol_are_what_the_code_computes() {
+    let computed = vectors();
+    let mut text = document("protocol.md");
+    if std::env::var_os("DOCS_BLESS").is_some() {
+        for (name, _, place) in blocks(&text, "vector").into_iter().rev() {
+            let value = &computed[name.as_str()];
+            text.replace_range(place, &format!("{}\n", value.trim_end()));
+        }
+        std::fs::write(root().join("docs/protocol.md"), &text).unwrap();
+    }
+    let quoted = blocks(&text, "vector");
+    for (name, content, _) in &quoted {
+        let value = computed
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("docs/protocol.md quotes «{name}», which nobody computes"));
+        assert_eq!(
+            content.trim_end(),
+            value.trim_end(),
+            "docs/protocol.md, vector «{name}»: see tests/it/docs.rs for refreshing"
+        );
+    }
+    let named: BTreeSet<&str> = quoted.iter().map(|(name, _, _)| name.as_str()).collect();
+    assert_eq!(named, computed.keys().copied().collect(), "every vector is quoted");
+    assert_eq!(named.len(), quoted.len(), "each once");
+}
+
+#[test]
+fn every_record_type_is_specified() {
+    let text = document("protocol.md");
+    for name in domovoi::registry::body::TYPES.iter().chain(&["charter.adopted", "state.committed"]) {
+        assert!(text.contains(&format!("| `{name}` |")), "docs/protocol.md has no row for {name}");
+    }
+}
+
+#[test]
+fn the_table_of_errors_has_every_code_of_the_source_and_no_other() {
+    let script = root().join("scripts/errors");
+    let out = std::process::Command::new("python3")
+        .arg(&script)
+        .arg("--codes")
+        .output()
+        .expect("python3 runs scripts/errors");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let source: BTreeSet<String> = String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect();
+    let table = document("errors.md");
+    let listed: BTreeSet<String> =
+        table.lines().filter_map(|l| l.strip_prefix("| `")?.split_once('`').map(|(code, _)| code.to_owned())).collect();
+    assert!(source.len() > 100, "the extraction finds the codes");
+    let missing: Vec<_> = source.difference(&listed).collect();
+    let gone: Vec<_> = listed.difference(&source).collect();
+    assert!(
+        missing.is_empty() && gone.is_empty(),
+        "run ./scripts/errors > docs/errors.md; missing {missing:?}, gone {gone:?}"
+    );
+}
