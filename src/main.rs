@@ -1,2 +1,5 @@
-//! domovoi
-fn main() {}
+//! The `domovoi` binary: everything is in the library.
+
+fn main() {
+    std::process::exit(domovoi::cli::run());
+}

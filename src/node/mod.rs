@@ -1,3 +1,201 @@
-//! (being written)
+//! One running node: the log it writes, the logs it follows, and the answers it gives from both.
+//!
+//! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
+//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] (answers). A record comes in through
+//! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
+//! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
+//! are built on top of it.
 
 pub mod config;
+pub mod coverage;
+pub mod layout;
+pub mod load;
+pub mod log_view;
+pub mod query;
+pub mod sequencer;
+pub mod snapshot;
+pub mod verdict;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use secrecy::SecretString;
+
+use crate::error::{Error, Result};
+use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::storage::index::SledIndex;
+use crate::storage::log_store::LogStore;
+use crate::storage::{format, keys};
+use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::note::NoteSigner;
+use layout::Layout;
+use load::Progress;
+use log_view::{LogView, Role};
+use sequencer::{Bounds, Outcome, Sequencer, SequencerKeys, check_submission};
+
+/// How a followed log stands with this node.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct FollowStatus {
+    /// Name from the configuration.
+    pub name: String,
+    /// Where it is fetched from.
+    pub url: String,
+    /// Last time the peer answered and everything verified, Unix milliseconds.
+    pub last_success: Option<u64>,
+    /// Last attempt, Unix milliseconds.
+    pub last_attempt: Option<u64>,
+    /// Size the peer's newest verified checkpoint names.
+    pub peer_size: u64,
+    /// Why the log is held at its last good commit, if it is.
+    pub held: Option<Held>,
+    /// Why the last attempt failed, if it did (a peer that is down is not held, only late).
+    pub last_error: Option<String>,
+}
+
+/// A log held at its last good commit.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub struct Held {
+    /// Stable code of the reason.
+    pub code: String,
+    /// The reason.
+    pub detail: String,
+    /// Since when, Unix milliseconds.
+    pub since: u64,
+    /// Size of the last good commit.
+    pub size: u64,
+    /// Name of the evidence file in the mirror's evidence folder.
+    pub evidence: String,
+}
+
+/// A log this node follows.
+pub struct Followed {
+    /// State and tiles.
+    pub view: Arc<LogView>,
+    /// How it stands.
+    pub status: RwLock<FollowStatus>,
+}
+
+/// A running node.
+pub struct Node {
+    /// What lies where.
+    pub layout: Layout,
+    /// Hours after which an answer is called stale.
+    pub stale_after_hours: u64,
+    own: Option<(Arc<LogView>, Sequencer)>,
+    followed: RwLock<BTreeMap<String, Arc<Followed>>>,
+}
+
+/// Unix milliseconds now.
+pub fn now_ms() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+/// What a node is opened with.
+pub struct Opening<'o> {
+    /// The data directory.
+    pub data: &'o Path,
+    /// Opens the log and commit keys.
+    pub passphrase: Option<&'o SecretString>,
+    /// Bounds of the sequencer.
+    pub bounds: Bounds,
+    /// Hours after which an answer is called stale.
+    pub stale_after_hours: u64,
+    /// The operator's word that nobody saw a later head than this size, after a restore from a backup.
+    pub confirm_restored_head: Option<u64>,
+}
+
+impl Node {
+    /// Opens the data directory: loads the own log, if the node has one, and starts its writer.
+    pub fn open(opening: Opening<'_>, progress: &mut Progress<'_>) -> Result<Node> {
+        let layout = Layout::new(opening.data);
+        format::check(opening.data)?;
+        let own = match layout.has_own_log() {
+            true => Some(open_own(&layout, &opening, progress)?),
+            false => None,
+        };
+        Ok(Node { layout, stale_after_hours: opening.stale_after_hours, own, followed: RwLock::default() })
+    }
+    /// The node's own log.
+    pub fn own(&self) -> Option<&Arc<LogView>> {
+        self.own.as_ref().map(|(view, _)| view)
+    }
+    /// Every log, the own one first.
+    pub fn views(&self) -> Vec<Arc<LogView>> {
+        let followed = self.followed.read();
+        self.own().cloned().into_iter().chain(followed.values().map(|f| f.view.clone())).collect()
+    }
+    /// The log with this origin.
+    pub fn view(&self, origin: &str) -> Option<Arc<LogView>> {
+        self.views().into_iter().find(|v| v.origin == origin)
+    }
+    /// Followed logs.
+    pub fn followed(&self) -> Vec<Arc<Followed>> {
+        self.followed.read().values().cloned().collect()
+    }
+    /// Takes a followed log in; what it replaces is dropped.
+    pub fn follow(&self, followed: Arc<Followed>) {
+        self.followed.write().insert(followed.view.origin.clone(), followed);
+    }
+    /// Hands records to the own log.
+    pub async fn submit(&self, entries: Vec<Vec<u8>>, dry_run: bool) -> Result<Vec<Outcome>> {
+        check_submission(&entries)?;
+        match &self.own {
+            Some((_, sequencer)) => sequencer.submit(entries, dry_run).await,
+            None => Err(Error::refuse("submit.no_log", "this node has no log of its own", "submit to the region's own node")),
+        }
+    }
+    /// False after the log could not be written.
+    pub fn healthy(&self) -> bool {
+        self.own.as_ref().is_none_or(|(_, s)| !s.failed())
+    }
+    /// Finishes what waits and closes the log.
+    pub fn close(&self) {
+        if let Some((_, sequencer)) = &self.own {
+            sequencer.stop();
+        }
+    }
+}
+
+/// Reads the pinned charter of a data directory.
+pub fn read_charter(path: &Path) -> Result<VerifiedCharter> {
+    let bytes = crate::storage::durable::read_bounded(path, 1 << 20)?;
+    Charter::open(&bytes)
+}
+
+/// The state of a log and its index, loaded from a data directory without a running node.
+pub fn open_index(layout: &Layout) -> Result<SledIndex> {
+    SledIndex::open(&layout.index())
+}
+
+fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<(Arc<LogView>, Sequencer)> {
+    let charter = read_charter(&layout.charter())?;
+    let origin = layout.origin()?;
+    let region = charter.region_by_origin(&origin).ok_or_else(|| {
+        Error::stop("charter.origin", format!("the charter names no log «{origin}»"), "restore charter.json of this node")
+    })?;
+    let jurisdiction = charter.jurisdiction(region);
+    let passphrase = opening.passphrase.ok_or_else(|| {
+        Error::stop("key.passphrase", "the log's keys are encrypted and no passphrase was given", "set DOMOVOI_PASSPHRASE or passphrase_file")
+    })?;
+    let log_key = NoteSigner::new(&origin, keys::read(&layout.key("log"), passphrase)?)?;
+    let commit = keys::read(&layout.key("commit"), passphrase)?;
+    if log_key.verifier().to_string() != region.log_vkey.to_string() {
+        return Err(Error::stop("key.log", "keys/log.pem is not the log key the charter names", "restore the key or the charter"));
+    }
+    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private())?;
+    store.confirm_restored(opening.confirm_restored_head)?;
+    if let Some(pending) = pending {
+        tracing::info!(size = pending.size, "a batch was journalled but not published before the last stop: rolling forward");
+        let checkpoint = Checkpoint { origin: origin.clone(), size: pending.size, root: pending.root };
+        store.publish_pending(pending, &checkpoint.sign(&log_key)?)?;
+    }
+    let reader = store.reader();
+    let mut index = open_index(layout)?;
+    let (state, replay) = load::load(&reader, &mut index, &jurisdiction, progress)?;
+    let view = Arc::new(LogView::new(Role::Own, charter, reader, state));
+    let keys = SequencerKeys { log: log_key, commit };
+    let sequencer = Sequencer::start(view.clone(), store, replay.map, index, keys, opening.bounds)?;
+    Ok((view, sequencer))
+}

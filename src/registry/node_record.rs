@@ -94,6 +94,10 @@ impl DecodedNodeRecord {
         })?;
         Ok(DecodedNodeRecord { envelope, record })
     }
+    /// Its id.
+    pub fn id(&self) -> RecordId {
+        self.envelope.id()
+    }
     /// What it says, unverified.
     pub fn record(&self) -> &NodeRecord {
         &self.record

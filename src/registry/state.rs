@@ -337,7 +337,8 @@ pub struct Changes {
     pub leaves: Vec<(String, [u8; 32])>,
     ids: HashMap<RecordId, u64>,
     finders: Finders,
-    charter: u64,
+    /// Version of the charter in force after the batch.
+    pub charter: u64,
 }
 
 impl Overlay<'_> {

@@ -1,0 +1,223 @@
+//! Commands that work on files: `fsck`, `reindex`, `backup`, `restore`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Context;
+use crate::error::{Error, Result};
+use crate::node::layout::Layout;
+use crate::node::load::load;
+use crate::node::{open_index, read_charter};
+use crate::registry::replay::{Replay, Trust, prepare};
+use crate::registry::state::State;
+use crate::registry::verify::KeyRing;
+use crate::storage::fsck::{self, DirSource, FsckSource};
+use crate::storage::index::Index;
+use crate::storage::lock::Lock;
+use crate::storage::log_store::LogReader;
+use crate::storage::backup;
+use crate::sync::client::Peer;
+use crate::sync::snapshot::fetch_charter_of;
+use crate::sync::url_source::UrlSource;
+use crate::tlog::note::VerifierKey;
+
+/// Checks a log completely.
+#[derive(Debug, Args)]
+pub struct Fsck {
+    #[arg(help = "Каталог журнала, каталог данных узла или адрес узла (по умолчанию — свой)")]
+    what: Option<String>,
+    #[arg(long, help = "Ключ журнала (строка vkey), если рядом нет устава")]
+    vkey: Option<String>,
+}
+
+impl Fsck {
+    /// Every tile, bundle, hash, signature, record, rule and state root.
+    pub fn run(&self, context: &Context) -> Result<()> {
+        let what = self.what.clone().unwrap_or_else(|| context.common.data.display().to_string());
+        let runtime = super::api::runtime()?;
+        let (source, charter): (Box<dyn FsckSource>, _) = if what.starts_with("http") {
+            let ca = context.common.ca.as_ref().map(|p| crate::storage::durable::read_bounded(p, 1 << 20)).transpose()?;
+            let peer = Peer::new(what.trim_end_matches('/'), ca.as_deref())?;
+            let charter = runtime.block_on(fetch_charter_of(&peer)).ok();
+            (Box::new(UrlSource::new(peer, runtime.handle().clone())), charter)
+        } else {
+            let given = PathBuf::from(&what);
+            let (log, data) = match given.join("log").is_dir() {
+                true => (given.join("log"), given),
+                false => (given.clone(), given.parent().map(PathBuf::from).unwrap_or_default()),
+            };
+            (Box::new(DirSource::new(&log)), read_charter(&data.join("charter.json")).ok())
+        };
+        let note = source.read(&crate::tlog::tile::LogPath::Checkpoint, 8192)?;
+        let origin = note.as_deref().and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.lines().next().map(str::to_owned));
+        let region = charter.as_ref().and_then(|c| c.region_by_origin(origin.as_deref()?));
+        let vkey: Option<VerifierKey> = match (&self.vkey, region) {
+            (Some(v), _) => Some(VerifierKey::parse(v.trim())?),
+            (None, Some(r)) => Some(VerifierKey::parse(r.log_vkey.as_str())?),
+            (None, None) => None,
+        };
+        let mut replay = charter.as_ref().zip(region).map(|(c, r)| {
+            let jurisdiction = c.jurisdiction(r);
+            let mut ring = KeyRing::default();
+            jurisdiction.root_keys.iter().for_each(|k| ring.add(k));
+            (jurisdiction.commit_key.clone(), State::new(jurisdiction), Replay::default(), ring)
+        });
+        let bar = context.out.progress(0, "Проверка", "Checking");
+        let mut records = Ok(());
+        let report = fsck::check(
+            source.as_ref(),
+            vkey.as_ref(),
+            &mut |first, entries| {
+                if let (Some((key, state, replay, ring)), true) = (&mut replay, records.is_ok()) {
+                    let chunk = prepare(first, &entries, key, ring, Trust::Verify);
+                    records = replay.apply(state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at));
+                }
+                Ok(())
+            },
+            &mut |done, total| {
+                bar.set_length(total);
+                bar.set_position(done);
+            },
+        )?;
+        bar.finish_and_clear();
+        let mut problems: Vec<Error> = report.problems;
+        problems.extend(records.err());
+        if let Some((_, state, _, _)) = &replay
+            && problems.is_empty()
+            && state.size() != report.size
+        {
+            problems.push(Error::refuse("log.commit", "the log does not end at a state.committed", "restore it from a mirror"));
+        }
+        let mut notes = Vec::new();
+        if vkey.is_none() {
+            notes.push(context.out.say("подпись контрольной точки не проверена: нет ни устава, ни --vkey", "the checkpoint's signature was not checked: neither a charter nor --vkey"));
+        }
+        if replay.is_none() {
+            notes.push(context.out.say("записи и правила не проверены: нет устава", "records and rules were not checked: no charter"));
+        }
+        let root = replay.as_ref().and_then(|(_, s, _, _)| s.head()).map(|h| data_encoding::HEXLOWER.encode(&h.root));
+        let list: Vec<_> = problems.iter().map(|p| json!({ "code": p.code(), "detail": p.detail(), "remedy": p.remedy() })).collect();
+        let value = json!({ "origin": report.origin, "size": report.size, "root": report.root.to_string(), "state_root": root, "notes": notes, "problems": list });
+        context.out.result(&value, |out| {
+            out.line(&format!("{}: {} ({})", report.origin, report.size, report.root));
+            notes.iter().for_each(|n| out.line(n));
+            problems.iter().for_each(|p| out.line(&format!("✗ [{}] {}", p.code(), p.detail())));
+            if problems.is_empty() {
+                out.line(out.say("Журнал цел.", "The log is whole."));
+            }
+        });
+        match problems.len() {
+            0 => Ok(()),
+            n => Err(Error::refuse("fsck.problems", format!("{n} problems"), "restore the damaged files from a mirror or a backup")),
+        }
+    }
+}
+
+/// Rebuilds the index.
+#[derive(Debug, Args)]
+pub struct Reindex {
+    #[arg(long, help = "Имя журнала, за которым узел следит, вместо собственного")]
+    log: Option<String>,
+}
+
+impl Reindex {
+    /// Empties the index and replays the log into it.
+    pub fn run(&self, context: &Context) -> Result<()> {
+        let mut layout = Layout::new(&context.config()?.node.data_dir);
+        if let Some(log) = &self.log {
+            layout = layout.mirror(log);
+        }
+        let charter = read_charter(&layout.charter())?;
+        let origin = layout.origin()?;
+        let region = charter
+            .region_by_origin(&origin)
+            .ok_or_else(|| Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "restore charter.json"))?;
+        // A running node holds the lock; two writers of one index would ruin it.
+        let _lock = Lock::acquire(&layout.private().join("lock"))?;
+        let reader = LogReader::open(&layout.log())?;
+        let mut index = open_index(&layout)?;
+        let before = index.applied()?;
+        index.wipe()?;
+        let bar = context.out.progress(0, "Построение индекса", "Rebuilding the index");
+        let (state, _) = load(&reader, &mut index, &charter.jurisdiction(region), &mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        })?;
+        bar.finish_and_clear();
+        let root = state.head().map(|h| data_encoding::HEXLOWER.encode(&h.root)).unwrap_or_default();
+        let same = before.filter(|b| b.size == state.size()).map(|b| data_encoding::HEXLOWER.encode(&b.root) == root);
+        let value = json!({ "log": origin, "size": state.size(), "subjects": state.len(), "state_root": root, "same_as_before": same });
+        context.out.result(&value, |out| {
+            out.line(&out.pick(
+                format!("Индекс построен: записей {}, корень состояния {root}", state.size()),
+                format!("The index is rebuilt: {} entries, state root {root}", state.size()),
+            ));
+        });
+        Ok(())
+    }
+}
+
+/// Copies a running node.
+#[derive(Debug, Args)]
+pub struct Backup {
+    #[arg(help = "Новый каталог для копии")]
+    out: PathBuf,
+}
+
+impl Backup {
+    /// The log up to its published checkpoint, charter, keys (as they are, encrypted), configuration; verified.
+    pub fn run(&self, context: &Context) -> Result<()> {
+        let layout = Layout::new(&context.config()?.node.data_dir);
+        let reader = LogReader::open(&layout.log())?;
+        let mut files = Vec::new();
+        for name in ["charter.json", "origin", "log.vkey", "domovoi.toml", "keys/federation-root.pem", "keys/region-root.pem", "keys/log.pem", "keys/commit.pem", "keys/operator.pem"] {
+            let path = layout.data().join(name);
+            if path.exists() {
+                files.push((name.to_owned(), path));
+            }
+        }
+        let report = backup::backup(&reader, &files, &self.out)?;
+        let value = json!({ "out": self.out, "size": report.size, "files": report.files });
+        let out_dir = self.out.display();
+        context.out.result(&value, |out| {
+            out.line(&out.pick(
+                format!("Копия снята и проверена: {out_dir}, записей {}", report.size),
+                format!("The copy is made and verified: {out_dir}, {} entries", report.size),
+            ));
+        });
+        context.out.next(&[&format!("domovoi --data НОВЫЙ restore {out_dir}")], &[&format!("domovoi --data NEW restore {out_dir}")]);
+        Ok(())
+    }
+}
+
+/// Restores a copy.
+#[derive(Debug, Args)]
+pub struct Restore {
+    #[arg(help = "Каталог копии")]
+    from: PathBuf,
+}
+
+impl Restore {
+    /// Into an empty data directory. The node then signs nothing until its operator has said that nobody saw more.
+    pub fn run(&self, context: &Context) -> Result<()> {
+        let data = &context.common.data;
+        let report = backup::restore(&self.from, data)?;
+        context.out.result(&json!({ "data": data, "size": report.size }), |out| {
+            out.line(&out.pick(format!("Восстановлено записей: {}", report.size), format!("Entries restored: {}", report.size)));
+        });
+        let (at, size) = (data.display(), report.size);
+        context.out.next(
+            &[
+                "спросите следящие узлы, не видели ли они журнал длиннее: domovoi follow на их стороне",
+                &format!("если никто не видел больше {size}: domovoi --data {at} serve --confirm-restored-head {size}"),
+            ],
+            &[
+                "ask the nodes that follow you whether they saw a longer log: domovoi follow on their side",
+                &format!("if nobody saw more than {size}: domovoi --data {at} serve --confirm-restored-head {size}"),
+            ],
+        );
+        Ok(())
+    }
+}

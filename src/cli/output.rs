@@ -1,0 +1,104 @@
+//! What commands print: sentences and tables for people, JSON for programs, errors with code and remedy.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// Where results go.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+    english: bool,
+}
+
+impl Output {
+    /// Output in JSON or for people, in Russian or English.
+    pub fn new(json: bool, english: bool) -> Output {
+        Output { json, english }
+    }
+    /// True where a program reads.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+    /// The text in the chosen language.
+    pub fn say<'t>(&self, ru: &'t str, en: &'t str) -> &'t str {
+        if self.english { en } else { ru }
+    }
+    /// The same for texts that were put together.
+    pub fn pick(&self, ru: String, en: String) -> String {
+        if self.english { en } else { ru }
+    }
+    /// Prints a result: JSON as it is, or what `people` writes.
+    pub fn result(&self, value: &impl Serialize, people: impl FnOnce(&Output)) {
+        if self.json {
+            // Views are plain data; what cannot be written is not there to be shown.
+            let text = serde_json::to_string_pretty(value).unwrap_or_else(|e| format!("{{\"error\":\"{e}\"}}"));
+            self.line(&text);
+        } else {
+            people(self);
+        }
+    }
+    /// Prints a line.
+    pub fn line(&self, text: &str) {
+        // A closed pipe ends the reader's interest, not ours.
+        let _ = writeln!(std::io::stdout().lock(), "{text}");
+    }
+    /// Prints what to do next; for people only.
+    pub fn next(&self, ru: &[&str], en: &[&str]) {
+        if self.json {
+            return;
+        }
+        self.line(self.say("\nДальше:", "\nNext:"));
+        for step in if self.english { en } else { ru } {
+            self.line(&format!("  {step}"));
+        }
+    }
+    /// Prints a table.
+    pub fn table(&self, head: &[&str], rows: impl IntoIterator<Item = Vec<String>>) {
+        let mut table = Table::new();
+        table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.set_header(head.to_vec());
+        for row in rows {
+            table.add_row(row);
+        }
+        self.line(&table.to_string());
+    }
+    /// Prints an error to stderr.
+    pub fn error(&self, e: &Error) {
+        let mut err = std::io::stderr().lock();
+        let _ = if self.json {
+            let body = serde_json::json!({ "code": e.code(), "detail": e.detail(), "remedy": e.remedy() });
+            writeln!(err, "{body}")
+        } else {
+            let (what, remedy) = (self.say("Ошибка", "Error"), self.say("Что делать", "What to do"));
+            writeln!(err, "{what} [{}]: {}\n{remedy}: {}", e.code(), e.detail(), e.remedy())
+        };
+    }
+    /// A progress bar with rate and remaining time; hidden where nobody looks.
+    pub fn progress(&self, total: u64, ru: &str, en: &str) -> ProgressBar {
+        let bar = ProgressBar::new(total);
+        if self.json || !std::io::stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let template = self.say(
+            "{msg} [{bar:30}] {human_pos}/{human_len}, {per_sec}, осталось {eta}",
+            "{msg} [{bar:30}] {human_pos}/{human_len}, {per_sec}, {eta} left",
+        );
+        // The template is fixed; were it wrong, the default bar would be shown.
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(self.say(ru, en).to_owned());
+        bar
+    }
+}
+
+/// Unix milliseconds as a readable moment, UTC.
+pub fn moment(ms: u64) -> String {
+    i64::try_from(ms)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .map_or_else(|| ms.to_string(), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}

@@ -1,0 +1,154 @@
+//! `domovoi serve`: the node as a process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use tokio::sync::watch;
+
+use super::init::founding_file;
+use super::{Context, passphrase};
+use crate::error::{Error, Result};
+use crate::http::log_api::NodeLogs;
+use crate::http::{Live, Options, Server, log_api, logging, openapi, reads, static_log};
+use crate::node::config::Config;
+use crate::node::sequencer::{Bounds, Outcome};
+use crate::node::{Node, Opening};
+use crate::storage::durable::{read_bounded, sync_dir};
+use crate::sync::follower::Source;
+use crate::sync::schedule;
+
+/// Submissions that may wait for the writer; more are told to come again.
+const WAITING: usize = 1024;
+
+/// Runs the node.
+#[derive(Debug, Args)]
+pub struct Serve {
+    #[arg(long, value_name = "SIZE", help = "После восстановления из копии: подтвердить, что никто не видел журнал длиннее этого размера")]
+    confirm_restored_head: Option<u64>,
+}
+
+impl Serve {
+    /// Opens the data directory and serves until SIGTERM or SIGINT; SIGHUP reloads certificate and configuration.
+    pub fn run(&self, context: &Context) -> Result<()> {
+        let config = context.config()?;
+        let log = logging::init(&config.log)?;
+        let data = config.node.data_dir.clone();
+        let own = crate::node::layout::Layout::new(&data).has_own_log();
+        let passphrase = if own { Some(passphrase(context, true)?) } else { None };
+        let bar = context.out.progress(0, "Загрузка журнала", "Loading the log");
+        let node = Arc::new(Node::open(
+            Opening {
+                data: &data,
+                passphrase: passphrase.as_ref(),
+                bounds: Bounds { records: config.sequencer.max_batch_records, waiting: WAITING },
+                stale_after_hours: config.sync.stale_after_hours,
+                confirm_restored_head: self.confirm_restored_head,
+            },
+            &mut |done, total| {
+                bar.set_length(total);
+                bar.set_position(done);
+            },
+        )?);
+        bar.finish_and_clear();
+        drop(passphrase);
+        let reload = Context { common: context.common.clone(), out: context.out };
+        let live = Live::open(config, Box::new(move || reload.config()), Some(log))?;
+        let result = super::api::runtime()?.block_on(run(node.clone(), live, context));
+        node.close();
+        result
+    }
+}
+
+async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> {
+    founding(&node).await?;
+    let (api, document) = openapi::api().split_for_parts();
+    let api = utoipa_axum::router::OpenApiRouter::with_openapi(document)
+        .merge(utoipa_axum::router::OpenApiRouter::from(api))
+        .merge(reads::router().with_state(node.clone()))
+        .merge(log_api::router().with_state(node.clone()));
+    let app = openapi::finish(api)?.merge(static_log::router(Arc::new(NodeLogs(node.clone()))));
+    let watched = node.clone();
+    let ready = move || if watched.healthy() { Ok(()) } else { Err("the log cannot be written".to_owned()) };
+    let server = Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
+    let (stop, stopping) = watch::channel(false);
+    let following = tokio::spawn(following(node.clone(), live.clone(), stopping));
+    context.out.line(&context.out.pick(format!("Узел работает: {}", server.local_url()), format!("The node is running: {}", server.local_url())));
+    let result = tokio::select! {
+        result = crate::http::serve::run_until_signal(server, live) => result,
+        () = failed(&node) => Err(Error::stop("log.write", "the log could not be written; nothing that was acknowledged is lost", "look at the disk, then start the node again")),
+    };
+    stop.send_replace(true);
+    let _ = following.await;
+    result
+}
+
+/// Resolves when the writer has failed.
+async fn failed(node: &Node) {
+    while node.healthy() {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Follows what the configuration names, and follows anew when it changes.
+async fn following(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiver<bool>) {
+    let mut changed = live.subscribe();
+    let mut running: Option<(Vec<crate::node::config::Follow>, watch::Sender<bool>, Vec<tokio::task::JoinHandle<()>>)> = None;
+    loop {
+        let config = changed.borrow_and_update().clone();
+        if running.as_ref().is_none_or(|(follow, _, _)| *follow != config.follow) {
+            if let Some((_, stop, tasks)) = running.take() {
+                stop.send_replace(true);
+                for task in tasks {
+                    let _ = task.await;
+                }
+            }
+            let (stop, seen) = watch::channel(false);
+            let interval = Duration::from_secs(config.sync.interval_seconds);
+            running = Some((config.follow.clone(), stop, schedule::start(&node, sources(&config), interval, &seen)));
+        }
+        tokio::select! {
+            changed = changed.changed() => if changed.is_err() { break },
+            _ = stopping.changed() => break,
+        }
+    }
+    if let Some((_, stop, tasks)) = running {
+        stop.send_replace(true);
+        for task in tasks {
+            let _ = task.await;
+        }
+    }
+}
+
+fn sources(config: &Config) -> Vec<Source> {
+    let source = |f: &crate::node::config::Follow| Source {
+        name: f.name.clone(),
+        url: f.url.clone(),
+        charter_sha256: Some(f.charter_sha256.clone()),
+        ca: f.ca.as_ref().and_then(|path| match read_bounded(path, 1 << 20) {
+            Ok(pem) => Some(pem),
+            Err(e) => {
+                tracing::error!(peer = %f.name, error = %e, "its certificate file cannot be read");
+                None
+            }
+        }),
+    };
+    config.follow.iter().map(source).collect()
+}
+
+/// Hands in the records `init` left for the first start.
+async fn founding(node: &Arc<Node>) -> Result<()> {
+    let path = founding_file(node.layout.data());
+    if node.own().is_none() || !path.exists() {
+        return Ok(());
+    }
+    let bytes = read_bounded(&path, 1 << 20)?;
+    let entries: Vec<_> = bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec).collect();
+    for outcome in node.submit(entries, false).await? {
+        if let Outcome::Refused(e) = outcome {
+            return Err(e.at("founding.jsonl"));
+        }
+    }
+    std::fs::remove_file(&path).map_err(|e| Error::stop("init.founding", format!("{}: {e}", path.display()), "remove the file"))?;
+    sync_dir(node.layout.data())
+}

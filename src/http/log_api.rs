@@ -1,0 +1,316 @@
+//! The log through the API: submitting records, changes by cursor, single records, the signed snapshot, what the node
+//! follows.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::Problem;
+use super::reads::{Page, blocking, own};
+use super::static_log::{LogFiles, Which};
+use crate::error::{Error, Result};
+use crate::node::layout::origin_hash;
+use crate::node::log_view::LogView;
+use crate::node::query::history_view;
+use crate::node::sequencer::Outcome;
+use crate::node::verdict::Freshness;
+use crate::node::{FollowStatus, Node, read_charter};
+use crate::storage::durable::read_bounded;
+use crate::tlog::tile::LogPath;
+
+/// Which log this node writes, and what it is.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct NodeView {
+    /// Version of the program.
+    pub version: &'static str,
+    /// Origin of the node's own log; absent on a node that only follows.
+    pub origin: Option<String>,
+    /// Two-digit region code.
+    pub region: Option<String>,
+    /// SHA-256 of its charter.
+    pub charter_sha256: Option<String>,
+    /// How far the own log is.
+    pub freshness: Option<Freshness>,
+    /// Root of the state map at the last commit, hex.
+    pub state_root: Option<String>,
+}
+
+/// What this node is.
+#[utoipa::path(get, path = "/api/v1/node", responses((status = 200, body = NodeView)))]
+async fn node_info(State(node): State<Arc<Node>>) -> Json<NodeView> {
+    let own = node.own();
+    Json(NodeView {
+        version: env!("CARGO_PKG_VERSION"),
+        origin: own.map(|v| v.origin.clone()),
+        region: own.map(|v| v.region.to_string()),
+        charter_sha256: own.map(|v| v.charter.sha256().to_string()),
+        freshness: own.map(|v| node.freshness(v)),
+        state_root: own.and_then(|v| v.head()).map(|h| data_encoding::HEXLOWER.encode(&h.root)),
+    })
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct SubmitQuery {
+    /// 1 = only say what would happen.
+    dry_run: Option<u8>,
+}
+
+/// What became of one record.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum OutcomeView {
+    /// In the log, durable, under a signed checkpoint.
+    Accepted {
+        /// Index.
+        index: u64,
+        /// Record id.
+        id: String,
+    },
+    /// The log had it already.
+    Known {
+        /// Index.
+        index: u64,
+        /// Record id.
+        id: String,
+    },
+    /// A dry run: it would be accepted.
+    Fine {
+        /// Record id.
+        id: String,
+    },
+    /// Refused.
+    Refused {
+        /// Stable code.
+        code: String,
+        /// Reason.
+        detail: String,
+        /// Remedy.
+        remedy: String,
+    },
+}
+
+impl From<Outcome> for OutcomeView {
+    fn from(o: Outcome) -> Self {
+        match o {
+            Outcome::Accepted { index, id } => OutcomeView::Accepted { index, id: id.to_string() },
+            Outcome::Known { index, id } => OutcomeView::Known { index, id: id.to_string() },
+            Outcome::Fine { id } => OutcomeView::Fine { id: id.to_string() },
+            Outcome::Refused(e) => {
+                OutcomeView::Refused { code: e.code().into(), detail: e.detail().into(), remedy: e.remedy().into() }
+            }
+        }
+    }
+}
+
+/// What became of a submission, record by record, in order.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SubmitView {
+    /// One per record.
+    pub outcomes: Vec<OutcomeView>,
+    /// Size of the log after it.
+    pub size: u64,
+}
+
+/// Hands in records, one canonical envelope per line. Answered when they are durable and under a signed checkpoint.
+#[utoipa::path(post, path = "/api/v1/submit", params(SubmitQuery),
+    request_body(content = String, content_type = "application/jsonl"),
+    responses((status = 200, body = SubmitView), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+async fn submit(State(node): State<Arc<Node>>, Query(q): Query<SubmitQuery>, body: Bytes) -> Result<Json<SubmitView>> {
+    let entries = body.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec).collect();
+    let outcomes = node.submit(entries, q.dry_run == Some(1)).await?;
+    let size = node.own().and_then(|v| v.head()).map_or(0, |h| h.index + 1);
+    Ok(Json(SubmitView { outcomes: outcomes.into_iter().map(Into::into).collect(), size }))
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ChangesQuery {
+    /// Origin of the log; the node's own by default.
+    log: Option<String>,
+    /// Cursor: the `next` of the last answer; 0 for the beginning.
+    after: Option<u64>,
+    /// Most entries, up to 1000.
+    limit: Option<u32>,
+}
+
+/// Every record in the order of the log, from a cursor on. `next` is the cursor to go on from; it is always there.
+#[utoipa::path(get, path = "/api/v1/changes", params(ChangesQuery),
+    responses((status = 200, body = Page), (status = "4XX", body = Problem)))]
+async fn changes(State(node): State<Arc<Node>>, Query(q): Query<ChangesQuery>) -> Result<Json<Page>> {
+    let view = which(&node, q.log.as_deref())?;
+    let after = q.after.unwrap_or(0);
+    let limit = u64::from(q.limit.unwrap_or(200).clamp(1, 1000));
+    blocking(move || {
+        let size = view.head().map_or(0, |h| h.index + 1);
+        let end = size.min(after.saturating_add(limit));
+        let items = if after < end { view.records(after..end)? } else { Vec::new() };
+        let items = items.into_iter().map(history_view).collect::<Result<_>>()?;
+        Ok(Page { items, next: Some(end.max(after.min(size))) })
+    })
+    .await
+    .map(Json)
+}
+
+fn which(node: &Node, origin: Option<&str>) -> Result<Arc<LogView>> {
+    match origin {
+        None => own(node),
+        Some(origin) => node.view(origin).ok_or_else(|| {
+            Error::refuse("log.unknown", "this node has no log of that origin", "see /api/v1/federation for the logs it has")
+        }),
+    }
+}
+
+/// One entry, as it stands in the log.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct EntryView {
+    /// Index.
+    pub index: u64,
+    /// Its exact bytes: the signed envelope.
+    pub envelope: String,
+}
+
+/// An entry of the log by its index.
+#[utoipa::path(get, path = "/api/v1/records/{index}", params(("index" = u64, Path, description = "Index"), ChangesQuery),
+    responses((status = 200, body = EntryView), (status = "4XX", body = Problem)))]
+async fn record(State(node): State<Arc<Node>>, Path(index): Path<u64>, Query(q): Query<ChangesQuery>) -> Result<Json<EntryView>> {
+    let view = which(&node, q.log.as_deref())?;
+    let size = view.head().map_or(0, |h| h.index + 1);
+    if index >= size {
+        return Err(Error::refuse("record.not-found", format!("the log has {size} entries"), "ask for a smaller index"));
+    }
+    let bytes = blocking(move || view.reader.entry(index)).await?;
+    Ok(Json(EntryView { index, envelope: String::from_utf8_lossy(&bytes).into_owned() }))
+}
+
+/// One followed log.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct MemberView {
+    /// How following stands.
+    #[schema(value_type = Object)]
+    pub status: FollowStatus,
+    /// How far this node's copy is.
+    pub freshness: Freshness,
+    /// Where its mirror is served.
+    pub mirror: String,
+}
+
+/// What this node follows.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FederationView {
+    /// One per followed log.
+    pub members: Vec<MemberView>,
+}
+
+/// What this node follows, and how that stands.
+#[utoipa::path(get, path = "/api/v1/federation", responses((status = 200, body = FederationView)))]
+async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
+    let members = node.followed().into_iter().map(|f| MemberView {
+        status: f.status.read().clone(),
+        freshness: node.freshness(&f.view),
+        mirror: format!("/mirror/{}/", origin_hash(&f.view.origin)),
+    });
+    Json(FederationView { members: members.collect() })
+}
+
+/// The charter this node pins, as it was signed.
+#[utoipa::path(get, path = "/api/v1/federation/charter", responses((status = 200, body = Object), (status = 404, body = Problem)))]
+async fn charter(State(node): State<Arc<Node>>) -> Result<Response> {
+    let path = node.layout.charter();
+    let bytes = blocking(move || match path.exists() {
+        true => read_charter(&path).and_then(|_| read_bounded(&path, 1 << 20)),
+        false => Err(Error::refuse("charter.not-found", "this node has no charter of its own", "ask a region's node")),
+    })
+    .await?;
+    Ok(([(header::CONTENT_TYPE, "application/jose+json")], bytes).into_response())
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct EvidenceQuery {
+    /// Origin of the followed log.
+    log: String,
+    /// Name of the evidence file, as in its status.
+    name: String,
+}
+
+/// Evidence against a followed log that is held.
+#[utoipa::path(get, path = "/api/v1/federation/evidence", params(EvidenceQuery),
+    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+async fn evidence(State(node): State<Arc<Node>>, Query(q): Query<EvidenceQuery>) -> Result<Response> {
+    let missing = || Error::refuse("evidence.not-found", "there is no such evidence", "see /api/v1/federation for the names");
+    which(&node, Some(&q.log))?;
+    // A name is made by this node: a code, a digest, and nothing that leads out of the folder.
+    let plain = q.name.ends_with(".json") && q.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    if !plain || q.name.contains("..") {
+        return Err(missing());
+    }
+    let path = node.layout.mirror(&q.log).evidence().join(&q.name);
+    let bytes = blocking(move || read_bounded(&path, 1 << 20).map_err(|_| missing())).await?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
+}
+
+/// A signed snapshot of the facts of the node's own log: JSON Lines, one subject a line, sorted; the last line is the
+/// checkpoint and commit they belong to.
+#[utoipa::path(get, path = "/api/v1/export/snapshot", params(ChangesQuery),
+    responses((status = 200, body = String, content_type = "application/jsonl"), (status = "4XX", body = Problem)))]
+async fn snapshot(State(node): State<Arc<Node>>, Query(q): Query<ChangesQuery>) -> Result<Response> {
+    let view = which(&node, q.log.as_deref())?;
+    let (send, receive) = tokio::sync::mpsc::channel::<std::result::Result<Bytes, std::io::Error>>(8);
+    // Written by a thread of its own in pieces; a reader that stalls stalls only that thread, until its time is up.
+    tokio::task::spawn_blocking(move || {
+        let mut piece = Vec::with_capacity(1 << 16);
+        let write = |line: &[u8]| {
+            piece.extend_from_slice(line);
+            piece.push(b'\n');
+            if piece.len() < 1 << 16 {
+                return Ok(());
+            }
+            let full = Bytes::from(std::mem::take(&mut piece));
+            send.blocking_send(Ok(full)).map_err(|_| Error::retry("http.gone", "the client went away", ""))
+        };
+        match crate::node::snapshot::write(&view, write) {
+            // The rest; a client that went away does not mind.
+            Ok(()) => drop(send.blocking_send(Ok(Bytes::from(piece)))),
+            // A broken-off answer is the only way left to say that the snapshot is not whole.
+            Err(e) => drop(send.blocking_send(Err(std::io::Error::other(e.to_string())))),
+        }
+    });
+    let stream = futures_util::stream::unfold(receive, |mut r| async move { r.recv().await.map(|piece| (piece, r)) });
+    Ok(([(header::CONTENT_TYPE, "application/jsonl")], Body::from_stream(stream)).into_response())
+}
+
+/// Everything of this file.
+pub fn router() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new()
+        .routes(routes!(node_info))
+        .routes(routes!(submit))
+        .routes(routes!(changes))
+        .routes(routes!(record))
+        .routes(routes!(federation))
+        .routes(routes!(charter))
+        .routes(routes!(evidence))
+        .routes(routes!(snapshot))
+}
+
+/// The node's logs as files.
+pub struct NodeLogs(pub Arc<Node>);
+
+impl LogFiles for NodeLogs {
+    fn read(&self, log: &Which, path: LogPath) -> Result<Option<Vec<u8>>> {
+        let view = match log {
+            Which::Own => self.0.own().cloned(),
+            Which::Mirror(hash) => self.0.followed().into_iter().map(|f| f.view.clone()).find(|v| origin_hash(&v.origin) == *hash),
+        };
+        view.map_or(Ok(None), |v| v.reader.read(path))
+    }
+}

@@ -1,0 +1,224 @@
+//! Reads: verdicts, chats, buildings, authorities, organisations, history, coverage. All take `as_of` and `known_at`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::Problem;
+use crate::error::{Error, Result};
+use crate::node::coverage::Coverage;
+use crate::node::log_view::{LogView, When};
+use crate::node::query::{AuthorityView, BuildingView, ChatView, HistoryView, OrganisationView, Question, Reader};
+use crate::node::verdict::Verdict;
+use crate::node::{Node, now_ms};
+use crate::registry::ids::{BuildingId, ChatNumber};
+use crate::registry::record::Subject;
+use crate::registry::state::View;
+use crate::registry::text::{Day, Millis};
+
+/// The moment a read is about.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WhenQuery {
+    /// True on that day, YYYY-MM-DD.
+    as_of: Option<String>,
+    /// Recorded by the end of that day, YYYY-MM-DD, or by that moment, Unix milliseconds.
+    known_at: Option<String>,
+}
+
+impl WhenQuery {
+    fn when(&self) -> Result<When> {
+        let known = |s: &str| match s.parse::<Day>() {
+            // The end of the day in UTC: whoever needs another hour gives milliseconds.
+            Ok(day) => {
+                let next = day.next().unwrap_or(day).date().to_zoned(jiff::tz::TimeZone::UTC);
+                let ms = next.map(|z| z.timestamp().as_millisecond()).unwrap_or(i64::MAX);
+                Millis::new(u64::try_from(ms - 1).unwrap_or(0))
+            }
+            Err(_) => {
+                let number = s.parse::<u64>().map_err(|_| query("known_at", s))?;
+                Millis::new(number)
+            }
+        };
+        Ok(When {
+            as_of: self.as_of.as_deref().map(|s| s.parse::<Day>().map_err(|_| query("as_of", s))).transpose()?,
+            known_at: self.known_at.as_deref().map(known).transpose()?,
+        })
+    }
+}
+
+fn query(name: &str, value: &str) -> Error {
+    let shown: String = value.chars().take(60).collect();
+    Error::refuse("query.value", format!("{name} = «{shown}» is not understood"), "see /api/v1/openapi.json")
+}
+
+/// Reads may touch the disk (the past is folded from the log's files): never on the reactor.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|e| Error::stop("http.task", e.to_string(), "report this as a bug"))?
+}
+
+/// The first log that knows the subject.
+fn find<T>(node: &Node, when: When, ask: impl Fn(&Reader<'_>) -> Result<T>) -> Result<T> {
+    let mut missing = Error::refuse("lookup.unknown", "no log this node has knows it", "check the id, or ask that region's node");
+    for view in node.views() {
+        match ask(&Reader::new(node, view, when)) {
+            Err(e) if e.code() == "lookup.unknown" => missing = e,
+            other => return other,
+        }
+    }
+    Err(missing)
+}
+
+macro_rules! read_one {
+    ($name:ident, $path:literal, $view:ty, $doc:literal, |$reader:ident, $id:ident| $ask:expr) => {
+        #[doc = $doc]
+        #[utoipa::path(get, path = $path, params(("id" = String, Path, description = "Id"), WhenQuery),
+            responses((status = 200, body = $view), (status = "4XX", body = Problem)))]
+        async fn $name(State(node): State<Arc<Node>>, Path($id): Path<String>, Query(when): Query<WhenQuery>) -> Result<Json<$view>> {
+            let when = when.when()?;
+            blocking(move || find(&node, when, |$reader| $ask)).await.map(Json)
+        }
+    };
+}
+
+read_one!(chat, "/api/v1/chats/{id}", ChatView, "A chat by the registry's number.", |r, id| r.chat(id.parse()?));
+read_one!(building, "/api/v1/buildings/{id}", BuildingView, "A building by any of its ids.", |r, id| r
+    .building(&id.parse()?));
+read_one!(authority, "/api/v1/authorities/{id}", AuthorityView, "An authority.", |r, id| r.authority(&id.parse()?));
+read_one!(organisation, "/api/v1/organisations/{id}", OrganisationView, "An organisation and what it manages.", |r, id| r
+    .organisation(&id.parse()?));
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct VerifyQuery {
+    /// A join link as it was pasted. Tells this server which chat is meant; prefer `digest`.
+    link: Option<String>,
+    /// SHA-256 of the canonical join link, hex.
+    digest: Option<String>,
+    /// The registry's number of a chat.
+    chat: Option<String>,
+    /// A chat id in MAX, `max:-1`.
+    max: Option<String>,
+    /// A building id.
+    building: Option<String>,
+    /// The building the asker says the chat is for.
+    for_building: Option<String>,
+    /// See the other reads.
+    as_of: Option<String>,
+    /// See the other reads.
+    known_at: Option<String>,
+}
+
+/// Is this chat official? Exactly one of link, digest, chat, max, building.
+#[utoipa::path(get, path = "/api/v1/verify", params(VerifyQuery),
+    responses((status = 200, body = Verdict), (status = "4XX", body = Problem)))]
+async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> Result<Json<Verdict>> {
+    let when = WhenQuery { as_of: q.as_of, known_at: q.known_at }.when()?;
+    let question = match (q.link, q.digest, q.chat, q.max, q.building) {
+        (Some(link), None, None, None, None) => Question::Link(link.chars().take(2000).collect()),
+        (None, Some(d), None, None, None) => Question::Digest(d.parse().map_err(|_| query("digest", &d))?),
+        (None, None, Some(c), None, None) => Question::Chat(c.parse::<ChatNumber>()?),
+        (None, None, None, Some(m), None) => Question::Max(m.parse()?),
+        (None, None, None, None, Some(b)) => Question::Building(b.parse()?),
+        _ => return Err(Error::refuse("query.count", "exactly one of link, digest, chat, max, building is needed", "name one")),
+    };
+    let building = q.for_building.map(|b| b.parse::<BuildingId>()).transpose()?;
+    blocking(move || node.verdict(&question, building.as_ref(), when)).await.map(Json)
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct SubjectQuery {
+    /// kind:id, for example `chat:77-ABCD-EFGH-JKMN`.
+    subject: String,
+    /// Position to begin at.
+    from: Option<u32>,
+    /// Most items, up to 1000.
+    limit: Option<u32>,
+    /// See the other reads.
+    as_of: Option<String>,
+    /// See the other reads.
+    known_at: Option<String>,
+}
+
+/// Records, oldest first.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Page {
+    /// Records.
+    pub items: Vec<HistoryView>,
+    /// Where the next page begins; absent on the last.
+    pub next: Option<u64>,
+}
+
+/// Every record of a subject, oldest first.
+#[utoipa::path(get, path = "/api/v1/history", params(SubjectQuery),
+    responses((status = 200, body = Page), (status = "4XX", body = Problem)))]
+async fn history(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -> Result<Json<Page>> {
+    let subject: Subject = q.subject.parse()?;
+    let when = WhenQuery { as_of: q.as_of, known_at: q.known_at }.when()?;
+    let (from, limit) = (q.from.unwrap_or(0) as usize, q.limit.unwrap_or(200).clamp(1, 1000) as usize);
+    let items = blocking(move || find(&node, when, |r| r.history(&subject, from, limit))).await?;
+    let next = (items.len() == limit).then_some((from + limit) as u64);
+    Ok(Json(Page { items, next }))
+}
+
+/// The last record of a subject.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Last {
+    /// The subject.
+    pub subject: String,
+    /// Its last record in the node's own log; absent for a new subject.
+    pub last_record: Option<String>,
+}
+
+/// What the next record of a subject must name as `prev` in the node's own log.
+#[utoipa::path(get, path = "/api/v1/subjects/last", params(SubjectQuery),
+    responses((status = 200, body = Last), (status = "4XX", body = Problem)))]
+async fn last(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -> Result<Json<Last>> {
+    let subject: Subject = q.subject.parse()?;
+    let entry = own(&node)?.state().entry(&subject).and_then(|e| e.last_record());
+    Ok(Json(Last { subject: q.subject, last_record: entry.map(|id| id.to_string()) }))
+}
+
+pub(super) fn own(node: &Node) -> Result<Arc<LogView>> {
+    let none = || Error::refuse("submit.no_log", "this node has no log of its own", "ask the region's own node");
+    node.own().cloned().ok_or_else(none)
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct CoverageQuery {
+    /// YYYY-MM-DD; today by default.
+    as_of: Option<String>,
+}
+
+/// Coverage by region and municipality. A region without data has no counts.
+#[utoipa::path(get, path = "/api/v1/coverage", params(CoverageQuery),
+    responses((status = 200, body = Coverage), (status = "4XX", body = Problem)))]
+async fn coverage(State(node): State<Arc<Node>>, Query(q): Query<CoverageQuery>) -> Result<Json<Coverage>> {
+    let day = match q.as_of {
+        Some(s) => s.parse::<Day>().map_err(|_| query("as_of", &s))?,
+        None => Day::of_ms(now_ms(), 3),
+    };
+    blocking(move || Ok(node.coverage(day))).await.map(Json)
+}
+
+/// All reads.
+pub fn router() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new()
+        .routes(routes!(verify))
+        .routes(routes!(chat))
+        .routes(routes!(building))
+        .routes(routes!(authority))
+        .routes(routes!(organisation))
+        .routes(routes!(history))
+        .routes(routes!(last))
+        .routes(routes!(coverage))
+}

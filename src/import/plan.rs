@@ -1,0 +1,380 @@
+//! The difference between a table and the register, as records: what is new or changed, and nothing else.
+//!
+//! A [`Planner`] starts from the verified state of the log. Rows are handed in one after another; each yields drafts of
+//! records (or none, when the register says so already) and an outcome for the report. The same table again yields
+//! nothing, so an interrupted import is resumed by running it again. Records about one subject are chained by `prev`.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::rows::{ChatRow, HouseRow, ManagementRow, Place, Tenure};
+use crate::error::{Error, Result};
+use crate::registry::address::{AddressIndex, AddressKey, Candidate, Match};
+use crate::registry::body::*;
+use crate::registry::facts::Facts;
+use crate::registry::ids::{BuildingId, Oktmo, OrgId, RecordId};
+use crate::registry::record::{Basis, Draft, Record, Subject};
+use crate::registry::state::{State, View};
+use crate::registry::text::{Day, Millis, Text};
+
+/// What every record of an import has in common.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Origin of the log.
+    pub log: Box<str>,
+    /// Now, Unix milliseconds.
+    pub now: Millis,
+    /// The source; its date is the day it was observed.
+    pub basis: Basis,
+    /// Batch.
+    pub batch: Text,
+    /// The day of the source.
+    pub observed: Day,
+    /// The authority chats are registered for.
+    pub authority: OrgId,
+    /// ОКТМО code of buildings whose source does not tell: the region's prefix.
+    pub oktmo: Oktmo,
+    /// Delegate the administration of a building's chat to whoever begins to manage it.
+    pub delegate: bool,
+    /// Also amend flats, year and kind where the source differs; otherwise only the address counts as a change.
+    pub attributes: bool,
+}
+
+/// A record ready to be signed, and the row it comes from.
+#[derive(Debug)]
+pub struct Planned {
+    /// Row of the source; none for what concerns the whole table.
+    pub row: Option<u64>,
+    /// Exact payload.
+    pub payload: Vec<u8>,
+    /// Type, for counting.
+    pub type_name: &'static str,
+}
+
+/// What a row came to before anything was submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowPlan {
+    /// Records were made for it.
+    Records,
+    /// The register says so already.
+    Unchanged,
+    /// It cannot be used: field, error, candidates.
+    Refused(&'static str, Error, Vec<String>),
+}
+
+/// Plans an import against a state.
+pub struct Planner<'s> {
+    state: &'s State,
+    frame: Frame,
+    addresses: Option<AddressIndex>,
+    /// Last record of each subject, planned ones included.
+    last: HashMap<Subject, RecordId>,
+    /// Managements planned for a building: (organisation, assigning record).
+    tenures: HashMap<BuildingId, Vec<(Option<OrgId>, Option<Day>, RecordId)>>,
+    names: HashMap<OrgId, Text>,
+    houses: HashSet<BuildingId>,
+    /// Records planned so far.
+    pub planned: Vec<Planned>,
+}
+
+/// Days a signed import may wait before it is submitted.
+const DEADLINE_MS: u64 = 7 * 86_400_000;
+
+impl<'s> Planner<'s> {
+    /// A planner over the present state.
+    pub fn new(state: &'s State, frame: Frame) -> Planner<'s> {
+        Planner {
+            state,
+            frame,
+            addresses: None,
+            last: HashMap::new(),
+            tenures: HashMap::new(),
+            names: HashMap::new(),
+            houses: HashSet::new(),
+            planned: Vec::new(),
+        }
+    }
+
+    fn plan(&mut self, row: Option<u64>, body: Body, effective_from: Option<Day>) -> Result<RecordId> {
+        let region = self.state.jurisdiction().region;
+        let type_name = body.type_name();
+        let begins = matches!(&body, Body::ChatRegistered(b) if b.declared.is_none());
+        let subject = body.subject(&RecordId([0; 32]), region);
+        let prev = match begins {
+            true => None,
+            false => self.last.get(&subject).copied().or_else(|| self.state.entry(&subject).and_then(|e| e.last_record())),
+        };
+        let (record, payload) = Record::encode(Draft {
+            log: self.frame.log.clone(),
+            issued_at: self.frame.now,
+            submit_before: Millis::new(self.frame.now.get() + DEADLINE_MS)?,
+            effective_from,
+            prev,
+            basis: Some(self.frame.basis.clone()),
+            batch: Some(self.frame.batch.clone()),
+            body,
+        })?;
+        self.last.insert(record.subject(region), record.id);
+        self.planned.push(Planned { row, payload, type_name });
+        Ok(record.id)
+    }
+
+    /// One house of a snapshot.
+    pub fn house(&mut self, h: &HouseRow) -> RowPlan {
+        let before = self.planned.len();
+        self.houses.insert(h.building.clone());
+        match self.try_house(h) {
+            Err(e) => RowPlan::Refused("address", e, Vec::new()),
+            Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
+            Ok(()) => RowPlan::Records,
+        }
+    }
+
+    fn try_house(&mut self, h: &HouseRow) -> Result<()> {
+        let known = self.state.primary(&h.building).and_then(|p| self.state.building(&p));
+        let id = known.map_or_else(|| h.building.clone(), |b| b.building.clone());
+        let body = |also: Option<List<BuildingId, 16>>, oktmo: Oktmo, chat_required| Building {
+            building: id.clone(),
+            address: h.address.clone(),
+            oktmo,
+            kind: h.kind,
+            also,
+            flats: h.flats,
+            year: h.year,
+            emergency: h.emergency,
+            chat_required,
+        };
+        match known {
+            Some(b) if b.void || b.retired.is_some() => {
+                return Err(Error::refuse(
+                    "import.house.gone",
+                    format!("{id} is retired or was superseded in the register"),
+                    "register it under another id, or take the retirement back",
+                ));
+            }
+            Some(b) => {
+                let moved = AddressKey::parse(b.address.as_str()) != AddressKey::parse(h.address.as_str());
+                let (flats, year) = (h.flats.or(b.flats), h.year.or(b.year));
+                let other = self.frame.attributes && (b.kind != h.kind || b.flats != flats || b.year != year);
+                if moved || other {
+                    let mut new = body((!b.also.is_empty()).then(|| List(b.also.clone())), b.oktmo, b.chat_required);
+                    (new.flats, new.year, new.emergency) = (flats, year, h.emergency.or(b.emergency));
+                    self.plan(Some(h.row), Body::BuildingAmended(new), None)?;
+                }
+            }
+            None => {
+                let also = (!h.also.is_empty()).then(|| List(h.also.iter().take(16).cloned().collect()));
+                let oktmo = h.oktmo.unwrap_or(self.frame.oktmo);
+                self.plan(Some(h.row), Body::BuildingRegistered(body(also, oktmo, None)), None)?;
+            }
+        }
+        match &h.tenure {
+            Some(tenure) => self.manage(h.row, &id, tenure),
+            // "Not told" is no fact: a management that the source no longer names is not ended by that.
+            None => Ok(()),
+        }
+    }
+
+    /// Managements that are open, planned ones included: (organisation, first day, assigning record).
+    fn open(&self, building: &BuildingId) -> Vec<(Option<OrgId>, Option<Day>, RecordId)> {
+        if let Some(planned) = self.tenures.get(building) {
+            return planned.clone();
+        }
+        let facts = self.state.building(building);
+        let open = facts.into_iter().flat_map(|b| &b.managements).filter(|m| !m.void && m.ended.is_none());
+        open.map(|m| (m.organisation.clone(), m.from, m.record)).collect()
+    }
+
+    /// The building is managed by that organisation from that day on; what was open before ends there.
+    fn manage(&mut self, row: u64, building: &BuildingId, t: &Tenure) -> Result<()> {
+        let open = self.open(building);
+        if open.iter().any(|(org, _, _)| *org == t.organisation) {
+            return Ok(());
+        }
+        for (_, from, record) in &open {
+            // A source may name a day before the earlier company began; then all that is known is when it was seen.
+            let day = t.since.filter(|s| from.is_none_or(|f| f <= *s)).unwrap_or(self.frame.observed.max(from.unwrap_or(self.frame.observed)));
+            let body = ManagementEnded { building: building.clone(), management: *record };
+            self.plan(Some(row), Body::ManagementEnded(body), Some(day))?;
+        }
+        let assigned = ManagementAssigned {
+            building: building.clone(),
+            form: t.form,
+            organisation: t.organisation.clone(),
+            contract: None,
+            licence: None,
+        };
+        let record = self.plan(Some(row), Body::ManagementAssigned(assigned), t.since)?;
+        self.tenures.insert(building.clone(), vec![(t.organisation.clone(), t.since, record)]);
+        match &t.organisation {
+            Some(organisation) if self.frame.delegate => self.delegate(row, building, organisation, t.since),
+            _ => Ok(()),
+        }
+    }
+
+    fn delegate(&mut self, row: u64, building: &BuildingId, organisation: &OrgId, since: Option<Day>) -> Result<()> {
+        let day = since.unwrap_or(self.frame.observed);
+        for number in self.state.chats_by_building(building) {
+            let Some(chat) = self.state.chat(number) else { continue };
+            let own = chat.owner().is_some_and(|o| self.state.holder(&o.authority) == self.frame.authority);
+            if chat.is_active() && own && chat.buildings.contains(building) {
+                let body = Admin { chat: number, organisation: organisation.clone() };
+                self.plan(Some(row), Body::AdminDelegated(body), Some(day))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Names that the source gives to organisations: a rename is one record and changes no management. Where one id has
+    /// several names, the register's own is kept if it is among them, otherwise the most frequent wins.
+    pub fn names(&mut self, rows: &[(OrgId, Text)]) -> Result<()> {
+        let mut count: BTreeMap<&OrgId, BTreeMap<&Text, usize>> = BTreeMap::new();
+        for (org, name) in rows {
+            *count.entry(org).or_default().entry(name).or_default() += 1;
+        }
+        for (org, names) in count {
+            let known = match self.state.facts(&Subject::Organisation(org.clone())) {
+                Some(Facts::Organisation(o)) => o.names.last().map(|n| n.name.clone()),
+                _ => None,
+            };
+            if known.as_ref().is_some_and(|k| names.contains_key(k)) {
+                continue;
+            }
+            let Some((name, _)) = names.into_iter().max_by_key(|(name, n)| (*n, std::cmp::Reverse(*name))) else { continue };
+            self.names.insert(org.clone(), name.clone());
+            let body = OrganisationNamed { organisation: org.clone(), name: name.clone() };
+            // The source does not say since when it is called so.
+            self.plan(None, Body::OrganisationNamed(body), None)?;
+        }
+        Ok(())
+    }
+
+    /// Buildings of the register that the snapshot no longer has: reported, never retired by themselves.
+    pub fn vanished(&self, scheme: &str) -> Vec<(BuildingId, String)> {
+        let gone = self.state.subjects().filter_map(|(_, e)| match &e.facts {
+            Facts::Building(b) if !b.void && b.retired.is_none() && b.building.scheme() == scheme => {
+                let seen = b.ids().any(|id| self.houses.contains(id));
+                (!seen).then(|| (b.building.clone(), b.address.to_string()))
+            }
+            _ => None,
+        });
+        let mut gone: Vec<_> = gone.collect();
+        gone.sort();
+        gone
+    }
+
+    /// The building a clerk's row means.
+    fn find(&mut self, place: &Place) -> std::result::Result<BuildingId, RowPlan> {
+        if let Some(id) = &place.building {
+            return self.state.primary(id).ok_or_else(|| {
+                let e = Error::refuse("import.building.unknown", format!("the register has no building {id}"), "correct the id, or import the buildings first");
+                RowPlan::Refused("building", e, Vec::new())
+            });
+        }
+        let Some(address) = &place.address else {
+            let e = Error::refuse("import.place", "the row has neither an address nor a building id", "fill in one of them");
+            return Err(RowPlan::Refused("address", e, Vec::new()));
+        };
+        let state = self.state;
+        let index = self.addresses.get_or_insert_with(|| {
+            let active = state.subjects().filter_map(|(_, e)| match &e.facts {
+                Facts::Building(b) if !b.void && b.retired.is_none() => Some((b.building.clone(), b.address.as_str())),
+                _ => None,
+            });
+            AddressIndex::build(active)
+        });
+        let named = |found: Vec<Candidate>| found.into_iter().map(|c| format!("{} {}", c.id, c.address)).collect();
+        match index.find(address) {
+            Match::One(id) => Ok(id),
+            Match::Many(ids) => {
+                let e = Error::refuse("import.address.ambiguous", format!("«{address}» may be {} buildings", ids.len()), "put the right building id into the column «выбор»");
+                Err(RowPlan::Refused("address", e, named(ids)))
+            }
+            Match::None(near) => {
+                let e = Error::refuse("import.address.unknown", format!("no building of the register has the address «{address}»"), "correct the address, or put a building id into the column «выбор»");
+                Err(RowPlan::Refused("address", e, named(near)))
+            }
+        }
+    }
+
+    /// One row of a clerk's list of chats.
+    pub fn chat(&mut self, c: &ChatRow) -> RowPlan {
+        let building = match self.find(&c.place) {
+            Ok(id) => id,
+            Err(refused) => return refused,
+        };
+        let before = self.planned.len();
+        match self.try_chat(c, building) {
+            Err(e) => RowPlan::Refused("link", e, Vec::new()),
+            Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
+            Ok(()) => RowPlan::Records,
+        }
+    }
+
+    fn try_chat(&mut self, c: &ChatRow, building: BuildingId) -> Result<()> {
+        let house = self.state.chats_by_building(&building).into_iter().filter_map(|n| self.state.chat(n)).find(|chat| {
+            chat.kind == ChatKind::House && chat.is_active() && chat.buildings.contains(&building)
+        });
+        if let Some(chat) = house {
+            let same_link = c.link.is_none() || chat.link == c.link;
+            let same_max = c.max.is_none() || chat.max == c.max;
+            if same_link && same_max {
+                return Ok(());
+            }
+            // One of the two handles agrees, or what was missing is filled in: the same chat, better known.
+            let agrees = (c.link.is_some() && chat.link == c.link) || (c.max.is_some() && chat.max == c.max);
+            let fills = (same_link || chat.link.is_none()) && (same_max || chat.max.is_none());
+            if !agrees && !fills {
+                return Err(Error::refuse(
+                    "import.chat.exists",
+                    format!("{building} has the official chat {} with another link or chat id", chat.chat),
+                    "if the link was rotated, amend the chat; if this is another chat, replace the old one",
+                ));
+            }
+            let body = ChatAmended { chat: chat.chat, title: None, buildings: None, link: c.link, max: c.max, service_account: None };
+            self.plan(Some(c.row), Body::ChatAmended(body), None)?;
+            return Ok(());
+        }
+        let address = self.state.building(&building).map(|b| b.address.to_string()).unwrap_or_default();
+        let title = match &c.title {
+            Some(title) => title.clone(),
+            None => Text::normalise(&address)?,
+        };
+        let body = ChatRegistered {
+            kind: ChatKind::House,
+            title,
+            buildings: List(vec![building.clone()]),
+            owner: self.frame.authority.clone(),
+            declared: None,
+            link: c.link,
+            max: c.max,
+            service_account: None,
+        };
+        let from = self.frame.observed;
+        self.plan(Some(c.row), Body::ChatRegistered(body), Some(from))?;
+        if self.frame.delegate {
+            let chat = crate::registry::ids::ChatNumber::derive(self.state.jurisdiction().region, &self.planned_id().0);
+            for organisation in self.open(&building).into_iter().filter(|(_, f, _)| f.is_none_or(|f| f <= from)).filter_map(|(o, _, _)| o) {
+                self.plan(Some(c.row), Body::AdminDelegated(Admin { chat, organisation }), Some(from))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn planned_id(&self) -> RecordId {
+        self.planned.last().map_or(RecordId([0; 32]), |p| crate::registry::envelope::record_id(&p.payload))
+    }
+
+    /// One row of a clerk's list of managements.
+    pub fn management(&mut self, m: &ManagementRow) -> RowPlan {
+        let building = match self.find(&m.place) {
+            Ok(id) => id,
+            Err(refused) => return refused,
+        };
+        let before = self.planned.len();
+        match self.manage(m.row, &building, &m.tenure) {
+            Err(e) => RowPlan::Refused("organisation", e, Vec::new()),
+            Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
+            Ok(()) => RowPlan::Records,
+        }
+    }
+}

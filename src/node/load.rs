@@ -1,0 +1,163 @@
+//! From disk to hot state: the index first, the log where the index is behind, absent or wrong.
+//!
+//! The index is believed only after the map rebuilt from its rows has the root that the log committed at that size. If
+//! not, it is emptied and everything is replayed from the log; the state is the same either way.
+
+use crate::error::{Error, Result};
+use crate::registry::facts::Facts;
+use crate::registry::ids::RecordId;
+use crate::registry::node_record::{Commit, DecodedNodeRecord, NodeRecord};
+use crate::registry::record::Subject;
+use crate::registry::replay::{Replay, Trust, prepare};
+use crate::registry::state::{Changes, Entry, Head, HistoryItem, Jurisdiction, State, View};
+use crate::registry::statemap::{StateMap, map_key};
+use crate::registry::verify::KeyRing;
+use crate::storage::index::{Applied, Index, IndexBatch};
+use crate::storage::log_store::LogReader;
+
+/// Entries read from the log at a time.
+pub const CHUNK: u64 = 16_384;
+
+/// Reports (done, total) entries.
+pub type Progress<'p> = dyn FnMut(u64, u64) + 'p;
+
+/// The row of a subject: number of records, each index and id, then the facts' frozen encoding.
+pub fn encode_row(entry: &Entry) -> Vec<u8> {
+    let facts = entry.facts.encode();
+    let mut row = Vec::with_capacity(4 + entry.history.len() * 40 + facts.len());
+    row.extend_from_slice(&(entry.history.len() as u32).to_be_bytes());
+    for h in &entry.history {
+        row.extend_from_slice(&h.index.to_be_bytes());
+        row.extend_from_slice(&h.id.0);
+    }
+    row.extend_from_slice(&facts);
+    row
+}
+
+/// Reads a row back.
+pub fn decode_row(row: &[u8]) -> Result<Entry> {
+    let bad = || Error::stop("index.row", "an index row is cut short", "run «domovoi reindex»");
+    let (count, mut rest) = row.split_first_chunk::<4>().ok_or_else(bad)?;
+    let count = u32::from_be_bytes(*count) as usize;
+    let mut history = Vec::with_capacity(count.min(row.len() / 40));
+    for _ in 0..count {
+        let (index, after) = rest.split_first_chunk::<8>().ok_or_else(bad)?;
+        let (id, after) = after.split_first_chunk::<32>().ok_or_else(bad)?;
+        history.push(HistoryItem { index: u64::from_be_bytes(*index), id: RecordId(*id) });
+        rest = after;
+    }
+    Ok(Entry { facts: Facts::decode(rest)?, history })
+}
+
+/// What the index must be told about a batch.
+pub fn index_batch(changes: &Changes, commit: &Commit, size: u64) -> IndexBatch {
+    let rows = changes.subjects.iter().map(|(s, e)| (s.to_string().into_bytes(), encode_row(e))).collect();
+    IndexBatch {
+        applied: Applied { size, time_ms: commit.time.get(), root: commit.root.0 },
+        rows,
+        commits: vec![(size, commit.time.get())],
+    }
+}
+
+/// Joins `next` to `batch`, so that many small commits cost one synced write. Later rows win.
+pub fn join_batches(batch: &mut IndexBatch, next: IndexBatch) {
+    batch.rows.extend(next.rows);
+    batch.commits.extend(next.commits);
+    batch.applied = next.applied;
+}
+
+/// The commit that ends at tree size `size`.
+fn commit_at(reader: &LogReader, size: u64) -> Result<(Commit, RecordId)> {
+    let wrong = || Error::stop("log.commit", format!("no state.committed ends at size {size}"), "run «domovoi fsck»");
+    let entry = reader.entry(size.checked_sub(1).ok_or_else(wrong)?)?;
+    let decoded = DecodedNodeRecord::decode(&entry)?;
+    match decoded.record() {
+        NodeRecord::Commit(c) => Ok((c.clone(), decoded.id())),
+        NodeRecord::Adopted(_) => Err(wrong()),
+    }
+}
+
+/// State and map as the index has them, if the log's own commit agrees.
+fn from_index(reader: &LogReader, index: &impl Index, jurisdiction: &Jurisdiction) -> Result<Option<(State, StateMap)>> {
+    let Some(applied) = index.applied()? else { return Ok(None) };
+    if applied.size == 0 || applied.size > reader.size() {
+        return Ok(None);
+    }
+    let mut state = State::new(jurisdiction.clone());
+    let mut damaged = None;
+    index.load(&mut |key, row| {
+        let subject = std::str::from_utf8(key).ok().and_then(|s| s.parse::<Subject>().ok());
+        match (subject, decode_row(row)) {
+            (Some(subject), Ok(entry)) => state.restore_entry(subject, entry),
+            _ => damaged = Some(()),
+        }
+    })?;
+    let (commit, id) = commit_at(reader, applied.size)?;
+    let mut map = StateMap::new();
+    for (name, value) in state.leaves() {
+        map.set(map_key(&name), value);
+    }
+    if damaged.is_some() || map.root() != commit.root.0 || commit.root.0 != applied.root {
+        return Ok(None);
+    }
+    let head = Head { index: applied.size - 1, id, time: commit.time.get(), root: commit.root.0 };
+    state.restore_head(head, index.commits()?, commit.charter);
+    Ok(Some((state, map)))
+}
+
+/// Loads the state of the log behind `reader` and brings the index up to it.
+pub fn load(
+    reader: &LogReader,
+    index: &mut impl Index,
+    jurisdiction: &Jurisdiction,
+    progress: &mut Progress<'_>,
+) -> Result<(State, Replay)> {
+    let (mut state, mut replay) = match from_index(reader, index, jurisdiction)? {
+        Some((state, map)) => (state, Replay::resume(map)),
+        None => {
+            if reader.size() > 0 {
+                tracing::warn!(origin = %jurisdiction.origin, "the index is absent or does not agree with the log: rebuilding it");
+            }
+            index.wipe()?;
+            (State::new(jurisdiction.clone()), Replay::default())
+        }
+    };
+    let mut ring = KeyRing::default();
+    let total = reader.size();
+    while replay.size(&state) < total {
+        let first = replay.size(&state);
+        let entries = reader.entries(first..total.min(first + CHUNK))?;
+        let chunk = prepare(first, &entries, &jurisdiction.commit_key, &mut ring, Trust::Reread);
+        let mut batch: Option<IndexBatch> = None;
+        replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
+            let next = index_batch(&changes, commit, at + 1);
+            match &mut batch {
+                Some(b) => join_batches(b, next),
+                None => batch = Some(next),
+            }
+            state.absorb(changes, commit, id, at);
+        })?;
+        if let Some(batch) = batch {
+            index.write(batch)?;
+        }
+        progress(replay.size(&state), total);
+    }
+    if state.size() != total {
+        return Err(Error::stop("log.commit", "the log does not end at a state.committed", "run «domovoi fsck»"));
+    }
+    Ok((state, replay))
+}
+
+/// The keys a state knows, for verifying what comes next.
+pub fn ring_of(state: &State) -> KeyRing {
+    let mut ring = KeyRing::default();
+    for key in state.jurisdiction().root_keys.iter() {
+        ring.add(key);
+    }
+    for (_, entry) in state.subjects() {
+        if let Facts::Key(k) = &entry.facts {
+            ring.add(&k.key.0);
+        }
+    }
+    ring
+}

@@ -1,0 +1,162 @@
+//! One log as this node knows it: its state in memory and its tiles on disk, whether the node writes it or follows it.
+
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::error::{Error, Result};
+use crate::federation::charter::VerifiedCharter;
+use crate::registry::facts::evolve;
+use crate::registry::ids::RegionCode;
+use crate::registry::record::{DecodedRecord, Record, Subject};
+use crate::registry::state::{Entry, Head, State, View};
+use crate::registry::text::{Day, Millis};
+use crate::storage::log_store::LogReader;
+
+/// Whether the node writes the log or follows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// The node's own log.
+    Own,
+    /// Another region's, verified entry by entry.
+    Followed,
+}
+
+/// One log: what the charter says of it, its state, its tiles.
+pub struct LogView {
+    /// Own or followed.
+    pub role: Role,
+    /// Origin of the log.
+    pub origin: String,
+    /// The region.
+    pub region: RegionCode,
+    /// The charter the log is verified under.
+    pub charter: VerifiedCharter,
+    /// Published tiles, entries, checkpoint.
+    pub reader: LogReader,
+    state: RwLock<State>,
+}
+
+/// "As of" and "known at": true on that day, recorded by then.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct When {
+    /// The day the answer is about.
+    pub as_of: Option<Day>,
+    /// Only what was recorded by this time, Unix milliseconds.
+    pub known_at: Option<Millis>,
+}
+
+impl When {
+    /// True where the current facts answer.
+    pub fn is_now(&self) -> bool {
+        self.as_of.is_none() && self.known_at.is_none()
+    }
+}
+
+/// One record of a subject's history, read back from the log.
+pub struct HistoryRecord {
+    /// Its index.
+    pub index: u64,
+    /// Commit time, Unix milliseconds.
+    pub time: u64,
+    /// What it says.
+    pub record: Record,
+    /// Key ids of its signatures.
+    pub signers: Vec<crate::registry::ids::KeyThumb>,
+}
+
+impl LogView {
+    /// Puts a loaded state and its tiles together.
+    pub fn new(role: Role, charter: VerifiedCharter, reader: LogReader, state: State) -> LogView {
+        let (origin, region) = (state.jurisdiction().origin.to_string(), state.jurisdiction().region);
+        LogView { role, origin, region, charter, reader, state: RwLock::new(state) }
+    }
+    /// The state as of the last commit, held still while it is looked at.
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read()
+    }
+    /// For the one writer of this view: the sequencer or the follower.
+    pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write()
+    }
+    /// For the follower: the lock itself, so that a replay can work on the state outside of readers' sight.
+    pub fn head(&self) -> Option<Head> {
+        self.state.read().head()
+    }
+    /// Offset of the region's civil time from UTC, hours.
+    pub fn utc_offset(&self) -> i8 {
+        self.region.region().map_or(3, |r| r.utc_offset_hours)
+    }
+    /// The civil day of a commit time in this region.
+    pub fn day_of(&self, time_ms: u64) -> Day {
+        Day::of_ms(time_ms, self.utc_offset())
+    }
+
+    /// The records of a subject, oldest first, at most `limit` of them beginning at position `from`.
+    pub fn history(&self, subject: &Subject, from: usize, limit: usize) -> Result<Vec<HistoryRecord>> {
+        let items: Vec<(u64, u64)> = {
+            let state = self.state();
+            let entry = state.entry(subject).ok_or_else(|| unknown(subject))?;
+            let picked = entry.history.iter().skip(from).take(limit);
+            picked.map(|h| (h.index, state.time_of(h.index).unwrap_or(0))).collect()
+        };
+        items.into_iter().map(|(index, time)| self.record(index, time)).collect()
+    }
+
+    fn record(&self, index: u64, time: u64) -> Result<HistoryRecord> {
+        let decoded = DecodedRecord::decode(&self.reader.entry(index)?).map_err(|e| e.at(format!("entry {index}")))?;
+        let signers = decoded.envelope.signatures.iter().map(|(kid, _)| *kid).collect();
+        Ok(HistoryRecord { index, time, record: decoded.record, signers })
+    }
+
+    /// Records of the log by index, the node's own entries left out.
+    pub fn records(&self, range: std::ops::Range<u64>) -> Result<Vec<HistoryRecord>> {
+        let entries = self.reader.entries(range.clone())?;
+        let state = self.state();
+        let mut out = Vec::with_capacity(entries.len());
+        for (index, entry) in range.zip(entries) {
+            match DecodedRecord::decode(&entry) {
+                Ok(d) => out.push(HistoryRecord {
+                    index,
+                    time: state.time_of(index).unwrap_or(0),
+                    signers: d.envelope.signatures.iter().map(|(kid, _)| *kid).collect(),
+                    record: d.record,
+                }),
+                // charter.adopted and state.committed say nothing about a subject.
+                Err(e) if e.code() == "envelope.header" => {}
+                Err(e) => return Err(e.at(format!("entry {index}"))),
+            }
+        }
+        Ok(out)
+    }
+
+    /// Facts of a subject as of a day, as known at a time: the fold of its records recorded by then, of those that were
+    /// effective by that day. A registration without a day is about a thing that was there before it was written down.
+    pub fn entry_when(&self, subject: &Subject, when: When) -> Result<Option<Entry>> {
+        if when.is_now() {
+            return Ok(self.state().entry(subject).cloned());
+        }
+        let Some(entry) = self.state().entry(subject).cloned() else { return Ok(None) };
+        let chat = if let Subject::Chat(c) = subject { Some(*c) } else { None };
+        let (mut facts, mut history) = (None, Vec::new());
+        for item in entry.history {
+            let time = self.state().time_of(item.index).unwrap_or(0);
+            if when.known_at.is_some_and(|t| time > t.get()) {
+                break;
+            }
+            let found = self.record(item.index, time)?;
+            let effective = match (found.record.effective_from, when.as_of) {
+                (Some(from), Some(day)) => from <= day,
+                _ => true,
+            };
+            if effective {
+                facts = evolve(facts, chat, &found.record);
+                history.push(item);
+            }
+        }
+        Ok(facts.map(|facts| Entry { facts, history }))
+    }
+}
+
+/// The error for a subject this log does not have.
+pub fn unknown(subject: &Subject) -> Error {
+    Error::refuse("lookup.unknown", format!("this log has nothing about {subject}"), "check the id, or ask another region's node")
+}

@@ -1,0 +1,596 @@
+//! Answers: chats, buildings, authorities, organisations, their history, and verdicts, from every log the node has.
+//!
+//! Every answer says which log it comes from, at which size, and how old that is. `as_of` and `known_at` are taken on
+//! every read ([`When`]). Current answers come from memory; answers about the past fold the subject's records from the
+//! log's files.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::log_view::{LogView, When, unknown};
+use super::verdict::{Asked, Freshness, Verdict, VerdictState, said, state_of, words};
+use super::{Node, now_ms};
+use crate::error::{Error, Result};
+use crate::registry::body::{BuildingKind, ChatKind, ChatObserved, ManagementForm, Service};
+use crate::registry::facts::{BuildingFacts, ChatFacts, ChatStatus, Facts, Management};
+use crate::registry::ids::{BuildingId, ChatNumber, MaxChatId, OrgId};
+use crate::registry::link::{LinkDigest, canonical_link};
+use crate::registry::record::Subject;
+use crate::registry::state::{Entry, View};
+use crate::registry::text::{Day, Millis};
+
+/// A period of management as readers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ManagementView {
+    /// Form.
+    #[schema(value_type = String)]
+    pub form: ManagementForm,
+    /// Organisation id.
+    #[schema(value_type = Option<String>)]
+    pub organisation: Option<OrgId>,
+    /// Its name.
+    pub name: Option<String>,
+    /// First day, where known.
+    #[schema(value_type = Option<String>)]
+    pub from: Option<Day>,
+    /// Day of the source it was observed in.
+    #[schema(value_type = Option<String>)]
+    pub observed: Option<Day>,
+    /// First day without it.
+    #[schema(value_type = Option<String>)]
+    pub to: Option<Day>,
+    /// Holds on the day asked about.
+    pub holds: bool,
+    /// The record that says so.
+    pub record: String,
+}
+
+/// A building as readers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct BuildingView {
+    /// Primary id.
+    #[schema(value_type = String)]
+    pub building: BuildingId,
+    /// All its ids.
+    pub ids: Vec<String>,
+    /// Address.
+    pub address: String,
+    /// ОКТМО code.
+    pub oktmo: String,
+    /// Kind.
+    #[schema(value_type = String)]
+    pub kind: BuildingKind,
+    /// Flats.
+    pub flats: Option<u16>,
+    /// Year of commissioning.
+    pub year: Option<u16>,
+    /// In the register on the day asked about.
+    pub active: bool,
+    /// Managements, oldest first.
+    pub managements: Vec<ManagementView>,
+    /// Official services.
+    #[schema(value_type = Vec<Object>)]
+    pub services: Vec<Service>,
+    /// Chats that cover it.
+    #[schema(value_type = Vec<String>)]
+    pub chats: Vec<ChatNumber>,
+    /// Id of its last record: what the next one must name as `prev`.
+    pub last_record: Option<String>,
+    /// Where the answer comes from.
+    pub freshness: Freshness,
+}
+
+/// An owner as readers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct OwnerView {
+    /// The authority as recorded.
+    #[schema(value_type = String)]
+    pub authority: OrgId,
+    /// Its name.
+    pub name: String,
+    /// First day.
+    #[schema(value_type = Option<String>)]
+    pub from: Option<Day>,
+    /// The record that says so.
+    pub record: String,
+}
+
+/// An administrator as readers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AdminView {
+    /// The organisation.
+    #[schema(value_type = String)]
+    pub organisation: OrgId,
+    /// Its name.
+    pub name: Option<String>,
+    /// First day.
+    #[schema(value_type = Option<String>)]
+    pub from: Option<Day>,
+    /// First day without it.
+    #[schema(value_type = Option<String>)]
+    pub to: Option<Day>,
+    /// In force on the day asked about.
+    pub active: bool,
+    /// Not withdrawn, but the organisation no longer manages a building of the chat: it lapsed by itself.
+    pub lapsed: bool,
+}
+
+/// A chat as readers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ChatView {
+    /// The registry's permanent number.
+    #[schema(value_type = String)]
+    pub chat: ChatNumber,
+    /// Title in MAX.
+    pub title: String,
+    /// Kind.
+    #[schema(value_type = String)]
+    pub kind: ChatKind,
+    /// Standing on the day asked about.
+    #[schema(value_type = String)]
+    pub status: ChatStatus,
+    /// Since when.
+    #[schema(value_type = Option<String>)]
+    pub status_since: Option<Day>,
+    /// The authority that owns it on that day.
+    #[schema(value_type = String)]
+    pub owner: OrgId,
+    /// Its name.
+    pub owner_name: String,
+    /// Since when.
+    #[schema(value_type = Option<String>)]
+    pub owner_since: Option<Day>,
+    /// All owners, oldest first.
+    pub owners: Vec<OwnerView>,
+    /// Administrators.
+    pub administrators: Vec<AdminView>,
+    /// Buildings it covers.
+    pub buildings: Vec<BuildingView>,
+    /// SHA-256 of the join link.
+    #[schema(value_type = Option<String>)]
+    pub link_digest: Option<LinkDigest>,
+    /// Chat id in MAX.
+    #[schema(value_type = Option<String>)]
+    pub max: Option<MaxChatId>,
+    /// Its successor.
+    #[schema(value_type = Option<String>)]
+    pub successor: Option<ChatNumber>,
+    /// What was last checked in MAX; apart from what is recorded.
+    #[schema(value_type = Option<Object>)]
+    pub last_checked_in_max: Option<ChatObserved>,
+    /// Document of the registering record.
+    #[schema(value_type = Option<Object>)]
+    pub basis: Option<crate::registry::record::Basis>,
+    /// Id of its last record: what the next one must name as `prev`.
+    pub last_record: Option<String>,
+    /// Where the answer comes from.
+    pub freshness: Freshness,
+}
+
+/// An authority as readers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AuthorityView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub authority: OrgId,
+    /// Full name.
+    pub name: String,
+    /// Short name.
+    pub short_name: Option<String>,
+    /// ОКТМО prefixes.
+    pub oktmo: Vec<String>,
+    /// Suspended.
+    pub suspended: bool,
+    /// Who took over.
+    #[schema(value_type = Option<String>)]
+    pub successor: Option<OrgId>,
+    /// Active chats it owns.
+    pub chats: usize,
+    /// Id of its last record.
+    pub last_record: Option<String>,
+    /// Where the answer comes from.
+    pub freshness: Freshness,
+}
+
+/// An organisation as readers see it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct OrganisationView {
+    /// Its id.
+    #[schema(value_type = String)]
+    pub organisation: OrgId,
+    /// Names, oldest first; the last one holds.
+    pub names: Vec<String>,
+    /// Buildings it manages on the day asked about (at most 1000 are listed).
+    #[schema(value_type = Vec<String>)]
+    pub buildings: Vec<BuildingId>,
+    /// How many there are.
+    pub building_count: usize,
+    /// Id of its last record.
+    pub last_record: Option<String>,
+    /// Where the answer comes from.
+    pub freshness: Freshness,
+}
+
+/// One line of a subject's history.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+pub struct HistoryView {
+    /// Index in the log.
+    pub index: u64,
+    /// Record id.
+    pub id: String,
+    /// Type.
+    pub r#type: String,
+    /// Commit time, Unix milliseconds.
+    pub recorded_at: u64,
+    /// Effective from.
+    #[schema(value_type = Option<String>)]
+    pub effective_from: Option<Day>,
+    /// The document.
+    #[schema(value_type = Option<Object>)]
+    pub basis: Option<crate::registry::record::Basis>,
+    /// Batch.
+    pub batch: Option<String>,
+    /// The body as signed.
+    #[schema(value_type = Object)]
+    pub body: serde_json::Value,
+    /// Key ids of the signatures.
+    pub signers: Vec<String>,
+}
+
+/// A view and the log it was found in, asked for one moment.
+pub struct Reader<'n> {
+    node: &'n Node,
+    view: Arc<LogView>,
+    when: When,
+    day: Day,
+}
+
+impl<'n> Reader<'n> {
+    /// Reads `view` as of `when`.
+    pub fn new(node: &'n Node, view: Arc<LogView>, when: When) -> Reader<'n> {
+        let day = when.as_of.unwrap_or_else(|| view.day_of(now_ms()));
+        Reader { node, view, when, day }
+    }
+
+    fn entry(&self, subject: &Subject) -> Result<Option<Entry>> {
+        self.view.entry_when(subject, self.when)
+    }
+
+    fn need(&self, subject: &Subject) -> Result<Entry> {
+        self.entry(subject)?.ok_or_else(|| unknown(subject))
+    }
+
+    /// Where an answer from this log comes from.
+    pub fn freshness(&self) -> Freshness {
+        self.node.freshness(&self.view)
+    }
+
+    fn organisation_name(&self, id: &OrgId) -> Option<String> {
+        let state = self.view.state();
+        match state.facts(&Subject::Organisation(id.clone()))? {
+            Facts::Organisation(o) => {
+                let on = o.names.iter().rev().find(|n| n.from.is_none_or(|f| f <= self.day));
+                on.or(o.names.last()).map(|n| n.name.to_string())
+            }
+            _ => None,
+        }
+    }
+
+    fn authority_name(&self, id: &OrgId) -> String {
+        self.view.state().authority(id).map_or_else(|| id.to_string(), |a| a.name.to_string())
+    }
+
+    fn management(&self, m: &Management) -> ManagementView {
+        ManagementView {
+            form: m.form,
+            organisation: m.organisation.clone(),
+            name: m.organisation.as_ref().and_then(|o| self.organisation_name(o)),
+            from: m.from,
+            observed: m.observed,
+            to: m.to,
+            holds: crate::registry::facts::within(m.from, m.to, self.day),
+            record: m.record.to_string(),
+        }
+    }
+
+    fn building_view(&self, b: &BuildingFacts, last: Option<String>) -> BuildingView {
+        let state = self.view.state();
+        let chats = state.chats_by_building(&b.building).into_iter();
+        let covers = |n: &ChatNumber| state.chat(*n).is_some_and(|c| c.buildings.contains(&b.building));
+        let chats = chats.filter(covers).collect();
+        drop(state);
+        BuildingView {
+            building: b.building.clone(),
+            ids: b.ids().map(ToString::to_string).collect(),
+            address: b.address.to_string(),
+            oktmo: b.oktmo.to_string(),
+            kind: b.kind,
+            flats: b.flats,
+            year: b.year,
+            active: b.active_on(self.day),
+            managements: b.managements.iter().filter(|m| !m.void).map(|m| self.management(m)).collect(),
+            services: b.services.clone(),
+            chats,
+            last_record: last,
+            freshness: self.freshness(),
+        }
+    }
+
+    /// A building by any of its ids.
+    pub fn building(&self, id: &BuildingId) -> Result<BuildingView> {
+        let primary = self.view.state().primary(id).unwrap_or_else(|| id.clone());
+        let entry = self.need(&Subject::Building(primary))?;
+        match &entry.facts {
+            Facts::Building(b) => Ok(self.building_view(b, last_record(&entry))),
+            _ => Err(unknown(&Subject::Building(id.clone()))),
+        }
+    }
+
+    /// A chat by its number.
+    pub fn chat(&self, number: ChatNumber) -> Result<ChatView> {
+        let subject = Subject::Chat(number);
+        let entry = self.need(&subject)?;
+        let Facts::Chat(c) = &entry.facts else { return Err(unknown(&subject)) };
+        self.chat_view(c, &entry)
+    }
+
+    fn chat_view(&self, c: &ChatFacts, entry: &Entry) -> Result<ChatView> {
+        let subject = Subject::Chat(c.chat);
+        let (Some(status), Some(owner)) = (c.status_on(self.day), c.owner_on(self.day)) else {
+            return Err(unknown(&subject));
+        };
+        let mut buildings = Vec::with_capacity(c.buildings.len());
+        let mut facts = Vec::with_capacity(c.buildings.len());
+        for id in &c.buildings {
+            if let Some(Entry { facts: Facts::Building(b), history }) = self.entry(&Subject::Building(id.clone()))? {
+                buildings.push(self.building_view(&b, history.last().map(|h| h.id.to_string())));
+                facts.push(b);
+            }
+        }
+        let manages = |o: &OrgId| facts.iter().any(|b| b.managements_on(self.day).any(|m| m.organisation.as_ref() == Some(o)));
+        let administrators = c.admins.iter().filter(|a| !a.void).map(|a| {
+            let open = crate::registry::facts::within(a.from, a.to, self.day);
+            let holds = manages(&a.organisation);
+            AdminView {
+                organisation: a.organisation.clone(),
+                name: self.organisation_name(&a.organisation),
+                from: a.from,
+                to: a.to,
+                active: open && holds,
+                lapsed: open && !holds,
+            }
+        });
+        let administrators = administrators.collect();
+        let holder = self.view.state().holder(&owner.authority);
+        let owners = c.owners.iter().map(|o| OwnerView {
+            authority: o.authority.clone(),
+            name: self.authority_name(&o.authority),
+            from: o.from,
+            record: o.record.to_string(),
+        });
+        Ok(ChatView {
+            chat: c.chat,
+            title: c.title.to_string(),
+            kind: c.kind,
+            status: status.status,
+            status_since: status.from,
+            owner_name: self.authority_name(&holder),
+            owner: holder,
+            owner_since: owner.from,
+            owners: owners.collect(),
+            administrators,
+            buildings,
+            link_digest: c.link,
+            max: c.max,
+            successor: c.successor,
+            last_checked_in_max: c.observed.clone(),
+            basis: None,
+            last_record: last_record(entry),
+            freshness: self.freshness(),
+        })
+    }
+
+    /// An authority.
+    pub fn authority(&self, id: &OrgId) -> Result<AuthorityView> {
+        let subject = Subject::Authority(id.clone());
+        let entry = self.need(&subject)?;
+        let Facts::Authority(a) = &entry.facts else { return Err(unknown(&subject)) };
+        let chats = {
+            let state = self.view.state();
+            let owned = state.subjects().filter(|(_, e)| match &e.facts {
+                Facts::Chat(c) => c.is_active() && c.owner().is_some_and(|o| state.holder(&o.authority) == *id),
+                _ => false,
+            });
+            owned.count()
+        };
+        Ok(AuthorityView {
+            authority: id.clone(),
+            name: a.name.to_string(),
+            short_name: a.short_name.as_ref().map(ToString::to_string),
+            oktmo: a.oktmo.0.iter().map(ToString::to_string).collect(),
+            suspended: a.suspended.is_some(),
+            successor: a.succeeded.as_ref().map(|s| s.successor.clone()),
+            chats,
+            last_record: last_record(&entry),
+            freshness: self.freshness(),
+        })
+    }
+
+    /// An organisation and what it manages.
+    pub fn organisation(&self, id: &OrgId) -> Result<OrganisationView> {
+        let subject = Subject::Organisation(id.clone());
+        let entry = self.entry(&subject)?;
+        let state = self.view.state();
+        let managed = state.buildings_of(id).filter(|b| {
+            state.building(b).is_some_and(|b| b.managements_on(self.day).any(|m| m.organisation.as_ref() == Some(id)))
+        });
+        let mut buildings: Vec<BuildingId> = managed.cloned().collect();
+        if entry.is_none() && state.buildings_of(id).next().is_none() {
+            return Err(unknown(&subject));
+        }
+        drop(state);
+        let building_count = buildings.len();
+        buildings.truncate(1000);
+        let names = match entry.as_ref().map(|e| &e.facts) {
+            Some(Facts::Organisation(o)) => o.names.iter().map(|n| n.name.to_string()).collect(),
+            _ => Vec::new(),
+        };
+        Ok(OrganisationView {
+            organisation: id.clone(),
+            names,
+            buildings,
+            building_count,
+            last_record: entry.as_ref().and_then(last_record),
+            freshness: self.freshness(),
+        })
+    }
+
+    /// The history of a subject, oldest first.
+    pub fn history(&self, subject: &Subject, from: usize, limit: usize) -> Result<Vec<HistoryView>> {
+        let known = self.when.known_at.map_or(u64::MAX, Millis::get);
+        let records = self.view.history(subject, from, limit.min(1000))?;
+        records.into_iter().filter(|r| r.time <= known).map(history_view).collect()
+    }
+}
+
+/// One record of a history, for readers.
+pub fn history_view(r: super::log_view::HistoryRecord) -> Result<HistoryView> {
+    let body = r.record.body.encode()?;
+    Ok(HistoryView {
+        index: r.index,
+        id: r.record.id.to_string(),
+        r#type: r.record.body.type_name().to_owned(),
+        recorded_at: r.time,
+        effective_from: r.record.effective_from,
+        basis: r.record.basis,
+        batch: r.record.batch.map(|b| b.to_string()),
+        body: serde_json::from_str(body.get())
+            .map_err(|e| Error::stop("record.body", e.to_string(), "report this as a defect"))?,
+        signers: r.signers.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn last_record(entry: &Entry) -> Option<String> {
+    entry.last_record().map(|id| id.to_string())
+}
+
+/// What a verdict is asked about.
+#[derive(Debug, Clone)]
+pub enum Question {
+    /// A join link as somebody pasted it.
+    Link(String),
+    /// The digest of a join link.
+    Digest(LinkDigest),
+    /// The registry's number.
+    Chat(ChatNumber),
+    /// A chat id in MAX.
+    Max(MaxChatId),
+    /// A building.
+    Building(BuildingId),
+}
+
+impl Node {
+    /// Where an answer from `view` comes from.
+    pub fn freshness(&self, view: &LogView) -> Freshness {
+        let head = view.head();
+        let now = now_ms();
+        let status = self.followed().into_iter().find(|f| f.view.origin == view.origin);
+        let seen_at = match &status {
+            Some(f) => f.status.read().last_success.or(head.map(|h| h.time)).unwrap_or(0),
+            None => now,
+        };
+        let age_seconds = now.saturating_sub(seen_at) / 1000;
+        let expired = view.charter.is_expired(now);
+        Freshness {
+            log: view.origin.clone(),
+            size: head.map_or(0, |h| h.index + 1),
+            committed_at: head.map_or(0, |h| h.time),
+            seen_at,
+            age_seconds,
+            stale: expired || age_seconds > self.stale_after_hours * 3600,
+        }
+    }
+
+    /// Answers `question`, optionally for somebody who asks about one building.
+    pub fn verdict(&self, question: &Question, building: Option<&BuildingId>, when: When) -> Result<Verdict> {
+        let views = self.views();
+        let day = when.as_of.or_else(|| views.first().map(|v| v.day_of(now_ms()))).unwrap_or_else(|| Day::of_ms(now_ms(), 3));
+        let digest = match question {
+            Question::Link(pasted) => match canonical_link(pasted) {
+                Ok(link) => Some(LinkDigest::of_link(&link)),
+                Err(e) => {
+                    let mut verdict = self.no_chat(VerdictState::NotAChatLink, day, &views);
+                    verdict.text.en = format!("{} ({})", verdict.text.en, e.detail());
+                    return Ok(verdict);
+                }
+            },
+            Question::Digest(d) => Some(*d),
+            _ => None,
+        };
+        let mut chats = Vec::new();
+        let mut house = None;
+        for view in &views {
+            let reader = Reader::new(self, view.clone(), when);
+            let numbers = {
+                let state = view.state();
+                match question {
+                    Question::Link(_) | Question::Digest(_) => digest.map(|d| state.chats_by_link(&d)).unwrap_or_default(),
+                    Question::Chat(n) => state.chat(*n).map(|c| c.chat).into_iter().collect(),
+                    Question::Max(m) => state.chats_by_max(m),
+                    Question::Building(id) => match state.primary(id) {
+                        Some(primary) => {
+                            house = state.building(&primary).map(|b| b.chat_required);
+                            let all = state.chats_by_building(&primary);
+                            all.into_iter().filter(|n| state.chat(*n).is_some_and(|c| c.buildings.contains(&primary))).collect()
+                        }
+                        None => Default::default(),
+                    },
+                }
+            };
+            chats.extend(numbers.into_iter().filter_map(|n| reader.chat(n).ok()));
+        }
+        if chats.is_empty() {
+            let state = match (question, house) {
+                (Question::Building(_), Some(Some(false))) => VerdictState::ChatNotRequired,
+                (Question::Building(_), Some(_)) => VerdictState::HouseWithoutChat,
+                (Question::Chat(n), _) if !views.iter().any(|v| v.region == n.region()) => VerdictState::RegionNotConnected,
+                _ => VerdictState::NotRegistered,
+            };
+            return Ok(self.no_chat(state, day, &views));
+        }
+        // What is in force comes before what has ended, the house's own chat before an entrance's.
+        let rank = |c: &ChatView| match (c.status, c.kind) {
+            (ChatStatus::Official, ChatKind::House) => 0,
+            (ChatStatus::Official, _) => 1,
+            (ChatStatus::Suspended, _) => 2,
+            (ChatStatus::Declared, _) => 3,
+            _ => 4,
+        };
+        chats.sort_by_key(rank);
+        let chat = &chats[0];
+        let rotated = digest.is_some_and(|d| chat.link_digest != Some(d));
+        let building = building.map(ToString::to_string);
+        let state = state_of(chat, Asked { building: building.as_deref(), rotated }, day);
+        let (text, advice) = words(state, Some(chat));
+        let freshness = chats.iter().map(|c| c.freshness.clone()).collect();
+        Ok(Verdict { state, text, advice, as_of: day, chats, freshness })
+    }
+
+    fn no_chat(&self, state: VerdictState, day: Day, views: &[Arc<LogView>]) -> Verdict {
+        let freshness: Vec<Freshness> = views.iter().map(|v| self.freshness(v)).collect();
+        // "Not registered" is only said of what is current; otherwise "not known as of …".
+        let late: Vec<&str> = freshness.iter().filter(|f| f.stale).map(|f| f.log.as_str()).collect();
+        let state = if state == VerdictState::NotRegistered && !late.is_empty() { VerdictState::Stale } else { state };
+        let (mut text, advice) = words(state, None);
+        if state == VerdictState::NotRegistered {
+            let n = views.len();
+            text = said(
+                format!("{} Подключено регионов: {n} из 89.", text.ru),
+                format!("{} Regions connected: {n} of 89.", text.en),
+            );
+        }
+        Verdict { state, text, advice, as_of: day, chats: Vec::new(), freshness }
+    }
+}

@@ -1,0 +1,404 @@
+//! The single writer of a region's log.
+//!
+//! One thread takes whatever submissions wait (all of them, up to a bound: group commit without a timer), verifies their
+//! signatures together, checks and applies them on an overlay, closes the batch with a `state.committed`, makes entries
+//! and tiles durable, moves the fence, signs, publishes, and only then answers. If a disk write fails the thread stops
+//! and the node with it: going on could acknowledge what is lost. The index is written behind, on a thread of its own.
+
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+use std::thread::JoinHandle;
+
+use ed25519_dalek::SigningKey;
+use rayon::prelude::*;
+use tokio::sync::oneshot;
+
+use super::load::{index_batch, join_batches, ring_of};
+use super::log_view::LogView;
+use crate::error::{Error, Result};
+use crate::registry::body::Body;
+use crate::registry::envelope::{MAX_ENTRY, record_id};
+use crate::registry::ids::RecordId;
+use crate::registry::node_record::{Adopted, Commit, NodeRecord};
+use crate::registry::record::{DecodedRecord, RECORD_VERSION};
+use crate::registry::rules;
+use crate::registry::state::{State, View};
+use crate::registry::statemap::{StateMap, map_key};
+use crate::registry::text::Millis;
+use crate::registry::verify::{KeyRing, VerifiedRecord, verify_records};
+use crate::storage::index::{Index, IndexBatch, SledIndex};
+use crate::storage::log_store::LogStore;
+use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::note::NoteSigner;
+
+/// What became of one submitted record.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// It is in the log, durable and under a signed checkpoint.
+    Accepted {
+        /// Its index.
+        index: u64,
+        /// Its id.
+        id: RecordId,
+    },
+    /// The log had it already.
+    Known {
+        /// Its index.
+        index: u64,
+        /// Its id.
+        id: RecordId,
+    },
+    /// It would be accepted (a dry run).
+    Fine {
+        /// Its id.
+        id: RecordId,
+    },
+    /// It was refused.
+    Refused(Error),
+}
+
+/// Records submitted together, in order. Each gets its own outcome.
+pub struct Submission {
+    /// Exact bytes of the envelopes.
+    pub entries: Vec<Vec<u8>>,
+    /// Only say what would happen.
+    pub dry_run: bool,
+    /// Where the answer goes.
+    pub reply: oneshot::Sender<Result<Vec<Outcome>>>,
+}
+
+/// Bounds of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Most records in one batch.
+    pub records: usize,
+    /// Submissions that may wait; more are told to come again.
+    pub waiting: usize,
+}
+
+/// A log node's keys.
+pub struct SequencerKeys {
+    /// Signs checkpoints.
+    pub log: NoteSigner,
+    /// Signs commits.
+    pub commit: SigningKey,
+}
+
+/// The running writer: a queue into it and its thread.
+pub struct Sequencer {
+    queue: SyncSender<Submission>,
+    thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
+    failed: Arc<AtomicBool>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl Sequencer {
+    /// Starts the writer over an opened log whose state is in `view`.
+    pub fn start(
+        view: Arc<LogView>,
+        store: LogStore,
+        map: StateMap,
+        index: SledIndex,
+        keys: SequencerKeys,
+        bounds: Bounds,
+    ) -> Result<Sequencer> {
+        let (queue, waiting) = sync_channel(bounds.waiting);
+        let (failed, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let (indexer, batches) = sync_channel::<IndexBatch>(256);
+        let indexing = spawn("index", move || write_index(index, batches))?;
+        let ring = ring_of(&view.state());
+        let mut writer = Writer { ring, view, store, map, keys, indexer };
+        writer.adopt_charter()?;
+        let (flag, stop) = (failed.clone(), stopping.clone());
+        let thread = spawn("sequencer", move || {
+            while let Some(batch) = next_batch(&waiting, bounds.records, &stop) {
+                if let Err(e) = writer.run(batch) {
+                    tracing::error!(error = %e, "the log cannot be written: this node stops");
+                    flag.store(true, Ordering::SeqCst);
+                    break;
+                }
+            }
+            drop(writer);
+            // What the index has not got yet is replayed from the log at the next start.
+            let _ = indexing.join();
+        })?;
+        Ok(Sequencer { queue, thread: parking_lot::Mutex::new(Some(thread)), failed, stopping })
+    }
+
+    /// Hands records in and waits for their outcome.
+    pub async fn submit(&self, entries: Vec<Vec<u8>>, dry_run: bool) -> Result<Vec<Outcome>> {
+        let busy = || Error::retry("submit.busy", "too many submissions wait", "try again in a few seconds");
+        let gone = || Error::retry("submit.stopped", "the writer of this log has stopped", "look into the node's log");
+        if self.stopping.load(Ordering::SeqCst) {
+            return Err(gone());
+        }
+        let (reply, answer) = oneshot::channel();
+        self.queue.try_send(Submission { entries, dry_run, reply }).map_err(|e| match e {
+            std::sync::mpsc::TrySendError::Full(_) => busy(),
+            std::sync::mpsc::TrySendError::Disconnected(_) => gone(),
+        })?;
+        answer.await.map_err(|_| gone())?
+    }
+
+    /// True after a write failed.
+    pub fn failed(&self) -> bool {
+        self.failed.load(Ordering::SeqCst)
+    }
+
+    /// Finishes what waits and ends the thread. The index is complete afterwards.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        let (reply, _) = oneshot::channel();
+        // Wakes the thread; if the queue is full it is awake anyway.
+        let _ = self.queue.try_send(Submission { entries: Vec::new(), dry_run: true, reply });
+        if let Some(thread) = self.thread.lock().take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(f)
+        .map_err(|e| Error::stop("thread.spawn", format!("no thread for {name}: {e}"), "raise the limit of threads"))
+}
+
+/// Waits for one submission, then takes all that wait, up to about `records` records. `None` when it is time to end.
+fn next_batch(queue: &Receiver<Submission>, records: usize, stop: &AtomicBool) -> Option<Vec<Submission>> {
+    let first = match queue.try_recv() {
+        Ok(s) => s,
+        Err(TryRecvError::Disconnected) => return None,
+        Err(TryRecvError::Empty) if stop.load(Ordering::SeqCst) => return None,
+        Err(TryRecvError::Empty) => queue.recv().ok()?,
+    };
+    let mut count = first.entries.len();
+    let mut batch = vec![first];
+    while count < records {
+        match queue.try_recv() {
+            Ok(s) => {
+                count += s.entries.len();
+                batch.push(s);
+            }
+            Err(_) => break,
+        }
+    }
+    Some(batch)
+}
+
+fn write_index(mut index: SledIndex, batches: Receiver<IndexBatch>) {
+    while let Ok(mut batch) = batches.recv() {
+        while let Ok(next) = batches.try_recv() {
+            join_batches(&mut batch, next);
+        }
+        if let Err(e) = index.write(batch) {
+            // The log is the truth; the next start finds the index behind and replays.
+            tracing::error!(error = %e, "the index could not be written; it will be brought up to date at the next start");
+            return;
+        }
+    }
+}
+
+struct Writer {
+    view: Arc<LogView>,
+    store: LogStore,
+    map: StateMap,
+    ring: KeyRing,
+    keys: SequencerKeys,
+    indexer: SyncSender<IndexBatch>,
+}
+
+/// One record of a batch on its way: which submission and place it came from, and what is known of it.
+struct Item {
+    submission: usize,
+    bytes: Vec<u8>,
+    verified: Result<VerifiedRecord>,
+}
+
+impl Writer {
+    /// Writes `charter.adopted` where the charter in force is newer than the one the log adopted last.
+    fn adopt_charter(&mut self) -> Result<()> {
+        let (origin, version, sha256, adopted) = {
+            let state = self.view.state();
+            let j = state.jurisdiction();
+            (j.origin.clone(), j.charter_version, j.charter_sha256, state.charter())
+        };
+        if version <= adopted {
+            return Ok(());
+        }
+        let adopted = Adopted { v: RECORD_VERSION, log: origin, version, sha256 };
+        let (entry, id) = NodeRecord::Adopted(adopted.clone()).sign(&self.keys.commit)?;
+        let view = self.view.clone();
+        let state = view.state();
+        let mut overlay = state.overlay();
+        overlay.adopt(&adopted, id, state.size());
+        let changes = overlay.finish();
+        drop(state);
+        self.publish(vec![entry], changes, self.now())
+    }
+
+    fn now(&self) -> u64 {
+        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        // Commit time is strictly increasing, also when the clock goes back.
+        self.view.state().head().map_or(clock, |h| clock.max(h.time + 1))
+    }
+
+    fn run(&mut self, submissions: Vec<Submission>) -> Result<()> {
+        let (dry, wet): (Vec<_>, Vec<_>) = submissions.into_iter().partition(|s| s.dry_run);
+        if !wet.is_empty() {
+            self.write(wet)?;
+        }
+        for submission in dry {
+            let items = self.verify(vec![submission.entries]);
+            let view = self.view.clone();
+            let state = view.state();
+            let mut overlay = state.overlay();
+            let time = self.now();
+            let mut index = state.size();
+            let outcomes = items.into_iter().map(|item| match try_item(&mut overlay, &item, time, &mut index) {
+                Outcome::Accepted { id, .. } => Outcome::Fine { id },
+                other => other,
+            });
+            let _ = submission.reply.send(Ok(outcomes.collect()));
+        }
+        Ok(())
+    }
+
+    /// Decodes and verifies everything at once; signatures are the expensive part.
+    fn verify(&self, submissions: Vec<Vec<Vec<u8>>>) -> Vec<Item> {
+        let flat: Vec<(usize, Vec<u8>)> =
+            submissions.into_iter().enumerate().flat_map(|(i, s)| s.into_iter().map(move |e| (i, e))).collect();
+        let decoded: Vec<Result<DecodedRecord>> = flat.par_iter().map(|(_, bytes)| DecodedRecord::decode(bytes)).collect();
+        // Keys that are offered but not granted must not pile up in the writer's own ring.
+        let mut ring = std::borrow::Cow::Borrowed(&self.ring);
+        let mut good = Vec::with_capacity(decoded.len());
+        let mut slots = Vec::with_capacity(decoded.len());
+        for d in decoded {
+            match d {
+                Ok(d) => {
+                    if matches!(d.record.body, Body::KeyGranted(_)) {
+                        ring.to_mut().add_granted(&d.record);
+                    }
+                    slots.push(Ok(()));
+                    good.push(d);
+                }
+                Err(e) => slots.push(Err(e)),
+            }
+        }
+        let mut verified = verify_records(good, &ring).into_iter();
+        let lost = || Err(Error::stop("submit.verify", "a verdict is missing", "report this as a defect"));
+        flat.into_iter()
+            .zip(slots)
+            .map(|((submission, bytes), slot)| Item {
+                submission,
+                bytes,
+                verified: slot.and_then(|()| verified.next().unwrap_or_else(lost)),
+            })
+            .collect()
+    }
+
+    fn write(&mut self, mut submissions: Vec<Submission>) -> Result<()> {
+        let items = self.verify(submissions.iter_mut().map(|s| std::mem::take(&mut s.entries)).collect());
+        let time = self.now();
+        let mut outcomes: Vec<Vec<Outcome>> = submissions.iter().map(|_| Vec::new()).collect();
+        let mut entries = Vec::new();
+        let mut granted = Vec::new();
+        let view = self.view.clone();
+        let changes = {
+            let state = view.state();
+            let mut overlay = state.overlay();
+            let mut index = state.size();
+            for item in items {
+                let outcome = try_item(&mut overlay, &item, time, &mut index);
+                if matches!(outcome, Outcome::Accepted { .. }) {
+                    if let Ok(v) = &item.verified
+                        && matches!(v.record().body, Body::KeyGranted(_))
+                    {
+                        granted.push(v.record().clone());
+                    }
+                    entries.push(item.bytes);
+                }
+                outcomes[item.submission].push(outcome);
+            }
+            overlay.finish()
+        };
+        if !entries.is_empty() {
+            self.publish(entries, changes, time)?;
+            granted.iter().for_each(|record| self.ring.add_granted(record));
+        }
+        for (submission, outcome) in submissions.into_iter().zip(outcomes) {
+            // A client that went away does not matter: its records are in the log.
+            let _ = submission.reply.send(Ok(outcome));
+        }
+        Ok(())
+    }
+
+    /// Closes the batch and makes it durable, signed and visible, in this order.
+    fn publish(&mut self, mut entries: Vec<Vec<u8>>, changes: crate::registry::state::Changes, time: u64) -> Result<()> {
+        for (name, value) in &changes.leaves {
+            self.map.set(map_key(name), *value);
+        }
+        let commit = {
+            let state: parking_lot::RwLockReadGuard<'_, State> = self.view.state();
+            let size = state.size() + entries.len() as u64 + 1;
+            Commit {
+                v: RECORD_VERSION,
+                log: state.jurisdiction().origin.clone(),
+                first: state.size(),
+                size,
+                time: Millis::new(time)?,
+                previous: state.head().map(|h| h.id),
+                charter: changes.charter,
+                root: RecordId(self.map.root()),
+            }
+        };
+        let (entry, id) = NodeRecord::Commit(commit.clone()).sign(&self.keys.commit)?;
+        entries.push(entry);
+        let staged = self.store.stage(entries)?;
+        self.store.write_tiles(&staged)?;
+        self.store.fence(&staged)?;
+        let checkpoint = Checkpoint { origin: commit.log.to_string(), size: staged.new_size, root: staged.root };
+        self.store.publish(staged, &checkpoint.sign(&self.keys.log)?)?;
+        let batch = index_batch(&changes, &commit, commit.size);
+        self.view.state_mut().absorb(changes, &commit, id, commit.size - 1);
+        metrics::counter!("domovoi_log_entries_total").absolute(commit.size);
+        // A full queue slows the writer down to the index; a closed one means the index failed, which the log survives.
+        let _ = self.indexer.send(batch);
+        Ok(())
+    }
+}
+
+/// Checks one record against the overlay and applies it there.
+fn try_item(overlay: &mut crate::registry::state::Overlay<'_>, item: &Item, time: u64, index: &mut u64) -> Outcome {
+    let verified = match &item.verified {
+        Ok(v) => v,
+        Err(e) => return Outcome::Refused(e.clone()),
+    };
+    let id = verified.record().id;
+    if let Some(index) = overlay.index_of(&id) {
+        return Outcome::Known { index, id };
+    }
+    match rules::check(overlay, verified, time) {
+        Ok(checked) => {
+            let at = *index;
+            overlay.apply(checked, at);
+            *index += 1;
+            Outcome::Accepted { index: at, id }
+        }
+        Err(e) => Outcome::Refused(e),
+    }
+}
+
+/// Largest body of a submission in records, so that one client cannot fill a batch by itself for ever.
+pub const MAX_SUBMISSION: usize = 4096;
+
+/// Refuses a submission that no batch may hold, before it waits.
+pub fn check_submission(entries: &[Vec<u8>]) -> Result<()> {
+    if entries.is_empty() || entries.len() > MAX_SUBMISSION {
+        return Err(Error::refuse("submit.count", format!("{} records; 1 to {MAX_SUBMISSION} are accepted", entries.len()), "send fewer at a time"));
+    }
+    match entries.iter().find(|e| e.len() > MAX_ENTRY) {
+        None => Ok(()),
+        Some(e) => Err(Error::refuse("submit.size", format!("a record of {} bytes ({})", e.len(), record_id(e)), "a record has at most 16 KiB")),
+    }
+}

@@ -1,0 +1,340 @@
+//! One followed log: its mirror, its index, its state, and what became of the last rounds.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use super::client::Peer;
+use super::evidence::Evidence;
+use super::round;
+use crate::error::{Action, Error, Result};
+use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::node::layout::Layout;
+use crate::node::load::{index_batch, join_batches, load, ring_of};
+use crate::node::log_view::{LogView, Role};
+use crate::node::{FollowStatus, Followed, Held, now_ms, read_charter};
+use crate::registry::replay::{PreparedChunk, Replay, Trust, prepare};
+use crate::registry::state::View;
+use crate::registry::verify::KeyRing;
+use crate::storage::durable::{read_bounded, write_atomic};
+use crate::storage::index::{Index, IndexBatch, SledIndex};
+use crate::storage::mirror_store::MirrorStore;
+use crate::tlog::note::VerifierKey;
+use crate::tlog::tile::{BundleId, bundles_between, decode_bundle};
+
+/// Bundles fetched and not yet part of the mirror, as files, so that an interrupted round goes on where it stopped.
+/// They prove nothing by themselves: all are hashed against the checkpoint in every round.
+#[derive(Clone)]
+pub struct Incoming(PathBuf);
+
+impl Incoming {
+    fn path(&self, id: BundleId) -> PathBuf {
+        self.0.join(format!("{}-{}", id.index, id.width))
+    }
+    /// True where the bundle is there.
+    pub fn has(&self, id: BundleId) -> bool {
+        self.path(id).exists()
+    }
+    /// Keeps a bundle. Not durable: losing it costs a request.
+    pub fn put(&self, id: BundleId, bytes: &[u8]) -> Result<()> {
+        let io = |e: std::io::Error| Error::retry("mirror.incoming", format!("{}: {e}", self.0.display()), "make room on the disk");
+        std::fs::create_dir_all(&self.0).map_err(io)?;
+        let temp = self.0.join(format!(".{}", id.index));
+        std::fs::write(&temp, bytes).map_err(io)?;
+        std::fs::rename(&temp, self.path(id)).map_err(io)
+    }
+    /// Reads a bundle back.
+    pub fn read(&self, id: BundleId) -> Result<Vec<u8>> {
+        read_bounded(&self.path(id), super::client::limit::BUNDLE as u64)
+    }
+    fn clear(&self) {
+        // Leftovers are fetched again or overwritten; failing to remove them harms nothing.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Entries verified and applied at a time: few enough that readers wait some tens of milliseconds at most.
+const STEP: u64 = 4096;
+
+/// What only the round in progress may touch.
+struct Work {
+    mirror: MirrorStore,
+    index: SledIndex,
+    replay: Replay,
+    ring: KeyRing,
+}
+
+/// One followed log.
+pub struct Follower {
+    /// What readers see.
+    pub followed: Arc<Followed>,
+    peer: Peer,
+    vkey: VerifierKey,
+    layout: Layout,
+    incoming: Incoming,
+    work: Arc<Mutex<Work>>,
+}
+
+/// Where a follower comes from: one entry of the configuration.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Name, for people.
+    pub name: String,
+    /// The node's root.
+    pub url: String,
+    /// SHA-256 of the charter to pin, lower-case hex.
+    pub charter_sha256: Option<String>,
+    /// PEM of a development certificate.
+    pub ca: Option<Vec<u8>>,
+}
+
+/// Fetches a peer's charter and holds it against the pin.
+pub async fn fetch_charter(peer: &Peer, pin: Option<&str>) -> Result<(VerifiedCharter, Vec<u8>)> {
+    let bytes = peer.get("api/v1/federation/charter", super::client::limit::CHARTER).await?.ok_or_else(|| {
+        Error::refuse("peer.charter", format!("{} serves no charter", peer.url()), "is this a domovoi node?")
+    })?;
+    let charter = Charter::open(&bytes)?;
+    if let Some(pin) = pin
+        && charter.sha256().to_string() != pin
+    {
+        return Err(Error::isolate(
+            "peer.charter_pin",
+            format!("the charter of {} is {}, pinned is {pin}", peer.url(), charter.sha256()),
+            "ask the region for its charter's SHA-256 over another way",
+        ));
+    }
+    Ok((charter, bytes))
+}
+
+impl Follower {
+    /// Opens what is kept of the log `origin`; the first time its charter must have been fetched and is written here.
+    pub fn open(data: &Layout, origin: &str, source: &Source, charter: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Follower> {
+        let layout = data.mirror(origin);
+        if let Some(bytes) = charter {
+            let io = |e: std::io::Error| Error::stop("mirror.create", format!("{}: {e}", layout.data().display()), "fix permissions or make room");
+            std::fs::create_dir_all(layout.data()).map_err(io)?;
+            write_atomic(&layout.charter(), bytes)?;
+            write_atomic(&layout.origin_file(), origin.as_bytes())?;
+        }
+        let charter = read_charter(&layout.charter())?;
+        let region = charter
+            .region_by_origin(origin)
+            .ok_or_else(|| Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "pin the charter that does"))?;
+        let jurisdiction = charter.jurisdiction(region);
+        let vkey = VerifierKey::parse(region.log_vkey.as_str())?;
+        let mirror = MirrorStore::open(&layout.log())?;
+        let mut index = SledIndex::open(&layout.index())?;
+        let (state, replay) = load(&mirror.reader(), &mut index, &jurisdiction, progress)?;
+        let ring = ring_of(&state);
+        let saved = read_bounded(&layout.data().join("status.json"), 1 << 16).ok();
+        let mut status: FollowStatus = saved.and_then(|s| restore_status(&s)).unwrap_or_default();
+        (status.name, status.url) = (source.name.clone(), source.url.clone());
+        let view = Arc::new(LogView::new(Role::Followed, charter, mirror.reader(), state));
+        Ok(Follower {
+            followed: Arc::new(Followed { view, status: RwLock::new(status) }),
+            peer: Peer::new(&source.url, source.ca.as_deref())?,
+            vkey,
+            incoming: Incoming(layout.data().join("incoming")),
+            layout,
+            work: Arc::new(Mutex::new(Work { mirror, index, replay, ring })),
+        })
+    }
+
+    /// One round. The status says afterwards what became of it; an error is also returned, for the scheduler's backoff.
+    pub async fn round(&self) -> Result<()> {
+        self.followed.status.write().last_attempt = Some(now_ms());
+        let mut served = None;
+        let result = self.try_round(&mut served).await;
+        let held = match &result {
+            Err(e) if e.action() != Action::Retry => Some(self.hold(e, served.as_deref())),
+            _ => None,
+        };
+        {
+            let mut status = self.followed.status.write();
+            match &result {
+                Ok(()) => {
+                    status.last_success = Some(now_ms());
+                    (status.held, status.last_error) = (None, None);
+                }
+                Err(e) => status.last_error = Some(e.to_string()),
+            }
+            if held.is_some() {
+                status.held = held;
+            }
+        }
+        self.save_status();
+        result
+    }
+
+    async fn try_round(&self, served: &mut Option<Vec<u8>>) -> Result<()> {
+        let view = &self.followed.view;
+        let (checkpoint, note) = round::checkpoint(&self.peer, &self.vkey, &view.origin).await?;
+        *served = Some(note);
+        let (size, root) = (checkpoint.checkpoint().size, checkpoint.checkpoint().root);
+        self.followed.status.write().peer_size = size;
+        let stored = view.reader.size();
+        if size < stored {
+            return Err(Error::isolate(
+                "peer.rollback",
+                format!("the peer serves a checkpoint of size {size}; {stored} was accepted before"),
+                "the peer lost or hides a part of its log; both checkpoints are kept",
+            ));
+        }
+        if size == stored {
+            let accepted = crate::tlog::tree::root(&view.reader, stored)?;
+            return if accepted == root { Ok(()) } else { Err(fork(size)) };
+        }
+        let size = size.min(stored + round::MAX_ROUND);
+        if size != checkpoint.checkpoint().size {
+            return Err(Error::retry("peer.too_far", "the peer is more than 4 M entries ahead", "restore from a copy first"));
+        }
+        let leaves = round::bundles(&self.peer, stored, size, &self.incoming).await?;
+        let grown = match round::prove(&view.reader, stored, &leaves, &checkpoint) {
+            Ok(grown) => grown,
+            Err(e) => {
+                // Whatever was fetched is not what the checkpoint covers; the next round fetches it anew.
+                self.incoming.clear();
+                return Err(e);
+            }
+        };
+        round::tiles(&self.peer, &grown.tiles).await?;
+        let (followed, work, incoming) = (self.followed.clone(), self.work.clone(), self.incoming.clone());
+        let note = checkpoint.note_text().to_owned();
+        tokio::task::spawn_blocking(move || take_in(&followed.view, &mut work.lock(), &incoming, stored, size, &note))
+            .await
+            .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
+    }
+
+    /// Keeps the evidence and says why the log is held at its last good commit.
+    fn hold(&self, e: &Error, served: Option<&[u8]>) -> Held {
+        let view = &self.followed.view;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let evidence = Evidence {
+            kind: "domovoi evidence v0: a log that did not verify".into(),
+            origin: view.origin.clone(),
+            code: e.code().into(),
+            detail: e.detail().into(),
+            seen_at: now_ms(),
+            accepted_checkpoint: view.reader.checkpoint_text().map(|t| text(t.as_bytes())),
+            served_checkpoint: served.map(text),
+            vkey: self.vkey.to_string(),
+        };
+        let name = evidence.keep(&self.layout.evidence()).unwrap_or_else(|e| format!("(not written: {e})"));
+        tracing::error!(origin = %view.origin, code = e.code(), detail = e.detail(), "a followed log is held at its last good commit");
+        Held {
+            code: e.code().into(),
+            detail: e.to_string(),
+            since: self.followed.status.read().held.as_ref().map_or_else(now_ms, |h| h.since),
+            size: view.head().map_or(0, |h| h.index + 1),
+            evidence: name,
+        }
+    }
+
+    fn save_status(&self) {
+        let status = self.followed.status.read().clone();
+        let json = serde_json::json!({ "last_success": status.last_success, "peer_size": status.peer_size, "held": status.held });
+        // Only freshness is lost with it.
+        if let Err(e) = write_atomic(&self.layout.data().join("status.json"), json.to_string().as_bytes()) {
+            tracing::warn!(error = %e, "the sync status could not be written");
+        }
+    }
+}
+
+fn restore_status(json: &[u8]) -> Option<FollowStatus> {
+    let v: serde_json::Value = serde_json::from_slice(json).ok()?;
+    Some(FollowStatus {
+        last_success: v["last_success"].as_u64(),
+        peer_size: v["peer_size"].as_u64().unwrap_or(0),
+        held: serde_json::from_value(v["held"].clone()).ok(),
+        ..FollowStatus::default()
+    })
+}
+
+fn fork(size: u64) -> Error {
+    Error::isolate(
+        "peer.fork",
+        format!("the peer signed two different trees of size {size}"),
+        "both signed checkpoints are kept as evidence; nothing new is accepted from this log",
+    )
+}
+
+/// Verifies the proved entries record by record, chunk by chunk: signatures of the next chunk while the rules of the last
+/// one are applied. Each chunk's good commits become durable in the mirror while the state is locked, so nothing is
+/// visible that is not durable; at the first bad entry the log stays at the commit before it.
+fn take_in(view: &LogView, work: &mut Work, incoming: &Incoming, stored: u64, size: u64, note: &str) -> Result<()> {
+    let commit_key = view.state().jurisdiction().commit_key.clone();
+    let Work { mirror, index, replay, ring } = work;
+    let mut ready: Option<PreparedChunk> = None;
+    let mut at = stored;
+    loop {
+        let upto = size.min(at + STEP);
+        let entries = if at < size { read_entries(incoming, at, upto, stored, size)? } else { Vec::new() };
+        let current = ready.take();
+        let (next, applied) = rayon::join(
+            || (!entries.is_empty()).then(|| prepare(at, &entries, &commit_key, ring, Trust::Verify)),
+            || current.map_or(Ok(()), |chunk| apply(view, mirror, index, replay, chunk, incoming, stored, size)),
+        );
+        applied?;
+        if next.is_none() {
+            break;
+        }
+        ready = next;
+        at = upto;
+    }
+    if view.state().size() != size {
+        return Err(Error::isolate("commit.missing", "the checkpoint does not end at a state.committed", "the log's node is broken"));
+    }
+    mirror.publish(note)?;
+    incoming.clear();
+    Ok(())
+}
+
+#[allow(clippy::too_many_arguments)]
+fn apply(
+    view: &LogView,
+    mirror: &mut MirrorStore,
+    index: &mut SledIndex,
+    replay: &mut Replay,
+    chunk: PreparedChunk,
+    incoming: &Incoming,
+    stored: u64,
+    size: u64,
+) -> Result<()> {
+    let mut batch: Option<IndexBatch> = None;
+    let result = {
+        let mut state = view.state_mut();
+        let before = state.size();
+        let result = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
+            let next = index_batch(&changes, commit, at + 1);
+            match &mut batch {
+                Some(b) => join_batches(b, next),
+                None => batch = Some(next),
+            }
+            state.absorb(changes, commit, id, at);
+        });
+        if state.size() > before {
+            mirror.append(read_entries(incoming, before, state.size(), stored, size)?)?;
+        }
+        result
+    };
+    if let Some(batch) = batch {
+        index.write(batch)?;
+    }
+    result.map_err(|e| e.with_action(Action::Isolate))
+}
+
+/// Entries `from..to` out of the incoming bundles of the round `stored..size`.
+fn read_entries(incoming: &Incoming, from: u64, to: u64, stored: u64, size: u64) -> Result<Vec<Vec<u8>>> {
+    let mut out = Vec::with_capacity((to - from) as usize);
+    for id in bundles_between(stored, size).into_iter().filter(|b| b.index * 256 < to && (b.index + 1) * 256 > from) {
+        let bytes = incoming.read(id)?;
+        for (i, range) in decode_bundle(&bytes, id.width)?.into_iter().enumerate() {
+            let index = id.index * 256 + i as u64;
+            if (from..to).contains(&index) {
+                out.push(bytes[range].to_vec());
+            }
+        }
+    }
+    Ok(out)
+}

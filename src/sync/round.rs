@@ -1,0 +1,106 @@
+//! One round: fetch what is new in a peer's log, prove it, and hand it on.
+
+use tokio::task::JoinSet;
+
+use super::client::Peer;
+use crate::error::{Action, Error, Result};
+use crate::tlog::Hash;
+use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
+use crate::tlog::leaf_hash;
+use crate::tlog::note::VerifierKey;
+use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between, decode_bundle, encode_tile};
+use crate::tlog::tree::{Grown, TileSource, grow};
+
+/// Requests to one peer at a time.
+const PARALLEL: usize = 8;
+
+/// Most entries taken in one round; the next round goes on from there.
+pub const MAX_ROUND: u64 = 4_000_000;
+
+/// Fetches the peer's checkpoint and verifies its signature.
+pub async fn checkpoint(peer: &Peer, vkey: &VerifierKey, origin: &str) -> Result<(VerifiedCheckpoint, Vec<u8>)> {
+    let note = peer.log_file(LogPath::Checkpoint).await.map_err(|e| match e.code() {
+        // A node that has just been set up has no checkpoint yet; that is not a damaged log.
+        "peer.missing" => e.with_action(Action::Retry),
+        _ => e,
+    })?;
+    let verified = Checkpoint::open(&note, vkey, origin).map_err(|e| e.with_action(Action::Isolate))?;
+    Ok((verified, note))
+}
+
+/// Fetches the entries from `stored` up to `size` into `incoming`, at most [`PARALLEL`] bundles at a time, and gives
+/// the hash of each leaf. What an earlier, interrupted round left in `incoming` is not fetched again.
+pub async fn bundles(peer: &Peer, stored: u64, size: u64, incoming: &super::follower::Incoming) -> Result<Vec<Hash>> {
+    let mut wanted = bundles_between(stored, size);
+    let mut leaves = Vec::with_capacity((size - stored) as usize);
+    // Windows rather than a free-running stream: order is kept, and a slow bundle holds up only its window.
+    loop {
+        let window: Vec<BundleId> = wanted.by_ref().take(PARALLEL).collect();
+        if window.is_empty() {
+            return Ok(leaves);
+        }
+        let mut running = JoinSet::new();
+        for id in window.clone() {
+            if incoming.has(id) {
+                continue;
+            }
+            let peer = peer.clone();
+            running.spawn(async move { (id, peer.log_file(LogPath::Bundle(id)).await) });
+        }
+        while let Some(done) = running.join_next().await {
+            let (id, bytes) = done.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))?;
+            let bytes = bytes?;
+            decode_bundle(&bytes, id.width).map_err(|e| e.at(LogPath::Bundle(id)).with_action(Action::Isolate))?;
+            incoming.put(id, &bytes)?;
+        }
+        for id in window {
+            let bytes = incoming.read(id)?;
+            let first = id.index * 256;
+            for (i, range) in decode_bundle(&bytes, id.width)?.into_iter().enumerate() {
+                if first + i as u64 >= stored {
+                    leaves.push(leaf_hash(&bytes[range]));
+                }
+            }
+        }
+    }
+}
+
+/// Proves that the log of `size` entries with the new `leaves` has the checkpoint's root: nothing fetched was changed,
+/// and the new tree begins with the one accepted before.
+pub fn prove(tiles: &impl TileSource, stored: u64, leaves: &[Hash], checkpoint: &VerifiedCheckpoint) -> Result<Grown> {
+    let grown = grow(tiles, stored, leaves)?;
+    let wanted = checkpoint.checkpoint();
+    if grown.size != wanted.size || grown.root != wanted.root {
+        return Err(Error::isolate(
+            "peer.root",
+            format!(
+                "{}: the entries up to {} do not have the root of the signed checkpoint, or do not extend what was accepted before",
+                wanted.origin, wanted.size
+            ),
+            "the peer serves changed bytes or has forked; the evidence holds the checkpoint",
+        ));
+    }
+    Ok(grown)
+}
+
+/// Compares the hash tiles that the peer serves with those that follow from its entries.
+pub async fn tiles(peer: &Peer, grown: &[(TileId, Vec<Hash>)]) -> Result<()> {
+    for window in grown.chunks(PARALLEL) {
+        let mut running = JoinSet::new();
+        for (id, hashes) in window {
+            let (peer, id, expected) = (peer.clone(), *id, encode_tile(hashes));
+            running.spawn(async move {
+                let served = peer.log_file(LogPath::Tile(id)).await?;
+                if served == expected {
+                    return Ok(());
+                }
+                let what = format!("{} does not hold the hashes of its entries", LogPath::Tile(id));
+                Err(Error::isolate("peer.tile", what, "the peer's copy is damaged; its operator should run «domovoi fsck»"))
+            });
+        }
+        while let Some(done) = running.join_next().await {
+            done.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))??;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Runs every follower on its own: a round every interval, backoff with jitter after a failure, no one waits for another.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::client::Peer;
+use super::follower::{Follower, Source, fetch_charter};
+use crate::error::Result;
+use crate::node::Node;
+
+/// Longest pause after failures.
+const MAX_BACKOFF: Duration = Duration::from_secs(300);
+
+/// Longest time a round may take; the next one goes on where it stopped.
+const ROUND: Duration = Duration::from_secs(600);
+
+/// Starts following `sources`; each ends when `shutdown` turns true.
+pub fn start(node: &Arc<Node>, sources: Vec<Source>, interval: Duration, shutdown: &watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<()>> {
+    let tasks = sources.into_iter().map(|source| {
+        let (node, shutdown) = (node.clone(), shutdown.clone());
+        tokio::spawn(follow(node, source, interval, shutdown))
+    });
+    tasks.collect()
+}
+
+async fn follow(node: Arc<Node>, source: Source, interval: Duration, mut shutdown: watch::Receiver<bool>) {
+    let mut failures = 0u32;
+    let mut followers: Vec<Follower> = Vec::new();
+    while !*shutdown.borrow() {
+        let round = async {
+            if followers.is_empty() {
+                followers = open(&node, &source).await?;
+            }
+            for follower in &followers {
+                follower.round().await?;
+            }
+            Ok(())
+        };
+        let result = tokio::select! {
+            done = tokio::time::timeout(ROUND, round) => match done {
+                Ok(done) => done,
+                Err(_) => Err(crate::error::Error::retry("sync.round", "the round took longer than ten minutes", "the next one goes on from there")),
+            },
+            _ = shutdown.changed() => break,
+        };
+        let pause = match result {
+            Ok(()) => {
+                failures = 0;
+                interval
+            }
+            Err(e) => {
+                failures = failures.saturating_add(1);
+                tracing::warn!(peer = %source.name, error = %e, failures, "a round of following did not succeed");
+                backoff(interval, failures)
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = shutdown.changed() => break,
+        }
+    }
+}
+
+/// Doubles with every failure up to [`MAX_BACKOFF`], plus up to a quarter at random so that peers are not asked in step.
+fn backoff(interval: Duration, failures: u32) -> Duration {
+    let base = interval.saturating_mul(1 << failures.min(8)).min(MAX_BACKOFF.max(interval));
+    base + base.mul_f64(0.25 * f64::from(rand::random::<u16>()) / f64::from(u16::MAX))
+}
+
+/// Opens the mirrors of a source. What is on disk is used even when the peer is down; the charter is fetched the first
+/// time only.
+async fn open(node: &Arc<Node>, source: &Source) -> Result<Vec<Follower>> {
+    let known: Vec<String> = known_origins(node, source);
+    let (origins, charter) = match known.is_empty() {
+        false => (known, None),
+        true => {
+            let peer = Peer::new(&source.url, source.ca.as_deref())?;
+            let (charter, bytes) = fetch_charter(&peer, source.charter_sha256.as_deref()).await?;
+            let own = node.own().map(|v| v.origin.clone());
+            let origins = charter.regions().iter().map(|r| r.origin.to_string()).filter(|o| Some(o) != own.as_ref());
+            (origins.collect(), Some(bytes))
+        }
+    };
+    let mut followers = Vec::with_capacity(origins.len());
+    for origin in origins {
+        let (layout, source, charter) = (node.layout.clone(), source.clone(), charter.clone());
+        let opened = tokio::task::spawn_blocking(move || {
+            Follower::open(&layout, &origin, &source, charter.as_deref(), &mut |_, _| {})
+        });
+        let follower = opened.await.map_err(|e| crate::error::Error::retry("sync.task", e.to_string(), "see the log"))??;
+        node.follow(follower.followed.clone());
+        followers.push(follower);
+    }
+    Ok(followers)
+}
+
+/// Origins of this source that are on disk already.
+fn known_origins(node: &Node, source: &Source) -> Vec<String> {
+    let folder = node.layout.data().join("mirrors");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mirrors = entries.map(|e| crate::node::layout::Layout::new(&e.path()));
+    let of_source = mirrors.filter(|m| match crate::node::read_charter(&m.charter()) {
+        Ok(charter) => {
+            let pinned = source.charter_sha256.as_deref().is_none_or(|p| charter.sha256().to_string() == p);
+            let here = m.origin().ok().and_then(|o| charter.region_by_origin(&o).map(|r| same_place(r.url.as_str(), &source.url)));
+            pinned && (source.charter_sha256.is_some() || here == Some(true))
+        }
+        Err(_) => false,
+    });
+    of_source.filter_map(|m| m.origin().ok()).collect()
+}
+
+fn same_place(a: &str, b: &str) -> bool {
+    a.trim_end_matches('/') == b.trim_end_matches('/')
+}
