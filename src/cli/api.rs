@@ -39,7 +39,8 @@ impl Api {
             (Some(url), _) => url.trim_end_matches('/').to_owned(),
             (None, Some(address)) => {
                 let scheme = if config.uses_tls() { "https" } else { "http" };
-                let host = if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
+                let host =
+                    if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
                 let host = if host.contains(':') { format!("[{host}]") } else { host };
                 format!("{scheme}://{host}:{}", address.port())
             }
@@ -117,7 +118,9 @@ impl Api {
         if !ok {
             return Err(problem(&body));
         }
-        serde_json::from_slice(&body).map_err(|e| Error::refuse("cli.answer", format!("the node's answer: {e}"), "is it a domovoi node of this version?"))
+        serde_json::from_slice(&body).map_err(|e| {
+            Error::refuse("cli.answer", format!("the node's answer: {e}"), "is it a domovoi node of this version?")
+        })
     }
 
     /// Which log the node writes.
@@ -127,7 +130,9 @@ impl Api {
 
     /// Origin of the log the node writes.
     pub fn origin(&self) -> Result<String> {
-        self.info()?.origin.ok_or_else(|| Error::refuse("submit.no_log", "this node has no log of its own", "name the region's own node with --node"))
+        self.info()?.origin.ok_or_else(|| {
+            Error::refuse("submit.no_log", "this node has no log of its own", "name the region's own node with --node")
+        })
     }
 
     /// The last record of a subject: what the next one names as `prev`.

@@ -88,7 +88,8 @@ pub fn draft(api: &Api, body: Body, frame: &Frame) -> Result<Draft> {
     let region = info.region.as_deref().unwrap_or_default().parse()?;
     // The subject of a record that begins a chat is derived from its own id; nothing precedes it.
     let placeholder = crate::registry::ids::RecordId([0; 32]);
-    let begins_chat = matches!(&body, Body::ChatDeclared(_)) || matches!(&body, Body::ChatRegistered(b) if b.declared.is_none());
+    let begins_chat =
+        matches!(&body, Body::ChatDeclared(_)) || matches!(&body, Body::ChatRegistered(b) if b.declared.is_none());
     let prev = if begins_chat { None } else { api.last_record(&body.subject(&placeholder, region))? };
     let now = crate::node::now_ms();
     Ok(Draft {

@@ -36,7 +36,9 @@ impl Export {
             url.query_pairs_mut().append_pair("log", log);
         }
         let folder = s.file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(std::path::Path::new("."));
-        let io = |e: std::io::Error| Error::refuse("export.write", format!("{}: {e}", s.file.display()), "choose a file that can be written");
+        let io = |e: std::io::Error| {
+            Error::refuse("export.write", format!("{}: {e}", s.file.display()), "choose a file that can be written")
+        };
         let net = |e: reqwest::Error| Error::retry("cli.node", e.to_string(), "try again");
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(io)?;
         let bar = context.out.progress(0, "Снимок", "Snapshot");
@@ -53,7 +55,10 @@ impl Export {
         file.as_file().sync_all().map_err(io)?;
         file.persist(&s.file).map_err(|e| io(e.error))?;
         context.out.result(&report, |out| {
-            out.line(&out.pick(format!("Снимок проверен и записан: {}", s.file.display()), format!("The snapshot was verified and written: {}", s.file.display())));
+            out.line(&out.pick(
+                format!("Снимок проверен и записан: {}", s.file.display()),
+                format!("The snapshot was verified and written: {}", s.file.display()),
+            ));
             out.line(&report.to_string());
         });
         let show = format!("domovoi inspect {}", s.file.display());

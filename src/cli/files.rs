@@ -13,11 +13,11 @@ use crate::node::{open_index, read_charter};
 use crate::registry::replay::{Replay, Trust, prepare};
 use crate::registry::state::State;
 use crate::registry::verify::KeyRing;
+use crate::storage::backup;
 use crate::storage::fsck::{self, DirSource, FsckSource};
 use crate::storage::index::Index;
 use crate::storage::lock::Lock;
 use crate::storage::log_store::LogReader;
-use crate::storage::backup;
 use crate::sync::client::Peer;
 use crate::sync::snapshot::fetch_charter_of;
 use crate::sync::url_source::UrlSource;
@@ -38,7 +38,8 @@ impl Fsck {
         let what = self.what.clone().unwrap_or_else(|| context.common.data.display().to_string());
         let runtime = super::api::runtime()?;
         let (source, charter): (Box<dyn FsckSource>, _) = if what.starts_with("http") {
-            let ca = context.common.ca.as_ref().map(|p| crate::storage::durable::read_bounded(p, 1 << 20)).transpose()?;
+            let ca =
+                context.common.ca.as_ref().map(|p| crate::storage::durable::read_bounded(p, 1 << 20)).transpose()?;
             let peer = Peer::new(what.trim_end_matches('/'), ca.as_deref())?;
             let charter = runtime.block_on(fetch_charter_of(&peer)).ok();
             (Box::new(UrlSource::new(peer, runtime.handle().clone())), charter)
@@ -51,7 +52,8 @@ impl Fsck {
             (Box::new(DirSource::new(&log)), read_charter(&data.join("charter.json")).ok())
         };
         let note = source.read(&crate::tlog::tile::LogPath::Checkpoint, 8192)?;
-        let origin = note.as_deref().and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.lines().next().map(str::to_owned));
+        let origin =
+            note.as_deref().and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.lines().next().map(str::to_owned));
         let region = charter.as_ref().and_then(|c| c.region_by_origin(origin.as_deref()?));
         let vkey: Option<VerifierKey> = match (&self.vkey, region) {
             (Some(v), _) => Some(VerifierKey::parse(v.trim())?),
@@ -72,7 +74,8 @@ impl Fsck {
             &mut |first, entries| {
                 if let (Some((key, state, replay, ring)), true) = (&mut replay, records.is_ok()) {
                     let chunk = prepare(first, &entries, key, ring, Trust::Verify);
-                    records = replay.apply(state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at));
+                    records =
+                        replay.apply(state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at));
                 }
                 Ok(())
             },
@@ -88,17 +91,29 @@ impl Fsck {
             && problems.is_empty()
             && state.size() != report.size
         {
-            problems.push(Error::refuse("log.commit", "the log does not end at a state.committed", "restore it from a mirror"));
+            problems.push(Error::refuse(
+                "log.commit",
+                "the log does not end at a state.committed",
+                "restore it from a mirror",
+            ));
         }
         let mut notes = Vec::new();
         if vkey.is_none() {
-            notes.push(context.out.say("подпись контрольной точки не проверена: нет ни устава, ни --vkey", "the checkpoint's signature was not checked: neither a charter nor --vkey"));
+            notes.push(context.out.say(
+                "подпись контрольной точки не проверена: нет ни устава, ни --vkey",
+                "the checkpoint's signature was not checked: neither a charter nor --vkey",
+            ));
         }
         if replay.is_none() {
-            notes.push(context.out.say("записи и правила не проверены: нет устава", "records and rules were not checked: no charter"));
+            notes.push(
+                context
+                    .out
+                    .say("записи и правила не проверены: нет устава", "records and rules were not checked: no charter"),
+            );
         }
         let root = replay.as_ref().and_then(|(_, s, _, _)| s.head()).map(|h| data_encoding::HEXLOWER.encode(&h.root));
-        let list: Vec<_> = problems.iter().map(|p| json!({ "code": p.code(), "detail": p.detail(), "remedy": p.remedy() })).collect();
+        let list: Vec<_> =
+            problems.iter().map(|p| json!({ "code": p.code(), "detail": p.detail(), "remedy": p.remedy() })).collect();
         let value = json!({ "origin": report.origin, "size": report.size, "root": report.root.to_string(), "state_root": root, "notes": notes, "problems": list });
         context.out.result(&value, |out| {
             out.line(&format!("{}: {} ({})", report.origin, report.size, report.root));
@@ -110,7 +125,11 @@ impl Fsck {
         });
         match problems.len() {
             0 => Ok(()),
-            n => Err(Error::refuse("fsck.problems", format!("{n} problems"), "restore the damaged files from a mirror or a backup")),
+            n => Err(Error::refuse(
+                "fsck.problems",
+                format!("{n} problems"),
+                "restore the damaged files from a mirror or a backup",
+            )),
         }
     }
 }
@@ -131,9 +150,9 @@ impl Reindex {
         }
         let charter = read_charter(&layout.charter())?;
         let origin = layout.origin()?;
-        let region = charter
-            .region_by_origin(&origin)
-            .ok_or_else(|| Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "restore charter.json"))?;
+        let region = charter.region_by_origin(&origin).ok_or_else(|| {
+            Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "restore charter.json")
+        })?;
         // A running node holds the lock; two writers of one index would ruin it.
         let _lock = Lock::acquire(&layout.private().join("lock"))?;
         let reader = LogReader::open(&layout.log())?;
@@ -172,7 +191,17 @@ impl Backup {
         let layout = Layout::new(&context.config()?.node.data_dir);
         let reader = LogReader::open(&layout.log())?;
         let mut files = Vec::new();
-        for name in ["charter.json", "origin", "log.vkey", "domovoi.toml", "keys/federation-root.pem", "keys/region-root.pem", "keys/log.pem", "keys/commit.pem", "keys/operator.pem"] {
+        for name in [
+            "charter.json",
+            "origin",
+            "log.vkey",
+            "domovoi.toml",
+            "keys/federation-root.pem",
+            "keys/region-root.pem",
+            "keys/log.pem",
+            "keys/commit.pem",
+            "keys/operator.pem",
+        ] {
             let path = layout.data().join(name);
             if path.exists() {
                 files.push((name.to_owned(), path));
@@ -187,7 +216,10 @@ impl Backup {
                 format!("The copy is made and verified: {out_dir}, {} entries", report.size),
             ));
         });
-        context.out.next(&[&format!("domovoi --data НОВЫЙ restore {out_dir}")], &[&format!("domovoi --data NEW restore {out_dir}")]);
+        context.out.next(
+            &[&format!("domovoi --data НОВЫЙ restore {out_dir}")],
+            &[&format!("domovoi --data NEW restore {out_dir}")],
+        );
         Ok(())
     }
 }
@@ -205,7 +237,12 @@ impl Restore {
         let data = &context.common.data;
         let report = backup::restore(&self.from, data)?;
         context.out.result(&json!({ "data": data, "size": report.size }), |out| {
-            out.line(&out.pick(format!("Восстановлено записей: {}", report.size), format!("Entries restored: {}", report.size)));
+            out.line(
+                &out.pick(
+                    format!("Восстановлено записей: {}", report.size),
+                    format!("Entries restored: {}", report.size),
+                ),
+            );
         });
         let (at, size) = (data.display(), report.size);
         context.out.next(

@@ -64,9 +64,15 @@ impl Follow {
         crate::node::config::Config::from_layers(&text, &file, &[], &[])?;
         write_atomic(&file, text.as_bytes())?;
         let logs: Vec<String> = charter.regions().iter().map(|r| r.origin.to_string()).collect();
-        context.out.result(&serde_json::json!({ "name": name, "url": url, "charter_sha256": sha, "logs": logs }), |out| {
-            out.line(&out.pick(format!("Узел «{name}» добавлен: {}", logs.join(", ")), format!("The node «{name}» was added: {}", logs.join(", "))));
-        });
+        context.out.result(
+            &serde_json::json!({ "name": name, "url": url, "charter_sha256": sha, "logs": logs }),
+            |out| {
+                out.line(&out.pick(
+                    format!("Узел «{name}» добавлен: {}", logs.join(", ")),
+                    format!("The node «{name}» was added: {}", logs.join(", ")),
+                ));
+            },
+        );
         context.out.next(
             &["перезапустите узел (domovoi serve) или пошлите ему SIGHUP", "domovoi follow — состояние"],
             &["restart the node (domovoi serve) or send it SIGHUP", "domovoi follow — status"],
@@ -78,7 +84,13 @@ impl Follow {
 fn status(context: &Context) -> Result<()> {
     let v: Value = Api::new(context)?.get("federation", &[])?;
     context.out.result(&v, |out| {
-        let head = [out.say("Узел", "Node"), out.say("Журнал", "Log"), out.say("Записей", "Entries"), out.say("Последний успех", "Last success"), out.say("Состояние", "State")];
+        let head = [
+            out.say("Узел", "Node"),
+            out.say("Журнал", "Log"),
+            out.say("Записей", "Entries"),
+            out.say("Последний успех", "Last success"),
+            out.say("Состояние", "State"),
+        ];
         let rows = v["members"].as_array().into_iter().flatten().map(|m| {
             let state = if let Some(code) = m["status"]["held"]["code"].as_str() {
                 out.pick(format!("ОСТАНОВЛЕН: {code}"), format!("HELD: {code}"))
@@ -91,7 +103,13 @@ fn status(context: &Context) -> Result<()> {
             };
             let text = |v: &Value| v.as_str().unwrap_or("—").to_owned();
             let seen = m["status"]["last_success"].as_u64().map_or("—".to_owned(), moment);
-            vec![text(&m["status"]["name"]), text(&m["freshness"]["log"]), m["freshness"]["size"].to_string(), seen, state]
+            vec![
+                text(&m["status"]["name"]),
+                text(&m["freshness"]["log"]),
+                m["freshness"]["size"].to_string(),
+                seen,
+                state,
+            ]
         });
         out.table(&head, rows);
         for m in v["members"].as_array().into_iter().flatten() {

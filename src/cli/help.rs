@@ -83,7 +83,9 @@ pub struct Man {
 impl Man {
     /// Writes one page per command.
     pub fn run(&self, context: &Context) -> Result<()> {
-        let io = |e: std::io::Error| Error::refuse("man.write", format!("{}: {e}", self.folder.display()), "choose a folder that can be written");
+        let io = |e: std::io::Error| {
+            Error::refuse("man.write", format!("{}: {e}", self.folder.display()), "choose a folder that can be written")
+        };
         std::fs::create_dir_all(&self.folder).map_err(io)?;
         clap_mangen::generate_to(Cli::command(), &self.folder).map_err(io)?;
         context.out.line(&self.folder.display().to_string());

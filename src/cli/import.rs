@@ -84,7 +84,8 @@ impl Import {
         let state = api.state(context)?;
         let digest = sha256(&bytes);
         let batch = format!("{kind} {}", &data_encoding::HEXLOWER.encode(&digest)[..12]);
-        let mut report = Report { rows: table.rows.len() as u64, batch: batch.clone(), dry_run: args.dry_run, ..Report::default() };
+        let mut report =
+            Report { rows: table.rows.len() as u64, batch: batch.clone(), dry_run: args.dry_run, ..Report::default() };
         let (plans, planned) = plan(kind, args, &table, &state, digest, &batch, &mut report)?;
         let refused = match args.dry_run {
             true => HashMap::new(),
@@ -109,7 +110,13 @@ fn frame(args: &ImportArgs, state: &State, digest: [u8; 32], batch: &str, found:
     let authority = match (&args.authority, authorities.as_slice()) {
         (Some(a), _) => a.clone(),
         (None, [only]) => only.clone(),
-        (None, _) => return Err(Error::refuse("import.authority", "the region has several authorities", "name one with --authority")),
+        (None, _) => {
+            return Err(Error::refuse(
+                "import.authority",
+                "the region has several authorities",
+                "name one with --authority",
+            ));
+        }
     };
     let jurisdiction = state.jurisdiction();
     let prefix = jurisdiction.oktmo.first().map(ToString::to_string).unwrap_or_default();
@@ -154,12 +161,21 @@ fn plan(
     let planned = match kind {
         "buildings" => {
             if !reformagkh::recognises(table) {
-                return Err(Error::refuse("import.columns", "this is no house file of a known kind", "see the manual for the kinds of house files"));
+                return Err(Error::refuse(
+                    "import.columns",
+                    "this is no house file of a known kind",
+                    "see the manual for the kinds of house files",
+                ));
             }
             let houses = reformagkh::read(table, args.observed);
             report.findings.extend(houses.findings);
             let mut planner = Planner::new(state, frame(houses.newest)?);
-            let names: Vec<_> = houses.rows.iter().filter_map(|h| h.tenure.as_ref()).filter_map(|t| named(&t.organisation, &t.name)).collect();
+            let names: Vec<_> = houses
+                .rows
+                .iter()
+                .filter_map(|h| h.tenure.as_ref())
+                .filter_map(|t| named(&t.organisation, &t.name))
+                .collect();
             planner.names(&names)?;
             for house in &houses.rows {
                 plans.push((house.row, planner.house(house)));
@@ -197,17 +213,26 @@ fn today(state: &State) -> Day {
 }
 
 /// Signs and submits in order; gives the refusals by place in the plan.
-fn submit(context: &Context, api: &Api, planned: &[Planned], keys: &[ed25519_dalek::SigningKey]) -> Result<HashMap<usize, Error>> {
+fn submit(
+    context: &Context,
+    api: &Api,
+    planned: &[Planned],
+    keys: &[ed25519_dalek::SigningKey],
+) -> Result<HashMap<usize, Error>> {
     let bar = context.out.progress(planned.len() as u64, "Запись", "Recording");
     let keys: Vec<&ed25519_dalek::SigningKey> = keys.iter().collect();
     let mut refused = HashMap::new();
     for (n, chunk) in planned.chunks(SUBMIT_CHUNK).enumerate() {
-        let signed: Vec<Vec<u8>> = chunk.par_iter().map(|p| Envelope::sign(p.payload.clone(), TYP_RECORD, &keys)).collect();
+        let signed: Vec<Vec<u8>> =
+            chunk.par_iter().map(|p| Envelope::sign(p.payload.clone(), TYP_RECORD, &keys)).collect();
         for (i, outcome) in api.submit(&signed, false)?.into_iter().enumerate() {
             if outcome["outcome"] == "refused" {
                 let text = |k: &str| outcome[k].as_str().unwrap_or_default();
                 let detail = format!("[{}] {} — {}", text("code"), text("detail"), text("remedy"));
-                refused.insert(n * SUBMIT_CHUNK + i, Error::refuse("import.refused", detail, "correct the row and import the report again"));
+                refused.insert(
+                    n * SUBMIT_CHUNK + i,
+                    Error::refuse("import.refused", detail, "correct the row and import the report again"),
+                );
             }
         }
         bar.inc(chunk.len() as u64);
@@ -241,7 +266,8 @@ fn count(report: &mut Report, table: &Table, plans: Plans, planned: &[Planned], 
     }
     report.findings.sort_by_key(|f| f.row);
     report.unchanged += report.findings.iter().filter(|f| f.outcome == Outcome::Unchanged).count() as u64;
-    let rows: std::collections::BTreeSet<u64> = report.findings.iter().filter(|f| f.outcome == Outcome::Refused && f.row > 0).map(|f| f.row).collect();
+    let rows: std::collections::BTreeSet<u64> =
+        report.findings.iter().filter(|f| f.outcome == Outcome::Refused && f.row > 0).map(|f| f.row).collect();
     report.refused = rows.len() as u64;
     debug_assert_eq!(report.imported + report.unchanged + report.refused, table.rows.len() as u64);
 }
@@ -256,18 +282,42 @@ fn finish(context: &Context, args: &ImportArgs, table: &Table, report: &Report) 
     }
     let out = context.out;
     out.result(report, |out| {
-        let head = [out.say("Строк", "Rows"), out.say("Записано", "Imported"), out.say("Без изменений", "Unchanged"), out.say("Отказано", "Refused")];
-        out.table(&head, [vec![report.rows.to_string(), report.imported.to_string(), report.unchanged.to_string(), report.refused.to_string()]]);
+        let head = [
+            out.say("Строк", "Rows"),
+            out.say("Записано", "Imported"),
+            out.say("Без изменений", "Unchanged"),
+            out.say("Отказано", "Refused"),
+        ];
+        out.table(
+            &head,
+            [vec![
+                report.rows.to_string(),
+                report.imported.to_string(),
+                report.unchanged.to_string(),
+                report.refused.to_string(),
+            ]],
+        );
         for (name, n) in &report.records {
             out.line(&format!("  {name}: {n}"));
         }
         let warned = report.findings.iter().filter(|f| f.outcome == Outcome::Warned).count();
-        out.line(&out.pick(format!("Предупреждений: {warned}; исчезло из источника домов: {}", report.vanished.len()), format!("Warnings: {warned}; buildings gone from the source: {}", report.vanished.len())));
+        out.line(&out.pick(
+            format!("Предупреждений: {warned}; исчезло из источника домов: {}", report.vanished.len()),
+            format!("Warnings: {warned}; buildings gone from the source: {}", report.vanished.len()),
+        ));
         for f in report.findings.iter().filter(|f| f.outcome == Outcome::Refused).take(10) {
-            out.line(&out.pick(format!("  строка {}, {}: [{}] {}", f.row, f.field, f.code, f.reason), format!("  row {}, {}: [{}] {}", f.row, f.field, f.code, f.reason)));
+            out.line(&out.pick(
+                format!("  строка {}, {}: [{}] {}", f.row, f.field, f.code, f.reason),
+                format!("  row {}, {}: [{}] {}", f.row, f.field, f.code, f.reason),
+            ));
         }
         if report.refused > 10 {
-            out.line(&out.pick(format!("  … и ещё {}", report.refused - 10), format!("  … and {} more", report.refused - 10)));
+            out.line(
+                &out.pick(
+                    format!("  … и ещё {}", report.refused - 10),
+                    format!("  … and {} more", report.refused - 10),
+                ),
+            );
         }
     });
     let (again, undo) = (path.display().to_string(), format!("domovoi undo \"{}\"", report.batch));
@@ -283,7 +333,10 @@ fn finish(context: &Context, args: &ImportArgs, table: &Table, report: &Report) 
     let borrow = |v: &[String]| v.iter().map(String::as_str).map(str::to_owned).collect::<Vec<_>>();
     let (ru, en) = (borrow(&ru), borrow(&en));
     if !ru.is_empty() {
-        out.next(&ru.iter().map(String::as_str).collect::<Vec<_>>(), &en.iter().map(String::as_str).collect::<Vec<_>>());
+        out.next(
+            &ru.iter().map(String::as_str).collect::<Vec<_>>(),
+            &en.iter().map(String::as_str).collect::<Vec<_>>(),
+        );
     }
     Ok(())
 }

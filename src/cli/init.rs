@@ -45,11 +45,21 @@ impl Init {
         let data = &context.common.data;
         let layout = Layout::new(data);
         if layout.config().exists() || layout.charter().exists() {
-            return Err(Error::refuse("init.exists", format!("{} holds a node already", data.display()), "choose another --data"));
+            return Err(Error::refuse(
+                "init.exists",
+                format!("{} holds a node already", data.display()),
+                "choose another --data",
+            ));
         }
         let url = self.url.clone().unwrap_or_else(|| format!("https://{}", self.listen));
         for folder in [data.clone(), data.join("keys")] {
-            std::fs::create_dir_all(&folder).map_err(|e| Error::refuse("init.folder", format!("{}: {e}", folder.display()), "choose a folder that can be written"))?;
+            std::fs::create_dir_all(&folder).map_err(|e| {
+                Error::refuse(
+                    "init.folder",
+                    format!("{}: {e}", folder.display()),
+                    "choose a folder that can be written",
+                )
+            })?;
         }
         format::create(data)?;
         let pin = match &self.region {
@@ -59,7 +69,9 @@ impl Init {
         write_atomic(&layout.config(), config_text(&self.listen, &url).as_bytes())?;
         let value = serde_json::json!({ "data": data, "charter_sha256": pin, "url": url });
         context.out.result(&value, |out| {
-            out.line(&out.pick(format!("Узел создан в {}.", data.display()), format!("The node is in {}.", data.display())));
+            out.line(
+                &out.pick(format!("Узел создан в {}.", data.display()), format!("The node is in {}.", data.display())),
+            );
             if let Some(pin) = &pin {
                 out.line(&out.pick(format!("SHA-256 устава: {pin}"), format!("SHA-256 of the charter: {pin}")));
             }
@@ -83,7 +95,8 @@ impl Init {
     fn region_node(&self, context: &Context, layout: &Layout, region: &str, url: &str) -> Result<String> {
         let passphrase = passphrase(context, true)?;
         let region: RegionCode = region.parse()?;
-        let missing = |what: &str| Error::refuse("init.argument", format!("--{what} is needed with --region"), "name it");
+        let missing =
+            |what: &str| Error::refuse("init.argument", format!("--{what} is needed with --region"), "name it");
         let authority: OrgId = self.authority.as_deref().ok_or_else(|| missing("authority"))?.parse()?;
         let name = Text::normalise(self.name.as_deref().ok_or_else(|| missing("name"))?)?;
         let table = region.region().ok_or_else(|| missing("region"))?;

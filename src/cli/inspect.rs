@@ -45,7 +45,9 @@ fn signatures(envelope: &Envelope) -> Vec<String> {
 
 fn inspect(path: &Path) -> Result<Value> {
     let mut first = String::new();
-    let unreadable = |e: std::io::Error| Error::refuse("inspect.file", format!("{}: {e}", path.display()), "name a file that can be read");
+    let unreadable = |e: std::io::Error| {
+        Error::refuse("inspect.file", format!("{}: {e}", path.display()), "name a file that can be read")
+    };
     let head = std::fs::File::open(path).map_err(unreadable)?;
     // Bytes that are no text are no snapshot; what they are is found out below.
     let _ = std::io::BufReader::new(std::io::Read::take(head, 1 << 16)).read_line(&mut first);
@@ -54,14 +56,20 @@ fn inspect(path: &Path) -> Result<Value> {
     }
     let bytes = read_bounded(path, MAX_FILE)?;
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let payload = |e: &Envelope| serde_json::from_slice::<Value>(&e.payload).unwrap_or_else(|_| json!(String::from_utf8_lossy(&e.payload)));
+    let payload = |e: &Envelope| {
+        serde_json::from_slice::<Value>(&e.payload).unwrap_or_else(|_| json!(String::from_utf8_lossy(&e.payload)))
+    };
     for (typ, name) in [(TYP_RECORD, "record"), (TYP_NODE, "node record")] {
         if let Ok(envelope) = Envelope::parse(line, typ, MAX_ENTRY) {
-            return Ok(json!({ "file": name, "typ": typ, "id": envelope.id().to_string(), "signatures": signatures(&envelope), "verified": false, "payload": payload(&envelope) }));
+            return Ok(
+                json!({ "file": name, "typ": typ, "id": envelope.id().to_string(), "signatures": signatures(&envelope), "verified": false, "payload": payload(&envelope) }),
+            );
         }
     }
     if let Ok(charter) = Charter::open(line) {
-        return Ok(json!({ "file": "charter", "sha256": charter.sha256().to_string(), "verified": "signed by its own root keys", "charter": charter.charter() }));
+        return Ok(
+            json!({ "file": "charter", "sha256": charter.sha256().to_string(), "verified": "signed by its own root keys", "charter": charter.charter() }),
+        );
     }
     if let Ok(note) = Note::parse(&bytes) {
         let names: Vec<String> = note.signatures().iter().map(|s| s.name.clone()).collect();
@@ -69,7 +77,11 @@ fn inspect(path: &Path) -> Result<Value> {
         return Ok(json!({ "file": "signed note", "text": lines, "signed_by": names, "verified": false }));
     }
     let value: Value = serde_json::from_slice(&bytes).map_err(|_| {
-        Error::refuse("inspect.kind", format!("{} is none of record, charter, checkpoint, snapshot, evidence", path.display()), "check that the file is whole")
+        Error::refuse(
+            "inspect.kind",
+            format!("{} is none of record, charter, checkpoint, snapshot, evidence", path.display()),
+            "check that the file is whole",
+        )
     })?;
     Ok(json!({ "file": "json", "content": value }))
 }
@@ -90,7 +102,8 @@ pub fn snapshot(path: &Path) -> Result<Value> {
             size = v["size"].as_u64().unwrap_or(0);
             log = v["log"].as_str().unwrap_or("").to_owned();
         } else if let Some(subject) = v["subject"].as_str() {
-            let f: Facts = serde_json::from_value(v["facts"].clone()).map_err(|e| bad(format!("line {}: {e}", i + 1)))?;
+            let f: Facts =
+                serde_json::from_value(v["facts"].clone()).map_err(|e| bad(format!("line {}: {e}", i + 1)))?;
             facts.push((subject.to_owned(), f));
         } else {
             end = Some(v);
@@ -101,7 +114,9 @@ pub fn snapshot(path: &Path) -> Result<Value> {
     let vkey = VerifierKey::parse(&text("vkey"))?;
     let checkpoint = Checkpoint::open(text("checkpoint").as_bytes(), &vkey, &log)?;
     let commit = DecodedNodeRecord::decode(text("commit").as_bytes())?;
-    let NodeRecord::Commit(commit) = commit.record() else { return Err(bad("the closing line holds no commit".into())) };
+    let NodeRecord::Commit(commit) = commit.record() else {
+        return Err(bad("the closing line holds no commit".into()));
+    };
     let root = root_of(&facts);
     if commit.root.0 != root {
         return Err(bad("the facts do not have the root of the commit".into()));

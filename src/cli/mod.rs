@@ -46,7 +46,12 @@ pub struct Common {
     #[arg(long, global = true, env = "DOMOVOI_DATA", default_value = "domovoi-data", help = "Каталог данных узла")]
     pub data: PathBuf,
     /// Configuration file.
-    #[arg(long, global = true, env = "DOMOVOI_CONFIG", help = "Файл настроек (по умолчанию domovoi.toml в каталоге данных)")]
+    #[arg(
+        long,
+        global = true,
+        env = "DOMOVOI_CONFIG",
+        help = "Файл настроек (по умолчанию domovoi.toml в каталоге данных)"
+    )]
     pub config: Option<PathBuf>,
     /// Configuration override.
     #[arg(long = "set", global = true, value_name = "SECTION.KEY=VALUE", help = "Изменить одну настройку")]
@@ -196,7 +201,13 @@ pub fn passphrase(context: &Context, prompt: bool) -> Result<secrecy::SecretStri
     if let Some(found) = context.config()?.passphrase()? {
         return Ok(found);
     }
-    let missing = || Error::refuse("key.passphrase", "no passphrase was given", "set DOMOVOI_PASSPHRASE, or passphrase_file in domovoi.toml");
+    let missing = || {
+        Error::refuse(
+            "key.passphrase",
+            "no passphrase was given",
+            "set DOMOVOI_PASSPHRASE, or passphrase_file in domovoi.toml",
+        )
+    };
     if !prompt {
         return Err(missing());
     }

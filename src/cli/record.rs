@@ -18,7 +18,10 @@ use crate::storage::durable::{read_bounded, write_atomic};
 /// The document a record rests on.
 #[derive(Debug, Args, Clone, Default)]
 pub struct BasisArgs {
-    #[arg(long, help = "Вид документа-основания: order, decision, contract, regulation, licence_register, dataset, notice, generated")]
+    #[arg(
+        long,
+        help = "Вид документа-основания: order, decision, contract, regulation, licence_register, dataset, notice, generated"
+    )]
     basis: Option<String>,
     #[arg(long, help = "Номер документа")]
     basis_number: Option<String>,
@@ -34,8 +37,9 @@ impl BasisArgs {
     /// The basis, if one was given.
     pub fn basis(&self) -> Result<Option<Basis>> {
         let Some(kind) = &self.basis else { return Ok(None) };
-        let kind: BasisKind = serde_json::from_value(Value::from(kind.as_str()))
-            .map_err(|_| Error::refuse("cli.basis", format!("«{kind}» is no kind of document"), "see --help for the kinds"))?;
+        let kind: BasisKind = serde_json::from_value(Value::from(kind.as_str())).map_err(|_| {
+            Error::refuse("cli.basis", format!("«{kind}» is no kind of document"), "see --help for the kinds")
+        })?;
         let text = |t: &Option<String>| t.as_deref().map(Text::normalise).transpose();
         let hash = |p: &PathBuf| read_bounded(p, 256 << 20).map(|b| crate::registry::ids::RecordId(sha256(&b)));
         Ok(Some(Basis {
@@ -97,7 +101,9 @@ impl RecordCommand {
         if let Some(out) = &self.out {
             let (record, payload) = Record::encode(draft)?;
             write_atomic(out, &payload)?;
-            context.out.result(&serde_json::json!({ "id": record.id, "file": out }), |o| o.line(&out.display().to_string()));
+            context
+                .out
+                .result(&serde_json::json!({ "id": record.id, "file": out }), |o| o.line(&out.display().to_string()));
             let file = out.display();
             context.out.next(
                 &[&format!("domovoi sign {file} --key КЛЮЧ --out {file}.jws"), &format!("domovoi submit {file}.jws")],
@@ -120,9 +126,14 @@ pub fn print_outcomes(context: &Context, outcomes: &[Value]) -> Result<()> {
         for o in outcomes {
             let index = o["index"].as_u64().map_or(String::new(), |i| i.to_string());
             let line = match o["outcome"].as_str() {
-                Some("accepted") => out.pick(format!("Записано: № {index}, {}", text(o, "id")), format!("Recorded: no. {index}, {}", text(o, "id"))),
-                Some("known") => out.pick(format!("Уже было: № {index}", ), format!("Known already: no. {index}")),
-                Some("fine") => out.say("Проверено: запись будет принята", "Checked: the record would be accepted").to_owned(),
+                Some("accepted") => out.pick(
+                    format!("Записано: № {index}, {}", text(o, "id")),
+                    format!("Recorded: no. {index}, {}", text(o, "id")),
+                ),
+                Some("known") => out.pick(format!("Уже было: № {index}",), format!("Known already: no. {index}")),
+                Some("fine") => {
+                    out.say("Проверено: запись будет принята", "Checked: the record would be accepted").to_owned()
+                }
                 _ => format!("[{}] {} — {}", text(o, "code"), text(o, "detail"), text(o, "remedy")),
             };
             out.line(&line);
@@ -130,7 +141,11 @@ pub fn print_outcomes(context: &Context, outcomes: &[Value]) -> Result<()> {
     });
     match outcomes.iter().find(|o| o["outcome"] == "refused") {
         None => Ok(()),
-        Some(o) => Err(Error::refuse("cli.refused", format!("[{}] {}", text(o, "code"), text(o, "detail")), "see the reason above")),
+        Some(o) => Err(Error::refuse(
+            "cli.refused",
+            format!("[{}] {}", text(o, "code"), text(o, "detail")),
+            "see the reason above",
+        )),
     }
 }
 

@@ -63,7 +63,9 @@ impl Report {
             }
         }
         if let Some(path) = &c.csv {
-            let io = |e: csv::Error| Error::refuse("report.write", format!("{}: {e}", path.display()), "choose a file that can be written");
+            let io = |e: csv::Error| {
+                Error::refuse("report.write", format!("{}: {e}", path.display()), "choose a file that can be written")
+            };
             let mut writer = csv::WriterBuilder::new().delimiter(b';').from_path(path).map_err(io)?;
             writer.write_record(head).map_err(io)?;
             for row in &rows {
@@ -89,5 +91,13 @@ fn row(name: String, c: &Value) -> Vec<String> {
         all => format!("{:.1} %", 100.0 * n("with_chat") as f64 / all as f64),
     };
     let count = |k: &str| n(k).to_string();
-    vec![name, count("buildings"), count("with_chat"), share, count("not_required"), count("without_administrator"), count("contested")]
+    vec![
+        name,
+        count("buildings"),
+        count("with_chat"),
+        share,
+        count("not_required"),
+        count("without_administrator"),
+        count("contested"),
+    ]
 }

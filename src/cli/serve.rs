@@ -24,7 +24,11 @@ const WAITING: usize = 1024;
 /// Runs the node.
 #[derive(Debug, Args)]
 pub struct Serve {
-    #[arg(long, value_name = "SIZE", help = "После восстановления из копии: подтвердить, что никто не видел журнал длиннее этого размера")]
+    #[arg(
+        long,
+        value_name = "SIZE",
+        help = "После восстановления из копии: подтвердить, что никто не видел журнал длиннее этого размера"
+    )]
     confirm_restored_head: Option<u64>,
 }
 
@@ -70,10 +74,14 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
     let app = openapi::finish(api)?.merge(static_log::router(Arc::new(NodeLogs(node.clone()))));
     let watched = node.clone();
     let ready = move || if watched.healthy() { Ok(()) } else { Err("the log cannot be written".to_owned()) };
-    let server = Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
+    let server =
+        Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
     let (stop, stopping) = watch::channel(false);
     let following = tokio::spawn(following(node.clone(), live.clone(), stopping));
-    context.out.line(&context.out.pick(format!("Узел работает: {}", server.local_url()), format!("The node is running: {}", server.local_url())));
+    context.out.line(&context.out.pick(
+        format!("Узел работает: {}", server.local_url()),
+        format!("The node is running: {}", server.local_url()),
+    ));
     let result = tokio::select! {
         result = crate::http::serve::run_until_signal(server, live) => result,
         () = failed(&node) => Err(Error::stop("log.write", "the log could not be written; nothing that was acknowledged is lost", "look at the disk, then start the node again")),
@@ -93,7 +101,8 @@ async fn failed(node: &Node) {
 /// Follows what the configuration names, and follows anew when it changes.
 async fn following(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiver<bool>) {
     let mut changed = live.subscribe();
-    let mut running: Option<(Vec<crate::node::config::Follow>, watch::Sender<bool>, Vec<tokio::task::JoinHandle<()>>)> = None;
+    let mut running: Option<(Vec<crate::node::config::Follow>, watch::Sender<bool>, Vec<tokio::task::JoinHandle<()>>)> =
+        None;
     loop {
         let config = changed.borrow_and_update().clone();
         if running.as_ref().is_none_or(|(follow, _, _)| *follow != config.follow) {
@@ -149,6 +158,7 @@ async fn founding(node: &Arc<Node>) -> Result<()> {
             return Err(e.at("founding.jsonl"));
         }
     }
-    std::fs::remove_file(&path).map_err(|e| Error::stop("init.founding", format!("{}: {e}", path.display()), "remove the file"))?;
+    std::fs::remove_file(&path)
+        .map_err(|e| Error::stop("init.founding", format!("{}: {e}", path.display()), "remove the file"))?;
     sync_dir(node.layout.data())
 }

@@ -68,16 +68,34 @@ impl Show {
                 let v = get("buildings", one)?;
                 context.out.result(&v, |out| building(out, &v));
             }
-            Show::Authority(one) => fields(context, &get("authorities", one)?, &["authority", "name", "oktmo", "suspended", "successor", "chats"]),
-            Show::Organisation(one) => fields(context, &get("organisations", one)?, &["organisation", "names", "building_count"]),
+            Show::Authority(one) => fields(
+                context,
+                &get("authorities", one)?,
+                &["authority", "name", "oktmo", "suspended", "successor", "chats"],
+            ),
+            Show::Organisation(one) => {
+                fields(context, &get("organisations", one)?, &["organisation", "names", "building_count"])
+            }
             Show::History(one) => {
                 let mut query = one.when.query();
                 query.push(("subject", one.id.clone()));
                 let v: Value = api.get("history", &query)?;
                 context.out.result(&v, |out| {
-                    let head = [out.say("№", "no."), out.say("Записано", "Recorded"), out.say("Действует с", "Effective"), out.say("Тип", "Type"), out.say("Содержание", "Body")];
+                    let head = [
+                        out.say("№", "no."),
+                        out.say("Записано", "Recorded"),
+                        out.say("Действует с", "Effective"),
+                        out.say("Тип", "Type"),
+                        out.say("Содержание", "Body"),
+                    ];
                     let rows = v["items"].as_array().into_iter().flatten().map(|i| {
-                        vec![i["index"].to_string(), moment(i["recorded_at"].as_u64().unwrap_or(0)), text(&i["effective_from"]), text(&i["type"]), i["body"].to_string()]
+                        vec![
+                            i["index"].to_string(),
+                            moment(i["recorded_at"].as_u64().unwrap_or(0)),
+                            text(&i["effective_from"]),
+                            text(&i["type"]),
+                            i["body"].to_string(),
+                        ]
                     });
                     out.table(&head, rows);
                 });
@@ -108,38 +126,82 @@ fn fields(context: &Context, v: &Value, names: &[&str]) {
 fn freshness(out: &Output, v: &Value) {
     let (log, size, time) = (text(&v["log"]), v["size"].to_string(), moment(v["committed_at"].as_u64().unwrap_or(0)));
     let stale = if v["stale"] == true { out.say(" УСТАРЕЛО", " STALE") } else { "" };
-    out.line(&out.pick(format!("Источник: журнал {log}, записей {size}, последняя {time}.{stale}"), format!("Source: log {log}, {size} entries, last one {time}.{stale}")));
+    out.line(&out.pick(
+        format!("Источник: журнал {log}, записей {size}, последняя {time}.{stale}"),
+        format!("Source: log {log}, {size} entries, last one {time}.{stale}"),
+    ));
 }
 
 fn chat(out: &Output, v: &Value) {
     out.line(&format!("{} «{}»", text(&v["chat"]), text(&v["title"])));
-    out.line(&format!("{}: {} {} {}", out.say("Статус", "Status"), text(&v["status"]), out.say("с", "since"), text(&v["status_since"])));
-    out.line(&format!("{}: {} ({}) {} {}", out.say("Владелец", "Owner"), text(&v["owner_name"]), text(&v["owner"]), out.say("с", "since"), text(&v["owner_since"])));
+    out.line(&format!(
+        "{}: {} {} {}",
+        out.say("Статус", "Status"),
+        text(&v["status"]),
+        out.say("с", "since"),
+        text(&v["status_since"])
+    ));
+    out.line(&format!(
+        "{}: {} ({}) {} {}",
+        out.say("Владелец", "Owner"),
+        text(&v["owner_name"]),
+        text(&v["owner"]),
+        out.say("с", "since"),
+        text(&v["owner_since"])
+    ));
     for a in v["administrators"].as_array().into_iter().flatten() {
         let state = match (a["active"] == true, a["lapsed"] == true) {
             (true, _) => out.say("действует", "in force"),
             (_, true) => out.say("прекратилось: больше не управляет домом", "lapsed: no longer manages the house"),
             _ => out.say("не действует", "not in force"),
         };
-        out.line(&format!("{}: {} ({}) {} {} — {state}", out.say("Администратор", "Administrator"), text(&a["name"]), text(&a["organisation"]), out.say("с", "since"), text(&a["from"])));
+        out.line(&format!(
+            "{}: {} ({}) {} {} — {state}",
+            out.say("Администратор", "Administrator"),
+            text(&a["name"]),
+            text(&a["organisation"]),
+            out.say("с", "since"),
+            text(&a["from"])
+        ));
     }
     for b in v["buildings"].as_array().into_iter().flatten() {
         building(out, b);
     }
     let checked = &v["last_checked_in_max"];
-    let seen = if checked.is_null() { out.say("не проверялось", "not checked").to_owned() } else { checked.to_string() };
+    let seen = if checked.is_null() {
+        out.say("не проверялось", "not checked").to_owned()
+    } else {
+        checked.to_string()
+    };
     out.line(&format!("{}: {seen}", out.say("Последняя проверка в MAX", "Last checked in MAX")));
 }
 
 fn building(out: &Output, v: &Value) {
-    out.line(&format!("{}: {} ({}, {} {})", out.say("Дом", "Building"), text(&v["address"]), text(&v["building"]), "ОКТМО", text(&v["oktmo"])));
+    out.line(&format!(
+        "{}: {} ({}, {} {})",
+        out.say("Дом", "Building"),
+        text(&v["address"]),
+        text(&v["building"]),
+        "ОКТМО",
+        text(&v["oktmo"])
+    ));
     for m in v["managements"].as_array().into_iter().flatten() {
         let mark = if m["holds"] == true { "●" } else { "○" };
         let since = match m["from"].as_str() {
             Some(from) => from.to_owned(),
-            None => out.pick(format!("не позднее {}", text(&m["observed"])), format!("{} at the latest", text(&m["observed"]))),
+            None => out.pick(
+                format!("не позднее {}", text(&m["observed"])),
+                format!("{} at the latest", text(&m["observed"])),
+            ),
         };
-        out.line(&format!("  {mark} {} ({}) {} {since} {} {}", text(&m["name"]), text(&m["organisation"]), out.say("с", "from"), out.say("по", "to"), text(&m["to"])));
+        out.line(&format!(
+            "  {mark} {} ({}) {} {since} {} {}",
+            text(&m["name"]),
+            text(&m["organisation"]),
+            out.say("с", "from"),
+            out.say("по", "to"),
+            text(&m["to"])
+        ));
     }
     freshness(out, &v["freshness"]);
 }

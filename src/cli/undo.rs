@@ -30,8 +30,16 @@ pub struct Undo {
 }
 
 /// Records that take themselves back by their kind.
-const CORRECTABLE: &[&str] =
-    &["building.registered", "building.retired", "management.assigned", "management.ended", "chat.registered", "chat.declared", "admin.delegated", "admin.withdrawn"];
+const CORRECTABLE: &[&str] = &[
+    "building.registered",
+    "building.retired",
+    "management.assigned",
+    "management.ended",
+    "chat.registered",
+    "chat.declared",
+    "admin.delegated",
+    "admin.withdrawn",
+];
 
 impl Undo {
     /// Lists, then supersedes.
@@ -47,7 +55,11 @@ impl Undo {
             all.iter().filter(|r| r.r#type == "record.superseded").filter_map(|r| r.body["record"].as_str()).collect();
         let mine: Vec<&HistoryView> = all.iter().filter(|r| r.batch.as_deref() == Some(self.batch.as_str())).collect();
         if mine.is_empty() {
-            return Err(Error::refuse("undo.batch", format!("the log has no batch «{}»", self.batch), "see the batch names in «domovoi show history …»"));
+            return Err(Error::refuse(
+                "undo.batch",
+                format!("the log has no batch «{}»", self.batch),
+                "see the batch names in «domovoi show history …»",
+            ));
         }
         let (mut plan, mut skipped) = (Vec::new(), Vec::new());
         let mut first: BTreeMap<Subject, u64> = BTreeMap::new();
@@ -65,9 +77,13 @@ impl Undo {
                 continue;
             }
             let later = first.get(&subject_of(r)?).is_some_and(|index| r.index > *index);
-            let named = first.keys().filter_map(|s| s.to_string().split_once(':').map(|(_, id)| id.to_owned())).any(|id| {
-                r.r#type.starts_with("chat.") && r.body["buildings"].as_array().is_some_and(|b| b.iter().any(|b| b.as_str() == Some(id.as_str())))
-            });
+            let named =
+                first.keys().filter_map(|s| s.to_string().split_once(':').map(|(_, id)| id.to_owned())).any(|id| {
+                    r.r#type.starts_with("chat.")
+                        && r.body["buildings"]
+                            .as_array()
+                            .is_some_and(|b| b.iter().any(|b| b.as_str() == Some(id.as_str())))
+                });
             if (later || named) && !superseded.contains(r.id.as_str()) {
                 dependants.push(r);
             }
@@ -85,7 +101,11 @@ impl Undo {
         }
         let default = vec![context.config()?.node.data_dir.join("keys/operator.pem")];
         let keys = open_keys(if self.keys.is_empty() { &default } else { &self.keys }, &passphrase(context, true)?)?;
-        let frame = Frame { batch: Some(Text::normalise(&format!("undo {}", self.batch))?), basis: self.basis.basis()?, ..Frame::default() };
+        let frame = Frame {
+            batch: Some(Text::normalise(&format!("undo {}", self.batch))?),
+            basis: self.basis.basis()?,
+            ..Frame::default()
+        };
         let bar = context.out.progress(plan.len() as u64, "Отмена", "Undoing");
         let mut outcomes = Vec::new();
         // One at a time: each names the record before it, which only the log knows for sure.
@@ -99,14 +119,25 @@ impl Undo {
         super::record::print_outcomes(context, &outcomes)
     }
 
-    fn show(&self, context: &Context, plan: &[(&HistoryView, Subject)], skipped: &[&HistoryView], dependants: &[&HistoryView]) {
-        let ids = |list: &[&HistoryView]| list.iter().map(|r| Value::from(format!("{} {}", r.index, r.r#type))).collect::<Vec<_>>();
+    fn show(
+        &self,
+        context: &Context,
+        plan: &[(&HistoryView, Subject)],
+        skipped: &[&HistoryView],
+        dependants: &[&HistoryView],
+    ) {
+        let ids = |list: &[&HistoryView]| {
+            list.iter().map(|r| Value::from(format!("{} {}", r.index, r.r#type))).collect::<Vec<_>>()
+        };
         if context.out.is_json() && !self.dry_run {
             return;
         }
         let value = serde_json::json!({ "batch": self.batch, "undone": plan.len(), "kept": ids(skipped), "dependants": ids(dependants) });
         context.out.result(&value, |out| {
-            out.line(&out.pick(format!("Будет отменено записей: {}", plan.len()), format!("Records to be undone: {}", plan.len())));
+            out.line(&out.pick(
+                format!("Будет отменено записей: {}", plan.len()),
+                format!("Records to be undone: {}", plan.len()),
+            ));
             if !skipped.is_empty() {
                 out.line(&out.pick(
                     format!("Останется (исправляется своей записью): {}", skipped.len()),
@@ -114,7 +145,10 @@ impl Undo {
                 ));
             }
             for r in dependants {
-                out.line(&out.pick(format!("Зависит: № {} {} {}", r.index, r.r#type, r.id), format!("Depends: no. {} {} {}", r.index, r.r#type, r.id)));
+                out.line(&out.pick(
+                    format!("Зависит: № {} {} {}", r.index, r.r#type, r.id),
+                    format!("Depends: no. {} {} {}", r.index, r.r#type, r.id),
+                ));
             }
         });
     }

@@ -165,7 +165,11 @@ fn which(node: &Node, origin: Option<&str>) -> Result<Arc<LogView>> {
     match origin {
         None => own(node),
         Some(origin) => node.view(origin).ok_or_else(|| {
-            Error::refuse("log.unknown", "this node has no log of that origin", "see /api/v1/federation for the logs it has")
+            Error::refuse(
+                "log.unknown",
+                "this node has no log of that origin",
+                "see /api/v1/federation for the logs it has",
+            )
         }),
     }
 }
@@ -182,11 +186,19 @@ pub struct EntryView {
 /// An entry of the log by its index.
 #[utoipa::path(get, path = "/api/v1/records/{index}", params(("index" = u64, Path, description = "Index"), ChangesQuery),
     responses((status = 200, body = EntryView), (status = "4XX", body = Problem)))]
-async fn record(State(node): State<Arc<Node>>, Path(index): Path<u64>, Query(q): Query<ChangesQuery>) -> Result<Json<EntryView>> {
+async fn record(
+    State(node): State<Arc<Node>>,
+    Path(index): Path<u64>,
+    Query(q): Query<ChangesQuery>,
+) -> Result<Json<EntryView>> {
     let view = which(&node, q.log.as_deref())?;
     let size = view.head().map_or(0, |h| h.index + 1);
     if index >= size {
-        return Err(Error::refuse("record.not-found", format!("the log has {size} entries"), "ask for a smaller index"));
+        return Err(Error::refuse(
+            "record.not-found",
+            format!("the log has {size} entries"),
+            "ask for a smaller index",
+        ));
     }
     let bytes = blocking(move || view.reader.entry(index)).await?;
     Ok(Json(EntryView { index, envelope: String::from_utf8_lossy(&bytes).into_owned() }))
@@ -247,10 +259,12 @@ struct EvidenceQuery {
 #[utoipa::path(get, path = "/api/v1/federation/evidence", params(EvidenceQuery),
     responses((status = 200, body = Object), (status = 404, body = Problem)))]
 async fn evidence(State(node): State<Arc<Node>>, Query(q): Query<EvidenceQuery>) -> Result<Response> {
-    let missing = || Error::refuse("evidence.not-found", "there is no such evidence", "see /api/v1/federation for the names");
+    let missing =
+        || Error::refuse("evidence.not-found", "there is no such evidence", "see /api/v1/federation for the names");
     which(&node, Some(&q.log))?;
     // A name is made by this node: a code, a digest, and nothing that leads out of the folder.
-    let plain = q.name.ends_with(".json") && q.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
+    let plain = q.name.ends_with(".json")
+        && q.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
     if !plain || q.name.contains("..") {
         return Err(missing());
     }
@@ -309,7 +323,9 @@ impl LogFiles for NodeLogs {
     fn read(&self, log: &Which, path: LogPath) -> Result<Option<Vec<u8>>> {
         let view = match log {
             Which::Own => self.0.own().cloned(),
-            Which::Mirror(hash) => self.0.followed().into_iter().map(|f| f.view.clone()).find(|v| origin_hash(&v.origin) == *hash),
+            Which::Mirror(hash) => {
+                self.0.followed().into_iter().map(|f| f.view.clone()).find(|v| origin_hash(&v.origin) == *hash)
+            }
         };
         view.map_or(Ok(None), |v| v.reader.read(path))
     }

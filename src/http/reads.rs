@@ -66,7 +66,8 @@ pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T>
 
 /// The first log that knows the subject.
 fn find<T>(node: &Node, when: When, ask: impl Fn(&Reader<'_>) -> Result<T>) -> Result<T> {
-    let mut missing = Error::refuse("lookup.unknown", "no log this node has knows it", "check the id, or ask that region's node");
+    let mut missing =
+        Error::refuse("lookup.unknown", "no log this node has knows it", "check the id, or ask that region's node");
     for view in node.views() {
         match ask(&Reader::new(node, view, when)) {
             Err(e) if e.code() == "lookup.unknown" => missing = e,
@@ -80,8 +81,12 @@ macro_rules! read_one {
     ($name:ident, $path:literal, $view:ty, $doc:literal, |$reader:ident, $id:ident| $ask:expr) => {
         #[doc = $doc]
         #[utoipa::path(get, path = $path, params(("id" = String, Path, description = "Id"), WhenQuery),
-            responses((status = 200, body = $view), (status = "4XX", body = Problem)))]
-        async fn $name(State(node): State<Arc<Node>>, Path($id): Path<String>, Query(when): Query<WhenQuery>) -> Result<Json<$view>> {
+                    responses((status = 200, body = $view), (status = "4XX", body = Problem)))]
+        async fn $name(
+            State(node): State<Arc<Node>>,
+            Path($id): Path<String>,
+            Query(when): Query<WhenQuery>,
+        ) -> Result<Json<$view>> {
             let when = when.when()?;
             blocking(move || find(&node, when, |$reader| $ask)).await.map(Json)
         }
@@ -92,8 +97,13 @@ read_one!(chat, "/api/v1/chats/{id}", ChatView, "A chat by the registry's number
 read_one!(building, "/api/v1/buildings/{id}", BuildingView, "A building by any of its ids.", |r, id| r
     .building(&id.parse()?));
 read_one!(authority, "/api/v1/authorities/{id}", AuthorityView, "An authority.", |r, id| r.authority(&id.parse()?));
-read_one!(organisation, "/api/v1/organisations/{id}", OrganisationView, "An organisation and what it manages.", |r, id| r
-    .organisation(&id.parse()?));
+read_one!(
+    organisation,
+    "/api/v1/organisations/{id}",
+    OrganisationView,
+    "An organisation and what it manages.",
+    |r, id| r.organisation(&id.parse()?)
+);
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -127,7 +137,13 @@ async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> 
         (None, None, Some(c), None, None) => Question::Chat(c.parse::<ChatNumber>()?),
         (None, None, None, Some(m), None) => Question::Max(m.parse()?),
         (None, None, None, None, Some(b)) => Question::Building(b.parse()?),
-        _ => return Err(Error::refuse("query.count", "exactly one of link, digest, chat, max, building is needed", "name one")),
+        _ => {
+            return Err(Error::refuse(
+                "query.count",
+                "exactly one of link, digest, chat, max, building is needed",
+                "name one",
+            ));
+        }
     };
     let building = q.for_building.map(|b| b.parse::<BuildingId>()).transpose()?;
     blocking(move || node.verdict(&question, building.as_ref(), when)).await.map(Json)

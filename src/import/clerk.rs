@@ -13,7 +13,8 @@ use crate::registry::text::Text;
 
 /// Column in which the clerk chooses among candidates.
 pub const CHOICE: &str = "выбор";
-const BUILDING: &[&str] = &["ID дома", "Идентификатор дома", "Дом ID", "building", "building id", "HOUSE_ID", "ФИАС", "GUID"];
+const BUILDING: &[&str] =
+    &["ID дома", "Идентификатор дома", "Дом ID", "building", "building id", "HOUSE_ID", "ФИАС", "GUID"];
 const ADDRESS: &[&str] = &["Адрес", "Адрес дома", "address"];
 const LINK: &[&str] = &["Ссылка", "Ссылка на чат", "link", "url"];
 const CHAT: &[&str] = &["ID чата", "Идентификатор чата", "chat id", "max"];
@@ -25,7 +26,12 @@ const FORM: &[&str] = &["Форма", "Форма управления", "form"]
 
 type Bad = (&'static str, Error);
 
-fn refuse<T>(field: &'static str, code: &'static str, detail: String, remedy: &'static str) -> std::result::Result<T, Bad> {
+fn refuse<T>(
+    field: &'static str,
+    code: &'static str,
+    detail: String,
+    remedy: &'static str,
+) -> std::result::Result<T, Bad> {
     Err((field, Error::refuse(code, detail, remedy)))
 }
 
@@ -87,13 +93,19 @@ pub fn chats(table: &Table) -> Result<(Vec<ChatRow>, Vec<Finding>)> {
             Some(Err(e)) => return Err(("link", e)),
             None => None,
         };
-        let max = match table.cell(row, CHAT).map(|c| format!("max:{}", c.trim_start_matches("max:")).parse::<MaxChatId>()) {
-            Some(Ok(max)) => Some(max),
-            Some(Err(e)) => return Err(("chat id", e)),
-            None => None,
-        };
+        let max =
+            match table.cell(row, CHAT).map(|c| format!("max:{}", c.trim_start_matches("max:")).parse::<MaxChatId>()) {
+                Some(Ok(max)) => Some(max),
+                Some(Err(e)) => return Err(("chat id", e)),
+                None => None,
+            };
         if link.is_none() && max.is_none() {
-            return refuse("link", "import.chat.handle", "the row has neither a link nor a chat id".into(), "fill in one of them");
+            return refuse(
+                "link",
+                "import.chat.handle",
+                "the row has neither a link nor a chat id".into(),
+                "fill in one of them",
+            );
         }
         let title = table.cell(row, TITLE).map(Text::normalise).transpose().map_err(|e| ("title", e))?;
         Ok(ChatRow { row: row.number, place: place(table, row)?, link, max, title })
@@ -102,11 +114,23 @@ pub fn chats(table: &Table) -> Result<(Vec<ChatRow>, Vec<Finding>)> {
 
 /// Reads a list of managements.
 pub fn managements(table: &Table) -> Result<(Vec<ManagementRow>, Vec<Finding>)> {
-    needs(table, &[(&[ADDRESS, BUILDING].concat(), "the building"), (&[ORGANISATION, FORM].concat(), "the organisation"), (SINCE, "the day")])?;
+    needs(
+        table,
+        &[
+            (&[ADDRESS, BUILDING].concat(), "the building"),
+            (&[ORGANISATION, FORM].concat(), "the organisation"),
+            (SINCE, "the day"),
+        ],
+    )?;
     Ok(read(table, |table, row| {
         let cell = table.cell(row, SINCE).unwrap_or("");
         let Some(since) = day(cell) else {
-            return refuse("since", "import.date", format!("«{}» is no date", cell.chars().take(40).collect::<String>()), "write DD.MM.YYYY");
+            return refuse(
+                "since",
+                "import.date",
+                format!("«{}» is no date", cell.chars().take(40).collect::<String>()),
+                "write DD.MM.YYYY",
+            );
         };
         let name = table.cell(row, NAME);
         let organisation = match table.cell(row, ORGANISATION).map(org_id) {
@@ -120,16 +144,30 @@ pub fn managements(table: &Table) -> Result<(Vec<ManagementRow>, Vec<Finding>)> 
                 "ук" | "управляющаяорганизация" | "company" => ManagementForm::Company,
                 "тсж" | "тсн" | "ownersassociation" => ManagementForm::OwnersAssociation,
                 "жск" | "жк" | "cooperative" => ManagementForm::Cooperative,
-                "непосредственное" | "непосредственноеуправление" | "direct" => ManagementForm::Direct,
+                "непосредственное" | "непосредственноеуправление" | "direct" => {
+                    ManagementForm::Direct
+                }
                 "временная" | "временнаяук" | "temporary" => ManagementForm::Temporary,
                 "застройщик" | "developer" => ManagementForm::Developer,
                 "нетуправления" | "nobody" => ManagementForm::None,
-                _ => return refuse("form", "import.form", "the form of management is not known".into(), "write УК, ТСЖ, ЖСК, непосредственное, временная, застройщик"),
+                _ => {
+                    return refuse(
+                        "form",
+                        "import.form",
+                        "the form of management is not known".into(),
+                        "write УК, ТСЖ, ЖСК, непосредственное, временная, застройщик",
+                    );
+                }
             },
         };
         let nobody = matches!(form, ManagementForm::Direct | ManagementForm::None);
         if nobody != organisation.is_none() {
-            return refuse("organisation", "import.organisation.missing", "this form of management needs an organisation's id, or must have none".into(), "fill in ОГРН or ИНН, or correct the form");
+            return refuse(
+                "organisation",
+                "import.organisation.missing",
+                "this form of management needs an organisation's id, or must have none".into(),
+                "fill in ОГРН or ИНН, or correct the form",
+            );
         }
         let tenure = Tenure { form, organisation, name: name.and_then(public_name), since: Some(since) };
         Ok(ManagementRow { row: row.number, place: place(table, row)?, tenure })

@@ -101,7 +101,9 @@ impl<'s> Planner<'s> {
         let subject = body.subject(&RecordId([0; 32]), region);
         let prev = match begins {
             true => None,
-            false => self.last.get(&subject).copied().or_else(|| self.state.entry(&subject).and_then(|e| e.last_record())),
+            false => {
+                self.last.get(&subject).copied().or_else(|| self.state.entry(&subject).and_then(|e| e.last_record()))
+            }
         };
         let (record, payload) = Record::encode(Draft {
             log: self.frame.log.clone(),
@@ -192,7 +194,10 @@ impl<'s> Planner<'s> {
         }
         for (_, from, record) in &open {
             // A source may name a day before the earlier company began; then all that is known is when it was seen.
-            let day = t.since.filter(|s| from.is_none_or(|f| f <= *s)).unwrap_or(self.frame.observed.max(from.unwrap_or(self.frame.observed)));
+            let day = t
+                .since
+                .filter(|s| from.is_none_or(|f| f <= *s))
+                .unwrap_or(self.frame.observed.max(from.unwrap_or(self.frame.observed)));
             let body = ManagementEnded { building: building.clone(), management: *record };
             self.plan(Some(row), Body::ManagementEnded(body), Some(day))?;
         }
@@ -239,7 +244,9 @@ impl<'s> Planner<'s> {
             if known.as_ref().is_some_and(|k| names.contains_key(k)) {
                 continue;
             }
-            let Some((name, _)) = names.into_iter().max_by_key(|(name, n)| (*n, std::cmp::Reverse(*name))) else { continue };
+            let Some((name, _)) = names.into_iter().max_by_key(|(name, n)| (*n, std::cmp::Reverse(*name))) else {
+                continue;
+            };
             self.names.insert(org.clone(), name.clone());
             let body = OrganisationNamed { organisation: org.clone(), name: name.clone() };
             // The source does not say since when it is called so.
@@ -266,12 +273,20 @@ impl<'s> Planner<'s> {
     fn find(&mut self, place: &Place) -> std::result::Result<BuildingId, RowPlan> {
         if let Some(id) = &place.building {
             return self.state.primary(id).ok_or_else(|| {
-                let e = Error::refuse("import.building.unknown", format!("the register has no building {id}"), "correct the id, or import the buildings first");
+                let e = Error::refuse(
+                    "import.building.unknown",
+                    format!("the register has no building {id}"),
+                    "correct the id, or import the buildings first",
+                );
                 RowPlan::Refused("building", e, Vec::new())
             });
         }
         let Some(address) = &place.address else {
-            let e = Error::refuse("import.place", "the row has neither an address nor a building id", "fill in one of them");
+            let e = Error::refuse(
+                "import.place",
+                "the row has neither an address nor a building id",
+                "fill in one of them",
+            );
             return Err(RowPlan::Refused("address", e, Vec::new()));
         };
         let state = self.state;
@@ -286,11 +301,19 @@ impl<'s> Planner<'s> {
         match index.find(address) {
             Match::One(id) => Ok(id),
             Match::Many(ids) => {
-                let e = Error::refuse("import.address.ambiguous", format!("«{address}» may be {} buildings", ids.len()), "put the right building id into the column «выбор»");
+                let e = Error::refuse(
+                    "import.address.ambiguous",
+                    format!("«{address}» may be {} buildings", ids.len()),
+                    "put the right building id into the column «выбор»",
+                );
                 Err(RowPlan::Refused("address", e, named(ids)))
             }
             Match::None(near) => {
-                let e = Error::refuse("import.address.unknown", format!("no building of the register has the address «{address}»"), "correct the address, or put a building id into the column «выбор»");
+                let e = Error::refuse(
+                    "import.address.unknown",
+                    format!("no building of the register has the address «{address}»"),
+                    "correct the address, or put a building id into the column «выбор»",
+                );
                 Err(RowPlan::Refused("address", e, named(near)))
             }
         }
@@ -311,9 +334,12 @@ impl<'s> Planner<'s> {
     }
 
     fn try_chat(&mut self, c: &ChatRow, building: BuildingId) -> Result<()> {
-        let house = self.state.chats_by_building(&building).into_iter().filter_map(|n| self.state.chat(n)).find(|chat| {
-            chat.kind == ChatKind::House && chat.is_active() && chat.buildings.contains(&building)
-        });
+        let house = self
+            .state
+            .chats_by_building(&building)
+            .into_iter()
+            .filter_map(|n| self.state.chat(n))
+            .find(|chat| chat.kind == ChatKind::House && chat.is_active() && chat.buildings.contains(&building));
         if let Some(chat) = house {
             let same_link = c.link.is_none() || chat.link == c.link;
             let same_max = c.max.is_none() || chat.max == c.max;
@@ -330,7 +356,14 @@ impl<'s> Planner<'s> {
                     "if the link was rotated, amend the chat; if this is another chat, replace the old one",
                 ));
             }
-            let body = ChatAmended { chat: chat.chat, title: None, buildings: None, link: c.link, max: c.max, service_account: None };
+            let body = ChatAmended {
+                chat: chat.chat,
+                title: None,
+                buildings: None,
+                link: c.link,
+                max: c.max,
+                service_account: None,
+            };
             self.plan(Some(c.row), Body::ChatAmended(body), None)?;
             return Ok(());
         }
@@ -353,7 +386,12 @@ impl<'s> Planner<'s> {
         self.plan(Some(c.row), Body::ChatRegistered(body), Some(from))?;
         if self.frame.delegate {
             let chat = crate::registry::ids::ChatNumber::derive(self.state.jurisdiction().region, &self.planned_id().0);
-            for organisation in self.open(&building).into_iter().filter(|(_, f, _)| f.is_none_or(|f| f <= from)).filter_map(|(o, _, _)| o) {
+            for organisation in self
+                .open(&building)
+                .into_iter()
+                .filter(|(_, f, _)| f.is_none_or(|f| f <= from))
+                .filter_map(|(o, _, _)| o)
+            {
                 self.plan(Some(c.row), Body::AdminDelegated(Admin { chat, organisation }), Some(from))?;
             }
         }

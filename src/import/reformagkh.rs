@@ -44,9 +44,20 @@ pub fn form_of(name: &str) -> ManagementForm {
     let word = |w: &str| upper.split(|c: char| !c.is_alphanumeric()).any(|p| p == w);
     if word("ТСЖ") || word("ТСН") || upper.contains("ТОВАРИЩЕСТВО СОБСТВЕННИКОВ") {
         ManagementForm::OwnersAssociation
-    } else if word("ЖСК") || word("ЖК") && upper.contains("КООПЕРАТИВ") || upper.contains("ЖИЛИЩНО-СТРОИТЕЛЬНЫЙ КООПЕРАТИВ") {
+    } else if word("ЖСК")
+        || word("ЖК") && upper.contains("КООПЕРАТИВ")
+        || upper.contains("ЖИЛИЩНО-СТРОИТЕЛЬНЫЙ КООПЕРАТИВ")
+    {
         ManagementForm::Cooperative
-    } else if word("УК") || word("ООО") || word("ОАО") || word("АО") || word("ЗАО") || word("ГБУ") || word("ГУП") || word("МУП") {
+    } else if word("УК")
+        || word("ООО")
+        || word("ОАО")
+        || word("АО")
+        || word("ЗАО")
+        || word("ГБУ")
+        || word("ГУП")
+        || word("МУП")
+    {
         ManagementForm::Company
     } else {
         ManagementForm::Unknown
@@ -56,7 +67,10 @@ pub fn form_of(name: &str) -> ManagementForm {
 /// An organisation's name without the name of a person: of a sole proprietor only the form is kept.
 pub fn public_name(name: &str) -> Option<Text> {
     let upper = name.to_uppercase();
-    let sole = upper.starts_with("ИП ") || upper.starts_with("ИП.") || upper.contains("ИНДИВИДУАЛЬНЫЙ ПРЕДПРИНИМАТЕЛЬ") || upper.ends_with(" ИП");
+    let sole = upper.starts_with("ИП ")
+        || upper.starts_with("ИП.")
+        || upper.contains("ИНДИВИДУАЛЬНЫЙ ПРЕДПРИНИМАТЕЛЬ")
+        || upper.ends_with(" ИП");
     let kept = if sole { "Индивидуальный предприниматель" } else { name };
     let short: String = kept.chars().take(400).collect();
     Text::normalise(&short).ok()
@@ -81,7 +95,11 @@ pub fn read(table: &Table, snapshot: Option<Day>) -> Houses {
                     let (number, same) = (before.row, HouseRow { row: house.row, ..before.clone() } == house);
                     let e = Error::refuse(
                         "import.house.twice",
-                        format!("{} stands in row {number} already{}", house.building, if same { "" } else { ", with other contents" }),
+                        format!(
+                            "{} stands in row {number} already{}",
+                            house.building,
+                            if same { "" } else { ", with other contents" }
+                        ),
                         if same { "nothing needs to be done" } else { "keep the right one of the two rows" },
                     );
                     let outcome = if same { Outcome::Unchanged } else { Outcome::Refused };
@@ -99,19 +117,36 @@ fn house(table: &Table, row: &Row, last: Option<Day>, findings: &mut Vec<Finding
     let refuse = |field, code, detail: String, remedy| Err((field, Error::refuse(code, detail, remedy)));
     let id = table.cell(row, &["HOUSE_ID"]).unwrap_or("");
     let Ok(building) = BuildingId::new("reformagkh", id) else {
-        return refuse("HOUSE_ID", "import.house.id", format!("«{}» is no house id", cut(id)), "fill in the number from the portal");
+        return refuse(
+            "HOUSE_ID",
+            "import.house.id",
+            format!("«{}» is no house id", cut(id)),
+            "fill in the number from the portal",
+        );
     };
     let address = table.cell(row, &["ADDRESS"]).unwrap_or("");
     let Ok(address) = Text::normalise(address) else {
-        return refuse("ADDRESS", "import.house.address", "the address is missing or too long".into(), "fill in the address");
+        return refuse(
+            "ADDRESS",
+            "import.house.address",
+            "the address is missing or too long".into(),
+            "fill in the address",
+        );
     };
     let kind = match table.cell(row, &["HOUSE_TYPE"]) {
         None => BuildingKind::Untyped,
         Some(t) => match t.to_lowercase() {
             t if t.starts_with("многоквартирный") => BuildingKind::Apartment,
-            t if t.starts_with("общежитие") || t.starts_with("специализированный") => BuildingKind::Dormitory,
+            t if t.starts_with("общежитие") || t.starts_with("специализированный") => {
+                BuildingKind::Dormitory
+            }
             t => {
-                return refuse("HOUSE_TYPE", "import.house.kind", format!("«{}» is no apartment building", cut(&t)), "nothing needs to be done; if the kind is wrong, correct it");
+                return refuse(
+                    "HOUSE_TYPE",
+                    "import.house.kind",
+                    format!("«{}» is no apartment building", cut(&t)),
+                    "nothing needs to be done; if the kind is wrong, correct it",
+                );
             }
         },
     };
@@ -124,7 +159,12 @@ fn house(table: &Table, row: &Row, last: Option<Day>, findings: &mut Vec<Finding
             Ok(n) if n.fract() == 0.0 && (f64::from(low)..=f64::from(high)).contains(&n) => Some(n as u16),
             Ok(0.0) => None,
             _ => {
-                warn(field, "import.house.number", format!("{field} «{}» is not within {low}–{high} and was left out", cut(cell)), "correct the number");
+                warn(
+                    field,
+                    "import.house.number",
+                    format!("{field} «{}» is not within {low}–{high} and was left out", cut(cell)),
+                    "correct the number",
+                );
                 None
             }
         }
@@ -155,13 +195,23 @@ fn tenure(table: &Table, row: &Row, last: Option<Day>, findings: &mut Vec<Findin
     let name = table.cell(row, &["MGMT_COMPANY"]);
     let Some(link) = link else {
         if let Some(name) = name {
-            warn("MGMT_COMPANY_LINK", "import.organisation.id", format!("«{}» has no id and was left out", cut(name)), "fill in the link to its profile");
+            warn(
+                "MGMT_COMPANY_LINK",
+                "import.organisation.id",
+                format!("«{}» has no id and was left out", cut(name)),
+                "fill in the link to its profile",
+            );
         }
         return None;
     };
     let id = link.trim_end_matches('/').rsplit('/').next().unwrap_or("");
     let Ok(organisation) = OrgId::new("reformagkh", id) else {
-        warn("MGMT_COMPANY_LINK", "import.organisation.id", format!("«{}» holds no profile number", cut(link)), "fill in the link to its profile");
+        warn(
+            "MGMT_COMPANY_LINK",
+            "import.organisation.id",
+            format!("«{}» holds no profile number", cut(link)),
+            "fill in the link to its profile",
+        );
         return None;
     };
     let since = table.cell(row, &["SERVICEDATE_START"]).and_then(|cell| {
@@ -169,7 +219,12 @@ fn tenure(table: &Table, row: &Row, last: Option<Day>, findings: &mut Vec<Findin
         // Before 1991 there were no management companies: such dates are the building's, or mistyped.
         let found = found.filter(|d| d.date().year() >= 1991);
         if found.is_none() {
-            warn("SERVICEDATE_START", "import.date.range", format!("«{}» is no day between 1991 and the snapshot and was left out", cut(cell)), "correct the date");
+            warn(
+                "SERVICEDATE_START",
+                "import.date.range",
+                format!("«{}» is no day between 1991 and the snapshot and was left out", cut(cell)),
+                "correct the date",
+            );
         }
         found
     });

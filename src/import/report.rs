@@ -49,7 +49,15 @@ impl Finding {
     }
     /// A finding by row number.
     pub fn at(row: u64, outcome: Outcome, field: &str, e: &Error, candidates: Vec<String>) -> Finding {
-        Finding { row, outcome, field: field.to_owned(), code: e.code(), reason: e.detail().to_owned(), remedy: e.remedy(), candidates }
+        Finding {
+            row,
+            outcome,
+            field: field.to_owned(),
+            code: e.code(),
+            reason: e.detail().to_owned(),
+            remedy: e.remedy(),
+            candidates,
+        }
     }
 }
 
@@ -105,7 +113,9 @@ impl Report {
 
     /// Writes the refused rows as CSV (`;`, UTF-8 with BOM, as spreadsheet programs expect it).
     pub fn write_csv(&self, table: &Table, path: &Path) -> Result<()> {
-        let io = |e: String| Error::refuse("report.write", format!("{}: {e}", path.display()), "choose a file that can be written");
+        let io = |e: String| {
+            Error::refuse("report.write", format!("{}: {e}", path.display()), "choose a file that can be written")
+        };
         let mut bytes = b"\xef\xbb\xbf".to_vec();
         let mut writer = csv::WriterBuilder::new().delimiter(b';').from_writer(&mut bytes);
         writer.write_record(self.head(table)).map_err(|e| io(e.to_string()))?;
@@ -119,7 +129,9 @@ impl Report {
 
     /// Writes the refused rows as a workbook.
     pub fn write_xlsx(&self, table: &Table, path: &Path) -> Result<()> {
-        let io = |e: rust_xlsxwriter::XlsxError| Error::refuse("report.write", format!("{}: {e}", path.display()), "choose a file that can be written");
+        let io = |e: rust_xlsxwriter::XlsxError| {
+            Error::refuse("report.write", format!("{}: {e}", path.display()), "choose a file that can be written")
+        };
         let mut book = rust_xlsxwriter::Workbook::new();
         let sheet = book.add_worksheet();
         for (column, name) in self.head(table).iter().enumerate() {

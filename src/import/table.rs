@@ -49,7 +49,17 @@ pub fn is_unknown(cell: &str) -> bool {
     let folded = fold(cell);
     matches!(
         folded.as_str(),
-        "" | "незаполнено" | "нетданных" | "нд" | "неприсвоен" | "неприсвоено" | "неопределен" | "нет" | "неуказано" | "неизвестно" | "none" | "null"
+        "" | "незаполнено"
+            | "нетданных"
+            | "нд"
+            | "неприсвоен"
+            | "неприсвоено"
+            | "неопределен"
+            | "нет"
+            | "неуказано"
+            | "неизвестно"
+            | "none"
+            | "null"
     ) || (!cell.is_empty() && cell.chars().all(|c| matches!(c, '0' | '-' | '.' | ' ' | ',')))
 }
 
@@ -84,7 +94,10 @@ impl Table {
         }
         let failed = |e: calamine::XlsxError| bad("import.xlsx", format!("workbook: {e}"));
         let mut book: Xlsx<_> = Xlsx::new(std::io::Cursor::new(bytes)).map_err(failed)?;
-        let sheet = book.worksheet_range_at(0).ok_or_else(|| bad("import.xlsx", "the workbook has no sheet"))?.map_err(failed)?;
+        let sheet = book
+            .worksheet_range_at(0)
+            .ok_or_else(|| bad("import.xlsx", "the workbook has no sheet"))?
+            .map_err(failed)?;
         let (top, _) = sheet.start().unwrap_or((0, 0));
         let text = |cell: &Data| match cell {
             Data::Empty | Data::Error(_) => String::new(),
@@ -96,7 +109,10 @@ impl Table {
             }
             other => other.to_string(),
         };
-        let rows = sheet.rows().enumerate().map(|(i, cells)| Ok(((u64::from(top) + i as u64 + 1), cells.iter().map(text).collect())));
+        let rows = sheet
+            .rows()
+            .enumerate()
+            .map(|(i, cells)| Ok(((u64::from(top) + i as u64 + 1), cells.iter().map(text).collect())));
         Table::build(rows)
     }
 
@@ -137,7 +153,10 @@ impl Table {
             let (number, cells) = row?;
             let cells: Vec<String> = cells.into_iter().map(|c| clean(&c)).collect();
             if cells.len() > MAX_COLUMNS || cells.iter().any(|c| c.len() > MAX_CELL) || table.rows.len() >= MAX_ROWS {
-                return Err(bad("import.too_large", format!("row {number}: too many columns or rows, or a cell above 64 KiB")));
+                return Err(bad(
+                    "import.too_large",
+                    format!("row {number}: too many columns or rows, or a cell above 64 KiB"),
+                ));
             }
             if cells.iter().all(String::is_empty) {
                 continue;

@@ -120,11 +120,16 @@ fn count(view: &LogView, day: Day) -> BTreeMap<String, Counts> {
         counts.contested += u64::from(b.managements_on(day).count() > 1);
         let chats = state.chats_by_building(&b.building);
         let official = chats.iter().filter_map(|n| state.chat(*n)).find(|c| {
-            c.is_active() && c.kind != ChatKind::Entrance && c.buildings.contains(&b.building) && c.status_on(day).is_some()
+            c.is_active()
+                && c.kind != ChatKind::Entrance
+                && c.buildings.contains(&b.building)
+                && c.status_on(day).is_some()
         });
         if let Some(chat) = official {
             counts.with_chat += 1;
-            let run = chat.delegations_on(day).any(|a| b.managements_on(day).any(|m| m.organisation.as_ref() == Some(&a.organisation)));
+            let run = chat
+                .delegations_on(day)
+                .any(|a| b.managements_on(day).any(|m| m.organisation.as_ref() == Some(&a.organisation)));
             counts.without_administrator += u64::from(!run);
         }
     }

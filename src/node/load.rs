@@ -78,7 +78,11 @@ fn commit_at(reader: &LogReader, size: u64) -> Result<(Commit, RecordId)> {
 }
 
 /// State and map as the index has them, if the log's own commit agrees.
-fn from_index(reader: &LogReader, index: &impl Index, jurisdiction: &Jurisdiction) -> Result<Option<(State, StateMap)>> {
+fn from_index(
+    reader: &LogReader,
+    index: &impl Index,
+    jurisdiction: &Jurisdiction,
+) -> Result<Option<(State, StateMap)>> {
     let Some(applied) = index.applied()? else { return Ok(None) };
     if applied.size == 0 || applied.size > reader.size() {
         return Ok(None);

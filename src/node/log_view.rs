@@ -158,5 +158,9 @@ impl LogView {
 
 /// The error for a subject this log does not have.
 pub fn unknown(subject: &Subject) -> Error {
-    Error::refuse("lookup.unknown", format!("this log has nothing about {subject}"), "check the id, or ask another region's node")
+    Error::refuse(
+        "lookup.unknown",
+        format!("this log has nothing about {subject}"),
+        "check the id, or ask another region's node",
+    )
 }

@@ -143,7 +143,11 @@ impl Node {
         check_submission(&entries)?;
         match &self.own {
             Some((_, sequencer)) => sequencer.submit(entries, dry_run).await,
-            None => Err(Error::refuse("submit.no_log", "this node has no log of its own", "submit to the region's own node")),
+            None => Err(Error::refuse(
+                "submit.no_log",
+                "this node has no log of its own",
+                "submit to the region's own node",
+            )),
         }
     }
     /// False after the log could not be written.
@@ -173,21 +177,36 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let charter = read_charter(&layout.charter())?;
     let origin = layout.origin()?;
     let region = charter.region_by_origin(&origin).ok_or_else(|| {
-        Error::stop("charter.origin", format!("the charter names no log «{origin}»"), "restore charter.json of this node")
+        Error::stop(
+            "charter.origin",
+            format!("the charter names no log «{origin}»"),
+            "restore charter.json of this node",
+        )
     })?;
     let jurisdiction = charter.jurisdiction(region);
     let passphrase = opening.passphrase.ok_or_else(|| {
-        Error::stop("key.passphrase", "the log's keys are encrypted and no passphrase was given", "set DOMOVOI_PASSPHRASE or passphrase_file")
+        Error::stop(
+            "key.passphrase",
+            "the log's keys are encrypted and no passphrase was given",
+            "set DOMOVOI_PASSPHRASE or passphrase_file",
+        )
     })?;
     let log_key = NoteSigner::new(&origin, keys::read(&layout.key("log"), passphrase)?)?;
     let commit = keys::read(&layout.key("commit"), passphrase)?;
     if log_key.verifier().to_string() != region.log_vkey.to_string() {
-        return Err(Error::stop("key.log", "keys/log.pem is not the log key the charter names", "restore the key or the charter"));
+        return Err(Error::stop(
+            "key.log",
+            "keys/log.pem is not the log key the charter names",
+            "restore the key or the charter",
+        ));
     }
     let (mut store, pending) = LogStore::open(&layout.log(), &layout.private())?;
     store.confirm_restored(opening.confirm_restored_head)?;
     if let Some(pending) = pending {
-        tracing::info!(size = pending.size, "a batch was journalled but not published before the last stop: rolling forward");
+        tracing::info!(
+            size = pending.size,
+            "a batch was journalled but not published before the last stop: rolling forward"
+        );
         let checkpoint = Checkpoint { origin: origin.clone(), size: pending.size, root: pending.root };
         store.publish_pending(pending, &checkpoint.sign(&log_key)?)?;
     }

@@ -349,7 +349,8 @@ impl<'n> Reader<'n> {
                 facts.push(b);
             }
         }
-        let manages = |o: &OrgId| facts.iter().any(|b| b.managements_on(self.day).any(|m| m.organisation.as_ref() == Some(o)));
+        let manages =
+            |o: &OrgId| facts.iter().any(|b| b.managements_on(self.day).any(|m| m.organisation.as_ref() == Some(o)));
         let administrators = c.admins.iter().filter(|a| !a.void).map(|a| {
             let open = crate::registry::facts::within(a.from, a.to, self.day);
             let holds = manages(&a.organisation);
@@ -516,7 +517,8 @@ impl Node {
     /// Answers `question`, optionally for somebody who asks about one building.
     pub fn verdict(&self, question: &Question, building: Option<&BuildingId>, when: When) -> Result<Verdict> {
         let views = self.views();
-        let day = when.as_of.or_else(|| views.first().map(|v| v.day_of(now_ms()))).unwrap_or_else(|| Day::of_ms(now_ms(), 3));
+        let day =
+            when.as_of.or_else(|| views.first().map(|v| v.day_of(now_ms()))).unwrap_or_else(|| Day::of_ms(now_ms(), 3));
         let digest = match question {
             Question::Link(pasted) => match canonical_link(pasted) {
                 Ok(link) => Some(LinkDigest::of_link(&link)),
@@ -536,14 +538,18 @@ impl Node {
             let numbers = {
                 let state = view.state();
                 match question {
-                    Question::Link(_) | Question::Digest(_) => digest.map(|d| state.chats_by_link(&d)).unwrap_or_default(),
+                    Question::Link(_) | Question::Digest(_) => {
+                        digest.map(|d| state.chats_by_link(&d)).unwrap_or_default()
+                    }
                     Question::Chat(n) => state.chat(*n).map(|c| c.chat).into_iter().collect(),
                     Question::Max(m) => state.chats_by_max(m),
                     Question::Building(id) => match state.primary(id) {
                         Some(primary) => {
                             house = state.building(&primary).map(|b| b.chat_required);
                             let all = state.chats_by_building(&primary);
-                            all.into_iter().filter(|n| state.chat(*n).is_some_and(|c| c.buildings.contains(&primary))).collect()
+                            all.into_iter()
+                                .filter(|n| state.chat(*n).is_some_and(|c| c.buildings.contains(&primary)))
+                                .collect()
                         }
                         None => Default::default(),
                     },
@@ -555,7 +561,9 @@ impl Node {
             let state = match (question, house) {
                 (Question::Building(_), Some(Some(false))) => VerdictState::ChatNotRequired,
                 (Question::Building(_), Some(_)) => VerdictState::HouseWithoutChat,
-                (Question::Chat(n), _) if !views.iter().any(|v| v.region == n.region()) => VerdictState::RegionNotConnected,
+                (Question::Chat(n), _) if !views.iter().any(|v| v.region == n.region()) => {
+                    VerdictState::RegionNotConnected
+                }
                 _ => VerdictState::NotRegistered,
             };
             return Ok(self.no_chat(state, day, &views));

@@ -6,7 +6,10 @@
 //! and the node with it: going on could acknowledge what is lost. The index is written behind, on a thread of its own.
 
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 use std::thread::JoinHandle;
 
 use ed25519_dalek::SigningKey;
@@ -238,7 +241,8 @@ impl Writer {
     }
 
     fn now(&self) -> u64 {
-        let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let clock =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
         // Commit time is strictly increasing, also when the clock goes back.
         self.view.state().head().map_or(clock, |h| clock.max(h.time + 1))
     }
@@ -268,7 +272,8 @@ impl Writer {
     fn verify(&self, submissions: Vec<Vec<Vec<u8>>>) -> Vec<Item> {
         let flat: Vec<(usize, Vec<u8>)> =
             submissions.into_iter().enumerate().flat_map(|(i, s)| s.into_iter().map(move |e| (i, e))).collect();
-        let decoded: Vec<Result<DecodedRecord>> = flat.par_iter().map(|(_, bytes)| DecodedRecord::decode(bytes)).collect();
+        let decoded: Vec<Result<DecodedRecord>> =
+            flat.par_iter().map(|(_, bytes)| DecodedRecord::decode(bytes)).collect();
         // Keys that are offered but not granted must not pile up in the writer's own ring.
         let mut ring = std::borrow::Cow::Borrowed(&self.ring);
         let mut good = Vec::with_capacity(decoded.len());
@@ -334,7 +339,12 @@ impl Writer {
     }
 
     /// Closes the batch and makes it durable, signed and visible, in this order.
-    fn publish(&mut self, mut entries: Vec<Vec<u8>>, changes: crate::registry::state::Changes, time: u64) -> Result<()> {
+    fn publish(
+        &mut self,
+        mut entries: Vec<Vec<u8>>,
+        changes: crate::registry::state::Changes,
+        time: u64,
+    ) -> Result<()> {
         for (name, value) in &changes.leaves {
             self.map.set(map_key(name), *value);
         }
@@ -395,10 +405,18 @@ pub const MAX_SUBMISSION: usize = 4096;
 /// Refuses a submission that no batch may hold, before it waits.
 pub fn check_submission(entries: &[Vec<u8>]) -> Result<()> {
     if entries.is_empty() || entries.len() > MAX_SUBMISSION {
-        return Err(Error::refuse("submit.count", format!("{} records; 1 to {MAX_SUBMISSION} are accepted", entries.len()), "send fewer at a time"));
+        return Err(Error::refuse(
+            "submit.count",
+            format!("{} records; 1 to {MAX_SUBMISSION} are accepted", entries.len()),
+            "send fewer at a time",
+        ));
     }
     match entries.iter().find(|e| e.len() > MAX_ENTRY) {
         None => Ok(()),
-        Some(e) => Err(Error::refuse("submit.size", format!("a record of {} bytes ({})", e.len(), record_id(e)), "a record has at most 16 KiB")),
+        Some(e) => Err(Error::refuse(
+            "submit.size",
+            format!("a record of {} bytes ({})", e.len(), record_id(e)),
+            "a record has at most 16 KiB",
+        )),
     }
 }

@@ -120,7 +120,9 @@ pub fn state_of(chat: &ChatView, asked: Asked<'_>, day: Day) -> VerdictState {
         return VerdictState::Contested;
     }
     let recent = |from: Option<Day>| {
-        from.is_some_and(|f| f <= day && day.date().since(f.date()).is_ok_and(|s| i64::from(s.get_days()) <= RECENT_DAYS))
+        from.is_some_and(|f| {
+            f <= day && day.date().since(f.date()).is_ok_and(|s| i64::from(s.get_days()) <= RECENT_DAYS)
+        })
     };
     let changed = chat.buildings.iter().any(|b| {
         let earlier = b.managements.iter().any(|m| !m.holds && m.to.is_some());
@@ -171,8 +173,12 @@ pub fn words(state: VerdictState, chat: Option<&ChatView>) -> (Said, Said) {
             "Check that your house is on the list.",
         ),
         VerdictState::ManagementChanged => (
-            format!("Официальный чат. Управляющая организация недавно сменилась ({managers}), владелец прежний: {owner}."),
-            format!("An official chat. The management company changed recently ({managers}), the owner did not: {owner}."),
+            format!(
+                "Официальный чат. Управляющая организация недавно сменилась ({managers}), владелец прежний: {owner}."
+            ),
+            format!(
+                "An official chat. The management company changed recently ({managers}), the owner did not: {owner}."
+            ),
             "Можно пользоваться: чат и ссылка остались прежними.",
             "You can use it: the chat and its link stayed the same.",
         ),

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode};
+use super::ids::{
+    BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode,
+};
 use super::record::Subject;
 use super::text::{Day, Millis, Text};
 use crate::error::{Error, Result};
@@ -26,7 +28,11 @@ impl BotName {
         if ok {
             Ok(BotName(s.into()))
         } else {
-            Err(Error::refuse("bot.name", format!("«{s}» is no bot name"), "write @ and 3 to 64 lower-case letters, digits or _"))
+            Err(Error::refuse(
+                "bot.name",
+                format!("«{s}» is no bot name"),
+                "write @ and 3 to 64 lower-case letters, digits or _",
+            ))
         }
     }
     /// The name with its `@`.
@@ -201,7 +207,6 @@ words!(
         Unknown,
     }
 );
-
 
 /// Bodies: mandatory fields, then after `;` optional ones (`Option`, left out when empty).
 macro_rules! bodies {
@@ -591,11 +596,16 @@ impl Phone {
     /// Checks the form.
     pub fn new(s: &str) -> Result<Phone> {
         let digits = |d: &str| d.bytes().all(|b| b.is_ascii_digit());
-        let ok = s.strip_prefix("+7").is_some_and(|d| d.len() == 10 && digits(d)) || ((3..=6).contains(&s.len()) && digits(s));
+        let ok = s.strip_prefix("+7").is_some_and(|d| d.len() == 10 && digits(d))
+            || ((3..=6).contains(&s.len()) && digits(s));
         if ok {
             Ok(Phone(s.into()))
         } else {
-            Err(Error::refuse("service.phone", format!("«{s}» is no service number"), "write +7 and ten digits, or 3 to 6 digits"))
+            Err(Error::refuse(
+                "service.phone",
+                format!("«{s}» is no service number"),
+                "write +7 and ten digits, or 3 to 6 digits",
+            ))
         }
     }
 }

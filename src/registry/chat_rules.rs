@@ -51,11 +51,9 @@ pub(super) fn check(view: &impl View, record: &Record, subject: &Subject, signer
                 None => Ok(()),
             }
         }
-        Body::ChatClosed(b) => {
-            standing(view, b.chat, signers, subject, |s| {
-                matches!(s, ChatStatus::Official | ChatStatus::Suspended | ChatStatus::Declared)
-            })
-        }
+        Body::ChatClosed(b) => standing(view, b.chat, signers, subject, |s| {
+            matches!(s, ChatStatus::Official | ChatStatus::Suspended | ChatStatus::Declared)
+        }),
         Body::ChatReplaced(b) => {
             standing(view, b.chat, signers, subject, |s| matches!(s, ChatStatus::Official | ChatStatus::Suspended))?;
             let old = known_chat(view, b.chat)?;
@@ -89,8 +87,17 @@ pub(super) fn check(view: &impl View, record: &Record, subject: &Subject, signer
                     "record its management first",
                 );
             }
-            if chat.admins.iter().any(|a| !a.void && a.withdrawn.is_none() && a.organisation == b.organisation && !lapsed(view, chat, &b.organisation, day)) {
-                return refuse("rule.admin.open", "the organisation administers this chat already", "nothing needs to be done");
+            if chat.admins.iter().any(|a| {
+                !a.void
+                    && a.withdrawn.is_none()
+                    && a.organisation == b.organisation
+                    && !lapsed(view, chat, &b.organisation, day)
+            }) {
+                return refuse(
+                    "rule.admin.open",
+                    "the organisation administers this chat already",
+                    "nothing needs to be done",
+                );
             }
             Ok(())
         }
@@ -109,7 +116,11 @@ pub(super) fn check(view: &impl View, record: &Record, subject: &Subject, signer
                 && old.withdrawn.is_none()
                 && view.holder(&old.authority) != b.authority
             {
-                return refuse("rule.bot.other", format!("the bot is attested by {}", old.authority), "have it withdrawn first");
+                return refuse(
+                    "rule.bot.other",
+                    format!("the bot is attested by {}", old.authority),
+                    "have it withdrawn first",
+                );
             }
             for chat in b.chats.iter().flat_map(|c| &c.0) {
                 by_owner(view, signers, active_chat(view, *chat)?)?;
@@ -151,7 +162,11 @@ fn by_owner(view: &impl View, signers: &Signers<'_>, chat: &ChatFacts) -> Result
 fn covered<'v>(view: &'v impl View, buildings: &[BuildingId]) -> Result<Vec<&'v Oktmo>> {
     let distinct: BTreeSet<_> = buildings.iter().collect();
     if buildings.is_empty() || distinct.len() != buildings.len() {
-        return refuse("rule.chat.buildings", "a chat covers at least one building, each named once", "correct the list");
+        return refuse(
+            "rule.chat.buildings",
+            "a chat covers at least one building, each named once",
+            "correct the list",
+        );
     }
     buildings.iter().map(|id| known_building(view, id).map(|b: &BuildingFacts| &b.oktmo)).collect()
 }
@@ -164,7 +179,9 @@ fn one_house_chat(view: &impl View, kind: ChatKind, buildings: &[BuildingId], ow
     for building in buildings {
         let other = view.chats_by_building(building).into_iter().find(|n| {
             Some(*n) != own
-                && view.chat(*n).is_some_and(|c| c.kind == ChatKind::House && c.is_active() && c.buildings.contains(building))
+                && view
+                    .chat(*n)
+                    .is_some_and(|c| c.kind == ChatKind::House && c.is_active() && c.buildings.contains(building))
         });
         if let Some(other) = other {
             return refuse(
@@ -189,7 +206,11 @@ fn handle(view: &impl View, own: Option<ChatNumber>, link: Option<LinkDigest>, m
     });
     match taken {
         None => Ok(()),
-        Some(n) => refuse("rule.chat.taken", format!("the link or chat id belongs to the chat {n}"), "check which house it is for"),
+        Some(n) => refuse(
+            "rule.chat.taken",
+            format!("the link or chat id belongs to the chat {n}"),
+            "check which house it is for",
+        ),
     }
 }
 
@@ -199,7 +220,11 @@ fn registered(view: &impl View, b: &ChatRegistered, subject: &Subject, signers: 
         let declared = known_chat(view, number)?;
         let by_right = declared.owner().map(|o| view.holder(&o.authority));
         if declared.status() != ChatStatus::Declared || by_right.as_ref() != Some(&b.owner) {
-            return refuse("rule.chat.declared", format!("{number} is not declared for {}", b.owner), "name a chat declared for it");
+            return refuse(
+                "rule.chat.declared",
+                format!("{number} is not declared for {}", b.owner),
+                "name a chat declared for it",
+            );
         }
         (link, max) = (link.or(declared.link), max.or(declared.max));
     } else {
@@ -263,9 +288,8 @@ fn lapsed(view: &impl View, chat: &ChatFacts, organisation: &OrgId, day: Option<
     let begun = chat.admins.iter().rev().find(|a| a.organisation == *organisation && a.withdrawn.is_none());
     match (begun.and_then(|a| a.from), day) {
         (Some(from), Some(day)) => !chat.buildings.iter().filter_map(|b| view.building(b)).any(|b| {
-            b.managements_on(day).any(|m| {
-                m.organisation.as_ref() == Some(organisation) && super::facts::within(m.from, m.to, from)
-            })
+            b.managements_on(day)
+                .any(|m| m.organisation.as_ref() == Some(organisation) && super::facts::within(m.from, m.to, from))
         }),
         _ => false,
     }
@@ -279,7 +303,8 @@ fn superseded(view: &impl View, b: &RecordSuperseded, signers: &Signers<'_>) -> 
             if f.registered == b.record {
                 let used = f.managements.iter().any(|m| !m.void)
                     || view.chats_by_building(&f.building).iter().any(|c| {
-                        view.chat(*c).is_some_and(|c| c.status() != ChatStatus::Void && c.buildings.contains(&f.building))
+                        view.chat(*c)
+                            .is_some_and(|c| c.status() != ChatStatus::Void && c.buildings.contains(&f.building))
                     });
                 return match (f.void, used) {
                     (true, _) => already(),
@@ -291,7 +316,9 @@ fn superseded(view: &impl View, b: &RecordSuperseded, signers: &Signers<'_>) -> 
                     _ => Ok(()),
                 };
             }
-            if f.retired.as_ref().is_some_and(|r| r.record == b.record) || f.managements.iter().any(|m| m.ended == Some(b.record)) {
+            if f.retired.as_ref().is_some_and(|r| r.record == b.record)
+                || f.managements.iter().any(|m| m.ended == Some(b.record))
+            {
                 return Ok(());
             }
             match f.managements.iter().find(|m| m.record == b.record) {
@@ -306,7 +333,9 @@ fn superseded(view: &impl View, b: &RecordSuperseded, signers: &Signers<'_>) -> 
                 return Ok(());
             }
             let began = c.statuses.last().is_some_and(|s| {
-                s.record == b.record && matches!(s.status, ChatStatus::Declared | ChatStatus::Official) && s.reason.is_none()
+                s.record == b.record
+                    && matches!(s.status, ChatStatus::Declared | ChatStatus::Official)
+                    && s.reason.is_none()
             });
             match c.status() {
                 ChatStatus::Void => already(),

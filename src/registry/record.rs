@@ -54,7 +54,9 @@ impl fmt::Display for Subject {
 impl std::str::FromStr for Subject {
     type Err = Error;
     fn from_str(s: &str) -> Result<Self> {
-        let bad = || Error::refuse("subject.unknown", format!("«{s}» names no subject"), "write kind:id, for example chat:77-…");
+        let bad = || {
+            Error::refuse("subject.unknown", format!("«{s}» names no subject"), "write kind:id, for example chat:77-…")
+        };
         let (kind, id) = s.split_once(':').unwrap_or((s, ""));
         Ok(match kind {
             "authority" => Subject::Authority(id.parse()?),

@@ -63,10 +63,18 @@ pub fn check<'r>(view: &impl View, verified: &'r VerifiedRecord, time: u64) -> R
         );
     }
     if let Some(index) = view.index_of(&record.id) {
-        return refuse("rule.known", format!("the log has this record already, at index {index}"), "nothing needs to be done");
+        return refuse(
+            "rule.known",
+            format!("the log has this record already, at index {index}"),
+            "nothing needs to be done",
+        );
     }
     if record.submit_before.get() < time {
-        return refuse("rule.deadline", "the record's submission deadline has passed", "sign it anew with a later deadline");
+        return refuse(
+            "rule.deadline",
+            "the record's submission deadline has passed",
+            "sign it anew with a later deadline",
+        );
     }
     let subject = record.subject(jurisdiction.region);
     let last = view.entry(&subject).and_then(|e| e.last_record());
@@ -79,7 +87,11 @@ pub fn check<'r>(view: &impl View, verified: &'r VerifiedRecord, time: u64) -> R
         );
     }
     if needs_day(&record.body) && record.effective_from.is_none() {
-        return refuse("rule.effective_from", format!("{} needs effective_from", record.body.type_name()), "name the day");
+        return refuse(
+            "rule.effective_from",
+            format!("{} needs effective_from", record.body.type_name()),
+            "name the day",
+        );
     }
     let signers = signers(view, verified, time)?;
     body_rules(view, record, &subject, &signers)?;
@@ -117,16 +129,28 @@ fn signers<'v>(view: &'v impl View, verified: &VerifiedRecord, time: u64) -> Res
             continue;
         }
         let Some(key) = view.key(kid) else {
-            return refuse("rule.key.unknown", format!("no key {kid} was granted in this log"), "sign with a granted key");
+            return refuse(
+                "rule.key.unknown",
+                format!("no key {kid} was granted in this log"),
+                "sign with a granted key",
+            );
         };
         if key.revoked.is_some() {
             return refuse("rule.key.revoked", format!("the key {kid} is revoked"), "sign with a key that is in force");
         }
         if time < key.not_before.get() || time >= key.not_after.get() {
-            return refuse("rule.key.time", format!("the key {kid} is not valid at this time"), "have the key granted anew");
+            return refuse(
+                "rule.key.time",
+                format!("the key {kid} is not valid at this time"),
+                "have the key granted anew",
+            );
         }
         if !key.scopes.0.iter().any(|s| scope_covers(s.as_str(), type_name)) {
-            return refuse("rule.key.scope", format!("the key {kid} may not sign {type_name}"), "sign with a key of that scope");
+            return refuse(
+                "rule.key.scope",
+                format!("the key {kid} may not sign {type_name}"),
+                "sign with a key of that scope",
+            );
         }
         in_good_standing(view, &key.authority)?;
         signers.keys.push((&key.authority, &key.oktmo.0));
@@ -135,12 +159,16 @@ fn signers<'v>(view: &'v impl View, verified: &VerifiedRecord, time: u64) -> Res
 }
 
 fn scope_covers(scope: &str, type_name: &str) -> bool {
-    scope == "*" || scope == type_name || scope.strip_suffix('*').is_some_and(|g| g.ends_with('.') && type_name.starts_with(g))
+    scope == "*"
+        || scope == type_name
+        || scope.strip_suffix('*').is_some_and(|g| g.ends_with('.') && type_name.starts_with(g))
 }
 
 pub(super) fn in_good_standing(view: &impl View, authority: &OrgId) -> Result<()> {
     match view.authority(authority) {
-        None => refuse("rule.authority.unknown", format!("{authority} is not enrolled in this region"), "enrol it first"),
+        None => {
+            refuse("rule.authority.unknown", format!("{authority} is not enrolled in this region"), "enrol it first")
+        }
         Some(a) if a.suspended.is_some() => {
             refuse("rule.authority.suspended", format!("{authority} is suspended"), "have it reinstated first")
         }
@@ -184,21 +212,32 @@ fn in_region(view: &impl View, codes: &[OktmoPrefix]) -> Result<()> {
     let own = &view.jurisdiction().oktmo;
     match codes.iter().find(|c| !own.iter().any(|p| c.starts_with(p))) {
         None => Ok(()),
-        Some(c) => refuse("rule.oktmo.region", format!("ОКТМО {c} lies outside this region"), "register it in its own region"),
+        Some(c) => {
+            refuse("rule.oktmo.region", format!("ОКТМО {c} lies outside this region"), "register it in its own region")
+        }
     }
 }
 
 pub(super) fn known_building<'v>(view: &'v impl View, id: &BuildingId) -> Result<&'v super::facts::BuildingFacts> {
     match view.building(id) {
-        Some(b) if b.void => refuse("rule.building.void", format!("{id} was entered by mistake"), "register it again under another id"),
-        Some(b) if b.retired.is_some() => refuse("rule.building.retired", format!("{id} is retired"), "use the building it became"),
+        Some(b) if b.void => {
+            refuse("rule.building.void", format!("{id} was entered by mistake"), "register it again under another id")
+        }
+        Some(b) if b.retired.is_some() => {
+            refuse("rule.building.retired", format!("{id} is retired"), "use the building it became")
+        }
         Some(b) => Ok(b),
-        None => refuse("rule.building.unknown", format!("no building {id} in this log"), "register the building first, by its primary id"),
+        None => refuse(
+            "rule.building.unknown",
+            format!("no building {id} in this log"),
+            "register the building first, by its primary id",
+        ),
     }
 }
 
 pub(super) fn known_chat<'v>(view: &'v impl View, id: ChatNumber) -> Result<&'v super::facts::ChatFacts> {
-    view.chat(id).map_or_else(|| refuse("rule.chat.unknown", format!("no chat {id} in this log"), "check the number"), Ok)
+    view.chat(id)
+        .map_or_else(|| refuse("rule.chat.unknown", format!("no chat {id} in this log"), "check the number"), Ok)
 }
 
 pub(super) fn active_chat<'v>(view: &'v impl View, id: ChatNumber) -> Result<&'v super::facts::ChatFacts> {
@@ -244,23 +283,43 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
             in_region(view, &b.oktmo.0)?;
             let known = |s: &Text| TYPES.iter().any(|t| scope_covers(s.as_str(), t));
             if b.scopes.0.is_empty() || !b.scopes.0.iter().all(known) {
-                return refuse("rule.key.scopes", "a scope is *, a record type, or group.*", "name scopes that cover a type");
+                return refuse(
+                    "rule.key.scopes",
+                    "a scope is *, a record type, or group.*",
+                    "name scopes that cover a type",
+                );
             }
             if b.oktmo.0.is_empty() || b.not_before >= b.not_after {
-                return refuse("rule.key.window", "a key needs ОКТМО prefixes and a window that is not empty", "name them");
+                return refuse(
+                    "rule.key.window",
+                    "a key needs ОКТМО prefixes and a window that is not empty",
+                    "name them",
+                );
             }
             let j = view.jurisdiction();
             if j.root_keys.iter().chain([&j.commit_key]).any(|k| k.thumb() == b.key.thumb()) {
-                return refuse("rule.key.role", "a root or commit key cannot be an authority's key", "make another key");
+                return refuse(
+                    "rule.key.role",
+                    "a root or commit key cannot be an authority's key",
+                    "make another key",
+                );
             }
             new_subject(view, subject)
         }
         Body::KeyRevoked(b) => {
             let Some(key) = view.key(&b.key) else {
-                return refuse("rule.key.unknown", format!("no key {} was granted in this log", b.key), "check the thumbprint");
+                return refuse(
+                    "rule.key.unknown",
+                    format!("no key {} was granted in this log", b.key),
+                    "check the thumbprint",
+                );
             };
             if key.revoked.is_some() {
-                return refuse("rule.key.revoked", format!("the key {} is revoked already", b.key), "nothing needs to be done");
+                return refuse(
+                    "rule.key.revoked",
+                    format!("the key {} is revoked already", b.key),
+                    "nothing needs to be done",
+                );
             }
             by_root(view, signers).or_else(|_| by_authority(signers, &key.authority, &[]))
         }
@@ -270,7 +329,11 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
                 return too_many(subject);
             }
             if signers.keys.is_empty() {
-                return refuse("rule.signer.any", "not signed by a key of an authority", "sign with an authority's key");
+                return refuse(
+                    "rule.signer.any",
+                    "not signed by a key of an authority",
+                    "sign with an authority's key",
+                );
             }
             Ok(())
         }
@@ -302,7 +365,9 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
                     "correct the form or name the organisation",
                 );
             }
-            let twice = |m: &&super::facts::Management| !m.void && m.to.is_none() && m.organisation == b.organisation && m.form == b.form;
+            let twice = |m: &&super::facts::Management| {
+                !m.void && m.to.is_none() && m.organisation == b.organisation && m.form == b.form
+            };
             if let Some(open) = building.managements.iter().find(twice) {
                 return refuse(
                     "rule.management.open",
@@ -316,8 +381,14 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
             let building = known_building(view, &b.building)?;
             by_any_authority(signers, &building.oktmo)?;
             match building.managements.iter().find(|m| m.record == b.management && !m.void) {
-                None => refuse("rule.management.unknown", format!("{} has no such management", b.building), "name the record that assigned it"),
-                Some(m) if m.ended.is_some() => refuse("rule.management.ended", "that management has ended already", "nothing needs to be done"),
+                None => refuse(
+                    "rule.management.unknown",
+                    format!("{} has no such management", b.building),
+                    "name the record that assigned it",
+                ),
+                Some(m) if m.ended.is_some() => {
+                    refuse("rule.management.ended", "that management has ended already", "nothing needs to be done")
+                }
                 Some(m) if m.from > record.effective_from => {
                     refuse("rule.management.order", "the management would end before it began", "correct the day")
                 }
@@ -355,7 +426,11 @@ fn known_authority(view: &impl View, id: &OrgId) -> Result<()> {
 
 fn building_rules(view: &impl View, b: &Building, subject: &Subject, signers: &Signers<'_>, new: bool) -> Result<()> {
     if !view.jurisdiction().oktmo.iter().any(|p| b.oktmo.starts_with(p)) {
-        return refuse("rule.oktmo.region", format!("ОКТМО {} lies outside this region", b.oktmo), "register it in its own region");
+        return refuse(
+            "rule.oktmo.region",
+            format!("ОКТМО {} lies outside this region", b.oktmo),
+            "register it in its own region",
+        );
     }
     by_any_authority(signers, &b.oktmo)?;
     if new {
@@ -365,7 +440,11 @@ fn building_rules(view: &impl View, b: &Building, subject: &Subject, signers: &S
     }
     for id in std::iter::once(&b.building).chain(b.also.iter().flat_map(|a| &a.0)) {
         if let Some(other) = view.primary(id).filter(|p| *p != b.building) {
-            return refuse("rule.building.id", format!("{id} is an id of {other} already"), "amend that building instead");
+            return refuse(
+                "rule.building.id",
+                format!("{id} is an id of {other} already"),
+                "amend that building instead",
+            );
         }
     }
     Ok(())

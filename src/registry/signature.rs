@@ -192,7 +192,8 @@ fn verify_chunk(items: &[(&PublicKey, &[u8], [u8; 64])]) -> Vec<bool> {
     }
     let seed = seed.finalize();
     for (block, group) in (0u32..).zip(terms.chunks_mut(4)) {
-        let coefficients: [u8; 64] = Sha512::new().chain_update(seed).chain_update(block.to_le_bytes()).finalize().into();
+        let coefficients: [u8; 64] =
+            Sha512::new().chain_update(seed).chain_update(block.to_le_bytes()).finalize().into();
         for (term, bytes) in group.iter_mut().zip(coefficients.as_chunks::<16>().0) {
             term.z = Scalar::from(u128::from_le_bytes(*bytes));
         }

@@ -271,7 +271,13 @@ impl State {
     }
     /// Begins a batch whose first entry has index [`State::size`].
     pub fn overlay(&self) -> Overlay<'_> {
-        Overlay { base: self, subjects: HashMap::new(), ids: HashMap::new(), finders: Finders::default(), charter: self.charter }
+        Overlay {
+            base: self,
+            subjects: HashMap::new(),
+            ids: HashMap::new(),
+            finders: Finders::default(),
+            charter: self.charter,
+        }
     }
     /// Makes a finished batch part of the state.
     pub fn absorb(&mut self, changes: Changes, commit: &Commit, commit_id: RecordId, index: u64) {
@@ -418,7 +424,6 @@ impl View for Overlay<'_> {
 /// True where a delegation of `organisation` over a chat of `buildings` still has a management under it on `day`.
 pub fn still_manages(view: &impl View, organisation: &OrgId, buildings: &[BuildingId], day: super::text::Day) -> bool {
     buildings.iter().any(|id| {
-        view.building(id)
-            .is_some_and(|b| b.managements_on(day).any(|m| m.organisation.as_ref() == Some(organisation)))
+        view.building(id).is_some_and(|b| b.managements_on(day).any(|m| m.organisation.as_ref() == Some(organisation)))
     })
 }

@@ -67,11 +67,8 @@ pub fn verify_records(records: Vec<DecodedRecord>, ring: &KeyRing) -> Vec<Result
             signatures.map(|(kid, sig)| (ring.key(kid), r.envelope.signing_input(kid), *sig)).collect()
         })
         .collect();
-    let items: Vec<(&PublicKey, &[u8], [u8; 64])> = inputs
-        .iter()
-        .flatten()
-        .filter_map(|(key, input, sig)| key.map(|k| (k, input.as_slice(), *sig)))
-        .collect();
+    let items: Vec<(&PublicKey, &[u8], [u8; 64])> =
+        inputs.iter().flatten().filter_map(|(key, input, sig)| key.map(|k| (k, input.as_slice(), *sig))).collect();
     let mut verdicts = verify_batch(&items).into_iter();
     // One verdict per signature whose key is known, in order.
     let answers: Vec<Result<()>> = inputs
@@ -96,7 +93,11 @@ pub fn verify_records(records: Vec<DecodedRecord>, ring: &KeyRing) -> Vec<Result
 }
 
 fn unknown_key() -> Error {
-    Error::refuse("rule.key.unknown", "a signature is by a key that was never granted in this log", "sign with a granted key")
+    Error::refuse(
+        "rule.key.unknown",
+        "a signature is by a key that was never granted in this log",
+        "sign with a granted key",
+    )
 }
 
 fn bad_signature() -> Error {

@@ -57,7 +57,8 @@ impl Peer {
             .timeout(Duration::from_secs(60))
             .user_agent(concat!("domovoi/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = ca {
-            let certificate = reqwest::Certificate::from_pem(pem).map_err(|e| bad(format!("its certificate file: {e}")))?;
+            let certificate =
+                reqwest::Certificate::from_pem(pem).map_err(|e| bad(format!("its certificate file: {e}")))?;
             builder = builder.tls_certs_only([certificate]);
         }
         let client = builder.build().map_err(|e| bad(e.to_string()))?;
@@ -93,7 +94,11 @@ impl Peer {
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|e| unreachable(url.as_str(), &e))? {
             if body.len() + chunk.len() > max {
-                return Err(Error::isolate("peer.too_large", format!("{url} sends more than {max} bytes"), "the peer is broken or hostile"));
+                return Err(Error::isolate(
+                    "peer.too_large",
+                    format!("{url} sends more than {max} bytes"),
+                    "the peer is broken or hostile",
+                ));
             }
             body.extend_from_slice(&chunk);
         }
@@ -109,7 +114,11 @@ impl Peer {
         };
         let name = format!("log/{path}");
         self.get(&name, max).await?.ok_or_else(|| {
-            Error::isolate("peer.missing", format!("{}{name} is missing though the checkpoint covers it", self.base), "the peer's log is damaged")
+            Error::isolate(
+                "peer.missing",
+                format!("{}{name} is missing though the checkpoint covers it", self.base),
+                "the peer's log is damaged",
+            )
         })
     }
 }

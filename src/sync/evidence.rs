@@ -36,8 +36,9 @@ impl Evidence {
         let stable = (&self.code, &self.detail, &self.accepted_checkpoint, &self.served_checkpoint);
         let digest = crate::tlog::leaf_hash(format!("{stable:?}").as_bytes()).to_string();
         let name = format!("{}-{}.json", self.code, &digest[..16]);
-        std::fs::create_dir_all(folder)
-            .map_err(|e| Error::retry("evidence.write", format!("{}: {e}", folder.display()), "make room or fix permissions"))?;
+        std::fs::create_dir_all(folder).map_err(|e| {
+            Error::retry("evidence.write", format!("{}: {e}", folder.display()), "make room or fix permissions")
+        })?;
         let path = folder.join(&name);
         if !path.exists() {
             write_atomic(&path, &json)?;

@@ -38,7 +38,9 @@ impl Incoming {
     }
     /// Keeps a bundle. Not durable: losing it costs a request.
     pub fn put(&self, id: BundleId, bytes: &[u8]) -> Result<()> {
-        let io = |e: std::io::Error| Error::retry("mirror.incoming", format!("{}: {e}", self.0.display()), "make room on the disk");
+        let io = |e: std::io::Error| {
+            Error::retry("mirror.incoming", format!("{}: {e}", self.0.display()), "make room on the disk")
+        };
         std::fs::create_dir_all(&self.0).map_err(io)?;
         let temp = self.0.join(format!(".{}", id.index));
         std::fs::write(&temp, bytes).map_err(io)?;
@@ -109,18 +111,30 @@ pub async fn fetch_charter(peer: &Peer, pin: Option<&str>) -> Result<(VerifiedCh
 
 impl Follower {
     /// Opens what is kept of the log `origin`; the first time its charter must have been fetched and is written here.
-    pub fn open(data: &Layout, origin: &str, source: &Source, charter: Option<&[u8]>, progress: &mut dyn FnMut(u64, u64)) -> Result<Follower> {
+    pub fn open(
+        data: &Layout,
+        origin: &str,
+        source: &Source,
+        charter: Option<&[u8]>,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Follower> {
         let layout = data.mirror(origin);
         if let Some(bytes) = charter {
-            let io = |e: std::io::Error| Error::stop("mirror.create", format!("{}: {e}", layout.data().display()), "fix permissions or make room");
+            let io = |e: std::io::Error| {
+                Error::stop(
+                    "mirror.create",
+                    format!("{}: {e}", layout.data().display()),
+                    "fix permissions or make room",
+                )
+            };
             std::fs::create_dir_all(layout.data()).map_err(io)?;
             write_atomic(&layout.charter(), bytes)?;
             write_atomic(&layout.origin_file(), origin.as_bytes())?;
         }
         let charter = read_charter(&layout.charter())?;
-        let region = charter
-            .region_by_origin(origin)
-            .ok_or_else(|| Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "pin the charter that does"))?;
+        let region = charter.region_by_origin(origin).ok_or_else(|| {
+            Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "pin the charter that does")
+        })?;
         let jurisdiction = charter.jurisdiction(region);
         let vkey = VerifierKey::parse(region.log_vkey.as_str())?;
         let mirror = MirrorStore::open(&layout.log())?;
@@ -187,7 +201,11 @@ impl Follower {
         }
         let size = size.min(stored + round::MAX_ROUND);
         if size != checkpoint.checkpoint().size {
-            return Err(Error::retry("peer.too_far", "the peer is more than 4 M entries ahead", "restore from a copy first"));
+            return Err(Error::retry(
+                "peer.too_far",
+                "the peer is more than 4 M entries ahead",
+                "restore from a copy first",
+            ));
         }
         let leaves = round::bundles(&self.peer, stored, size, &self.incoming).await?;
         let grown = match round::prove(&view.reader, stored, &leaves, &checkpoint) {
@@ -283,7 +301,11 @@ fn take_in(view: &LogView, work: &mut Work, incoming: &Incoming, stored: u64, si
         at = upto;
     }
     if view.state().size() != size {
-        return Err(Error::isolate("commit.missing", "the checkpoint does not end at a state.committed", "the log's node is broken"));
+        return Err(Error::isolate(
+            "commit.missing",
+            "the checkpoint does not end at a state.committed",
+            "the log's node is broken",
+        ));
     }
     mirror.publish(note)?;
     incoming.clear();

@@ -95,7 +95,11 @@ pub async fn tiles(peer: &Peer, grown: &[(TileId, Vec<Hash>)]) -> Result<()> {
                     return Ok(());
                 }
                 let what = format!("{} does not hold the hashes of its entries", LogPath::Tile(id));
-                Err(Error::isolate("peer.tile", what, "the peer's copy is damaged; its operator should run «domovoi fsck»"))
+                Err(Error::isolate(
+                    "peer.tile",
+                    what,
+                    "the peer's copy is damaged; its operator should run «domovoi fsck»",
+                ))
             });
         }
         while let Some(done) = running.join_next().await {

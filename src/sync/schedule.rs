@@ -17,7 +17,12 @@ const MAX_BACKOFF: Duration = Duration::from_secs(300);
 const ROUND: Duration = Duration::from_secs(600);
 
 /// Starts following `sources`; each ends when `shutdown` turns true.
-pub fn start(node: &Arc<Node>, sources: Vec<Source>, interval: Duration, shutdown: &watch::Receiver<bool>) -> Vec<tokio::task::JoinHandle<()>> {
+pub fn start(
+    node: &Arc<Node>,
+    sources: Vec<Source>,
+    interval: Duration,
+    shutdown: &watch::Receiver<bool>,
+) -> Vec<tokio::task::JoinHandle<()>> {
     let tasks = sources.into_iter().map(|source| {
         let (node, shutdown) = (node.clone(), shutdown.clone());
         tokio::spawn(follow(node, source, interval, shutdown))
@@ -89,7 +94,8 @@ async fn open(node: &Arc<Node>, source: &Source) -> Result<Vec<Follower>> {
         let opened = tokio::task::spawn_blocking(move || {
             Follower::open(&layout, &origin, &source, charter.as_deref(), &mut |_, _| {})
         });
-        let follower = opened.await.map_err(|e| crate::error::Error::retry("sync.task", e.to_string(), "see the log"))??;
+        let follower =
+            opened.await.map_err(|e| crate::error::Error::retry("sync.task", e.to_string(), "see the log"))??;
         node.follow(follower.followed.clone());
         followers.push(follower);
     }
@@ -104,7 +110,10 @@ fn known_origins(node: &Node, source: &Source) -> Vec<String> {
     let of_source = mirrors.filter(|m| match crate::node::read_charter(&m.charter()) {
         Ok(charter) => {
             let pinned = source.charter_sha256.as_deref().is_none_or(|p| charter.sha256().to_string() == p);
-            let here = m.origin().ok().and_then(|o| charter.region_by_origin(&o).map(|r| same_place(r.url.as_str(), &source.url)));
+            let here = m
+                .origin()
+                .ok()
+                .and_then(|o| charter.region_by_origin(&o).map(|r| same_place(r.url.as_str(), &source.url)));
             pinned && (source.charter_sha256.is_some() || here == Some(true))
         }
         Err(_) => false,

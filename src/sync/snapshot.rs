@@ -22,10 +22,15 @@ impl TileSource for NoTiles {
 }
 
 /// Fetches the log `origin` from `peer`, verifies every byte and gives its state.
-pub async fn fetch_state(peer: &Peer, charter: &VerifiedCharter, origin: &str, mut progress: impl FnMut(u64, u64)) -> Result<State> {
-    let region = charter
-        .region_by_origin(origin)
-        .ok_or_else(|| Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "use that region's charter"))?;
+pub async fn fetch_state(
+    peer: &Peer,
+    charter: &VerifiedCharter,
+    origin: &str,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<State> {
+    let region = charter.region_by_origin(origin).ok_or_else(|| {
+        Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "use that region's charter")
+    })?;
     let jurisdiction = charter.jurisdiction(region);
     let commit_key = jurisdiction.commit_key.clone();
     let (checkpoint, _) = round::checkpoint(peer, &VerifierKey::parse(region.log_vkey.as_str())?, origin).await?;
@@ -62,7 +67,11 @@ pub async fn fetch_state(peer: &Peer, charter: &VerifiedCharter, origin: &str, m
     }
     let grown = grow(&NoTiles, 0, &leaves)?;
     if grown.root != checkpoint.checkpoint().root || state.size() != size {
-        return Err(Error::isolate("peer.root", "the entries do not have the root of the signed checkpoint", "run «domovoi fsck» on the node"));
+        return Err(Error::isolate(
+            "peer.root",
+            "the entries do not have the root of the signed checkpoint",
+            "run «domovoi fsck» on the node",
+        ));
     }
     Ok(state)
 }
@@ -70,6 +79,7 @@ pub async fn fetch_state(peer: &Peer, charter: &VerifiedCharter, origin: &str, m
 /// The charter a node serves.
 pub async fn fetch_charter_of(peer: &Peer) -> Result<VerifiedCharter> {
     let bytes = peer.get("api/v1/federation/charter", limit::CHARTER).await?;
-    let missing = || Error::refuse("peer.charter", format!("{} serves no charter", peer.url()), "is this a domovoi node?");
+    let missing =
+        || Error::refuse("peer.charter", format!("{} serves no charter", peer.url()), "is this a domovoi node?");
     Charter::open(&bytes.ok_or_else(missing)?)
 }
