@@ -98,11 +98,13 @@ async fn failed(node: &Node) {
     }
 }
 
+/// What is followed, the way to end it, and its tasks.
+type Running = (Vec<crate::node::config::Follow>, watch::Sender<bool>, Vec<tokio::task::JoinHandle<()>>);
+
 /// Follows what the configuration names, and follows anew when it changes.
 async fn following(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiver<bool>) {
     let mut changed = live.subscribe();
-    let mut running: Option<(Vec<crate::node::config::Follow>, watch::Sender<bool>, Vec<tokio::task::JoinHandle<()>>)> =
-        None;
+    let mut running: Option<Running> = None;
     loop {
         let config = changed.borrow_and_update().clone();
         if running.as_ref().is_none_or(|(follow, _, _)| *follow != config.follow) {

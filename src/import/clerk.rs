@@ -138,7 +138,7 @@ pub fn managements(table: &Table) -> Result<(Vec<ManagementRow>, Vec<Finding>)> 
             Some(Err(e)) => return Err(("organisation", e)),
             None => None,
         };
-        let form = match table.cell(row, FORM).map(|f| super::table::fold(f)) {
+        let form = match table.cell(row, FORM).map(super::table::fold) {
             None => name.map_or(ManagementForm::Unknown, form_of),
             Some(f) => match f.as_str() {
                 "ук" | "управляющаяорганизация" | "company" => ManagementForm::Company,

@@ -61,6 +61,9 @@ pub enum RowPlan {
     Refused(&'static str, Error, Vec<String>),
 }
 
+/// A management that is open: organisation, first day, the record that assigned it.
+type OpenTenure = (Option<OrgId>, Option<Day>, RecordId);
+
 /// Plans an import against a state.
 pub struct Planner<'s> {
     state: &'s State,
@@ -69,7 +72,7 @@ pub struct Planner<'s> {
     /// Last record of each subject, planned ones included.
     last: HashMap<Subject, RecordId>,
     /// Managements planned for a building: (organisation, assigning record).
-    tenures: HashMap<BuildingId, Vec<(Option<OrgId>, Option<Day>, RecordId)>>,
+    tenures: HashMap<BuildingId, Vec<OpenTenure>>,
     names: HashMap<OrgId, Text>,
     houses: HashSet<BuildingId>,
     /// Records planned so far.
@@ -177,7 +180,7 @@ impl<'s> Planner<'s> {
     }
 
     /// Managements that are open, planned ones included: (organisation, first day, assigning record).
-    fn open(&self, building: &BuildingId) -> Vec<(Option<OrgId>, Option<Day>, RecordId)> {
+    fn open(&self, building: &BuildingId) -> Vec<OpenTenure> {
         if let Some(planned) = self.tenures.get(building) {
             return planned.clone();
         }

@@ -58,9 +58,12 @@ impl VerifiedRecord {
     }
 }
 
+/// A signature with the key it claims, if that is known, and what it signs.
+type Signed<'r> = (Option<&'r PublicKey>, Vec<u8>, [u8; 64]);
+
 /// Verifies all signatures of all records, batched. Each record gets its own answer.
 pub fn verify_records(records: Vec<DecodedRecord>, ring: &KeyRing) -> Vec<Result<VerifiedRecord>> {
-    let inputs: Vec<Vec<(Option<&PublicKey>, Vec<u8>, [u8; 64])>> = records
+    let inputs: Vec<Vec<Signed<'_>>> = records
         .par_iter()
         .map(|r| {
             let signatures = r.envelope.signatures.iter();

@@ -349,7 +349,7 @@ fn apply(
 /// Entries `from..to` out of the incoming bundles of the round `stored..size`.
 fn read_entries(incoming: &Incoming, from: u64, to: u64, stored: u64, size: u64) -> Result<Vec<Vec<u8>>> {
     let mut out = Vec::with_capacity((to - from) as usize);
-    for id in bundles_between(stored, size).into_iter().filter(|b| b.index * 256 < to && (b.index + 1) * 256 > from) {
+    for id in bundles_between(stored, size).filter(|b| b.index * 256 < to && (b.index + 1) * 256 > from) {
         let bytes = incoming.read(id)?;
         for (i, range) in decode_bundle(&bytes, id.width)?.into_iter().enumerate() {
             let index = id.index * 256 + i as u64;
