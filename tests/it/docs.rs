@@ -451,3 +451,88 @@ fn the_table_of_errors_has_every_code_of_the_source_and_no_other() {
         "run ./scripts/errors > docs/errors.md; missing {missing:?}, gone {gone:?}"
     );
 }
+
+/// The words of a command line as a shell would split it: quotes, and no expansion.
+fn shell_words(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quote, mut open) = (Vec::new(), String::new(), None, false);
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some(_), c) => word.push(c),
+            (None, '"' | '\'') => (quote, open) = (Some(c), true),
+            (None, c) if c.is_whitespace() => {
+                if open {
+                    words.push(std::mem::take(&mut word));
+                }
+                open = false;
+            }
+            (None, c) => {
+                word.push(c);
+                open = true;
+            }
+        }
+    }
+    assert!(quote.is_none(), "a quote is open: {line}");
+    if open {
+        words.push(word);
+    }
+    words
+}
+
+/// Command lines of `domovoi` in the fenced blocks of a document; a line that ends in `\` goes on in the next.
+fn commands(text: &str) -> Vec<String> {
+    let (mut out, mut fenced, mut before) = (Vec::new(), false, String::new());
+    for line in text.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+            continue;
+        }
+        let line = format!("{before}{}", line.trim());
+        before = match line.strip_suffix('\\') {
+            Some(begun) if fenced => begun.to_owned(),
+            _ => String::new(),
+        };
+        if fenced && before.is_empty() && line.starts_with("domovoi ") {
+            out.push(line);
+        }
+    }
+    out
+}
+
+#[test]
+fn every_command_in_the_manuals_is_one() {
+    use clap::CommandFactory;
+    for (name, least) in [("manual.ru.md", 40), ("manual.en.md", 25)] {
+        let lines = commands(&document(name));
+        assert!(lines.len() >= least, "docs/{name}: {} commands found", lines.len());
+        for line in lines {
+            match domovoi::cli::Cli::command().try_get_matches_from(shell_words(&line)) {
+                Ok(matches) => record_type_exists(&line, &matches),
+                Err(e) if e.kind() == clap::error::ErrorKind::DisplayHelp => {}
+                Err(e) => panic!("docs/{name}: {line}\n{e}"),
+            }
+        }
+    }
+}
+
+/// `record TYPE` names a type, and its fields are fields of that type.
+fn record_type_exists(line: &str, matches: &clap::ArgMatches) {
+    let Some(record) = matches.subcommand_matches("record") else { return };
+    let Some(name) = record.get_one::<String>("type") else { return };
+    assert!(domovoi::registry::body::TYPES.contains(&name.as_str()), "{line}: no such type");
+    let words: Vec<String> = record.get_many("fields").into_iter().flatten().cloned().collect();
+    if let Err(e) = domovoi::cli::drafts::body(name, &words) {
+        // What stands in capitals is for the reader to fill in, so its value cannot be right.
+        let placeholder = words
+            .iter()
+            .any(|w| w.split_once('=').is_some_and(|(_, v)| v.chars().all(|c| c.is_uppercase() || c == '_')));
+        assert!(placeholder && !e.detail().contains("field"), "{line}: {e}");
+    }
+}
+
+#[test]
+fn the_commands_of_a_document_are_found() {
+    let text = "domovoi prose\n```sh\ndomovoi a \"b c\" \\\n    'd=\"e\"'\nls\n```\ndomovoi more prose\n";
+    assert_eq!(commands(text), ["domovoi a \"b c\" 'd=\"e\"'"]);
+    assert_eq!(shell_words(&commands(text)[0]), ["domovoi", "a", "b c", "d=\"e\""]);
+}
