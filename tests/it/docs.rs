@@ -536,3 +536,16 @@ fn the_commands_of_a_document_are_found() {
     assert_eq!(commands(text), ["domovoi a \"b c\" 'd=\"e\"'"]);
     assert_eq!(shell_words(&commands(text)[0]), ["domovoi", "a", "b c", "d=\"e\""]);
 }
+
+#[test]
+fn what_the_threat_model_names_exists() {
+    let text = document("threat-model.md");
+    let named: Vec<(&str, &str)> = text.split('`').filter_map(|t| t.split_once(".rs::")).collect();
+    assert!(named.len() >= 25, "{} references found", named.len());
+    for (file, function) in named {
+        let source =
+            std::fs::read_to_string(root().join(format!("{file}.rs"))).unwrap_or_else(|e| panic!("{file}.rs: {e}"));
+        let there = [format!("fn {function}("), format!("fn {function}<")].iter().any(|f| source.contains(f));
+        assert!(there, "docs/threat-model.md names {file}.rs::{function}, which is not there");
+    }
+}
