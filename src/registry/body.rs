@@ -7,6 +7,8 @@ use super::ids::{
     BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode,
 };
 use super::record::Subject;
+pub use super::strict::List;
+use super::strict::{from_object, index, objects, words};
 use super::text::{Day, Millis, Text};
 use crate::error::{Error, Result};
 
@@ -46,51 +48,6 @@ impl<'de> Deserialize<'de> for BotName {
         BotName::new(&<std::borrow::Cow<'de, str>>::deserialize(d)?).map_err(serde::de::Error::custom)
     }
 }
-
-/// A list of at most `N` items.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct List<T, const N: usize>(pub Vec<T>);
-
-impl<T, const N: usize> Default for List<T, N> {
-    fn default() -> Self {
-        List(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for List<T, N> {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        struct Bounded<T, const N: usize>(std::marker::PhantomData<T>);
-        impl<'de, T: Deserialize<'de>, const N: usize> serde::de::Visitor<'de> for Bounded<T, N> {
-            type Value = List<T, N>;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                write!(f, "a list of at most {N} items")
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    if items.len() == N {
-                        return Err(serde::de::Error::custom(format!("more than {N} items")));
-                    }
-                    items.push(item);
-                }
-                Ok(List(items))
-            }
-        }
-        d.deserialize_seq(Bounded(std::marker::PhantomData))
-    }
-}
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-    };
-}
-
-pub(super) use words;
 
 words!(
     /// What kind of building.
@@ -284,6 +241,7 @@ bodies! {
         /// Why.
         reason: RevokeReason;
         /// What it signed from this entry on is suspect.
+        #[serde(deserialize_with = "index")]
         suspect_from: u64,
     }
     /// organisation.named: what an organisation is called. A rename changes no management.
@@ -473,6 +431,7 @@ bodies! {
         /// The building.
         building: BuildingId,
         /// Its services.
+        #[serde(deserialize_with = "objects")]
         services: List<Service, MAX_LIST>,
     }
     /// record.superseded: a correction, acting forward.
@@ -503,7 +462,7 @@ macro_rules! types {
             /// Reads the body of a record of this type.
             pub fn decode(name: &str, json: &str) -> Result<Body> {
                 match name {
-                    $($word => serde_json::from_str(json).map(Body::$variant).map_err(|e| {
+                    $($word => from_object(json.as_bytes()).map(Body::$variant).map_err(|e| {
                         Error::refuse("record.body", format!(concat!($word, ": {}"), e), "see the field list in docs/protocol.md")
                     }),)+
                     _ => Err(Error::refuse(

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::body::*;
-use super::facts::{BuildingFacts, ChatFacts, ChatStatus, Facts, MAX_SPANS};
+use super::facts::{BuildingFacts, ChatFacts, ChatStatus, Delegation, Facts, MAX_SPANS};
 use super::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, Oktmo, OrgId};
 use super::record::{Record, Subject};
 use super::rules::*;
 use super::state::{View, still_manages};
+use super::text::Day;
 use crate::error::Result;
 
 /// The rules of every type that [`super::rules`] does not hold itself.
@@ -59,7 +60,8 @@ pub(super) fn check(view: &impl View, record: &Record, subject: &Subject, signer
             let old = known_chat(view, b.chat)?;
             let new = known_chat(view, b.successor)?;
             let shared = old.buildings.iter().any(|x| new.buildings.contains(x));
-            if b.chat == b.successor || !shared || matches!(new.status(), ChatStatus::Void | ChatStatus::Replaced) {
+            let in_force = new.is_active() || new.status() == ChatStatus::Declared;
+            if b.chat == b.successor || !shared || !in_force {
                 return refuse(
                     "rule.chat.successor",
                     format!("{} cannot succeed {}", b.successor, b.chat),
@@ -87,12 +89,7 @@ pub(super) fn check(view: &impl View, record: &Record, subject: &Subject, signer
                     "record its management first",
                 );
             }
-            if chat.admins.iter().any(|a| {
-                !a.void
-                    && a.withdrawn.is_none()
-                    && a.organisation == b.organisation
-                    && !lapsed(view, chat, &b.organisation, day)
-            }) {
+            if day.is_some_and(|d| administers_all(view, chat, &b.organisation, d)) {
                 return refuse(
                     "rule.admin.open",
                     "the organisation administers this chat already",
@@ -282,17 +279,17 @@ fn transferred(view: &impl View, b: &OwnershipTransferred, record: &Record, sign
     by_authority(signers, &b.to, &codes)
 }
 
-/// True where a delegation of `organisation` has lapsed by `day`.
-fn lapsed(view: &impl View, chat: &ChatFacts, organisation: &OrgId, day: Option<super::text::Day>) -> bool {
-    // An organisation that lost the house and got it back needs a new delegation: one begun before the gap has lapsed.
-    let begun = chat.admins.iter().rev().find(|a| a.organisation == *organisation && a.withdrawn.is_none());
-    match (begun.and_then(|a| a.from), day) {
-        (Some(from), Some(day)) => !chat.buildings.iter().filter_map(|b| view.building(b)).any(|b| {
-            b.managements_on(day)
-                .any(|m| m.organisation.as_ref() == Some(organisation) && super::facts::within(m.from, m.to, from))
-        }),
-        _ => false,
-    }
+/// True where open delegations of `organisation` reach every building of the chat that it manages on `day`. One that
+/// lost a house and got it back, or got a further one, needs a new delegation: what began before does not revive.
+fn administers_all(view: &impl View, chat: &ChatFacts, organisation: &OrgId, day: Day) -> bool {
+    let open: Vec<&Delegation> =
+        chat.admins.iter().filter(|a| !a.void && a.withdrawn.is_none() && a.organisation == *organisation).collect();
+    let managed =
+        chat.buildings.iter().filter_map(|b| view.building(b)).filter(|b| b.managed_throughout(organisation, day, day));
+    // A delegation that begins later than the new one is open as well.
+    managed
+        .into_iter()
+        .all(|b| open.iter().any(|a| a.from.is_none_or(|f| b.managed_throughout(organisation, f.min(day), f.max(day)))))
 }
 
 /// Corrections act forward and touch only what the record itself began; never ownership, revocations or commits.
@@ -316,10 +313,18 @@ fn superseded(view: &impl View, b: &RecordSuperseded, signers: &Signers<'_>) -> 
                     _ => Ok(()),
                 };
             }
-            if f.retired.as_ref().is_some_and(|r| r.record == b.record)
-                || f.managements.iter().any(|m| m.ended == Some(b.record))
-            {
+            if f.retired.as_ref().is_some_and(|r| r.record == b.record) {
                 return Ok(());
+            }
+            if let Some(ended) = f.managements.iter().find(|m| m.ended == Some(b.record)) {
+                return match !ended.void && open_management(f, ended.organisation.as_ref(), ended.form).is_some() {
+                    true => refuse(
+                        "rule.management.open",
+                        format!("{} is managed by the same organisation again since", f.building),
+                        "end or supersede the later management first",
+                    ),
+                    false => Ok(()),
+                };
             }
             match f.managements.iter().find(|m| m.record == b.record) {
                 Some(m) if m.void => already(),

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::envelope::{Envelope, MAX_ENTRY, TYP_NODE, record_id};
 use super::ids::RecordId;
+use super::record::unknown_version;
 use super::signature::{PublicKey, strict_ok};
+use super::strict::from_object;
 use super::text::Millis;
 use crate::error::{Error, Result};
 
@@ -89,7 +91,10 @@ impl DecodedNodeRecord {
     /// Takes the exact bytes of an entry apart.
     pub fn decode(entry: &[u8]) -> Result<Self> {
         let envelope = Envelope::parse(entry, TYP_NODE, MAX_ENTRY)?;
-        let record: NodeRecord = serde_json::from_slice(&envelope.payload).map_err(|e| {
+        if let Some(e) = unknown_version(&envelope.payload) {
+            return Err(e);
+        }
+        let record: NodeRecord = from_object(&envelope.payload).map_err(|e| {
             Error::refuse("record.payload", format!("node record: {e}"), "see the field list in docs/protocol.md")
         })?;
         Ok(DecodedNodeRecord { envelope, record })

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use super::body::*;
 use super::envelope::{Envelope, MAX_ENTRY, TYP_RECORD, record_id};
 use super::ids::{BuildingId, ChatNumber, KeyThumb, OrgId, RecordId, RegionCode};
+use super::strict::{from_object, object};
 use super::text::{Day, Millis, Text};
 use crate::error::{Error, Result};
 
@@ -107,10 +108,9 @@ pub struct Basis {
     pub signature_sha256: Option<RecordId>,
 }
 
+super::strict::words!(
 /// Kinds of documents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BasisKind {
+BasisKind {
     /// An order of the authority.
     Order,
     /// A decision of a meeting of owners, of a court, of a commission.
@@ -128,6 +128,7 @@ pub enum BasisKind {
     /// Made-up data of a demonstration. Generated data says that it is generated.
     Generated,
 }
+);
 
 /// A record as its payload says it: decoded, not verified, not checked against any state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +165,7 @@ struct Payload<'a> {
     effective_from: Option<Day>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     prev: Option<RecordId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "basis")]
     basis: Option<Basis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch: Option<Text>,
@@ -176,16 +177,31 @@ fn payload_error(e: impl fmt::Display) -> Error {
     Error::refuse("record.payload", format!("record payload: {e}"), "see the field list in docs/protocol.md")
 }
 
+fn basis<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Option<Basis>, D::Error> {
+    object(d).map(Some)
+}
+
+/// The error for a payload of a version this node does not know, whatever other fields that version may have: such a
+/// record is not malformed, and is never guessed at.
+pub(super) fn unknown_version(payload: &[u8]) -> Option<Error> {
+    #[derive(Deserialize)]
+    struct Version {
+        v: u64,
+    }
+    let version = from_object::<Version>(payload).ok().filter(|p| p.v != u64::from(RECORD_VERSION))?;
+    Some(Error::refuse(
+        "record.version",
+        format!("record version {} is not known to this node", version.v),
+        "update this node; until then it stops applying that log here",
+    ))
+}
+
 impl Record {
     /// Reads a payload.
     pub fn decode(payload: &[u8]) -> Result<Record> {
-        let p: Payload<'_> = serde_json::from_slice(payload).map_err(payload_error)?;
+        let p: Payload<'_> = from_object(payload).map_err(|e| unknown_version(payload).unwrap_or(payload_error(e)))?;
         if p.v != RECORD_VERSION {
-            return Err(Error::refuse(
-                "record.version",
-                format!("record version {} is not known to this node", p.v),
-                "update this node; until then it stops applying that log here",
-            ));
+            return Err(unknown_version(payload).unwrap_or_else(|| payload_error("v")));
         }
         if p.log.len() > 200 {
             return Err(payload_error("the log's origin is longer than 200 bytes"));

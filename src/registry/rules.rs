@@ -5,7 +5,7 @@
 //! and total; the node that writes a log and every node that follows it call it alike.
 
 use super::body::*;
-use super::facts::{ChatStatus, Facts, MAX_SPANS};
+use super::facts::{BuildingFacts, ChatStatus, Facts, MAX_SPANS, Management};
 use super::ids::{BuildingId, ChatNumber, Oktmo, OktmoPrefix, OrgId};
 use super::record::{Record, Subject};
 use super::state::View;
@@ -235,12 +235,12 @@ pub(super) fn known_building<'v>(view: &'v impl View, id: &BuildingId) -> Result
     }
 }
 
-pub(super) fn known_chat<'v>(view: &'v impl View, id: ChatNumber) -> Result<&'v super::facts::ChatFacts> {
+pub(super) fn known_chat(view: &impl View, id: ChatNumber) -> Result<&super::facts::ChatFacts> {
     view.chat(id)
         .map_or_else(|| refuse("rule.chat.unknown", format!("no chat {id} in this log"), "check the number"), Ok)
 }
 
-pub(super) fn active_chat<'v>(view: &'v impl View, id: ChatNumber) -> Result<&'v super::facts::ChatFacts> {
+pub(super) fn active_chat(view: &impl View, id: ChatNumber) -> Result<&super::facts::ChatFacts> {
     let chat = known_chat(view, id)?;
     if chat.is_active() || chat.status() == ChatStatus::Declared {
         return Ok(chat);
@@ -365,10 +365,7 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
                     "correct the form or name the organisation",
                 );
             }
-            let twice = |m: &&super::facts::Management| {
-                !m.void && m.to.is_none() && m.organisation == b.organisation && m.form == b.form
-            };
-            if let Some(open) = building.managements.iter().find(twice) {
+            if let Some(open) = open_management(building, b.organisation.as_ref(), b.form) {
                 return refuse(
                     "rule.management.open",
                     format!("{} is managed by the same organisation already (record {})", b.building, open.record),
@@ -450,7 +447,20 @@ fn building_rules(view: &impl View, b: &Building, subject: &Subject, signers: &S
     Ok(())
 }
 
-/// True where `chat` is active and covers nothing but this building.
+/// The management by `organisation` in this form that has no end yet.
+pub(super) fn open_management<'f>(
+    building: &'f BuildingFacts,
+    organisation: Option<&OrgId>,
+    form: ManagementForm,
+) -> Option<&'f Management> {
+    let same = |m: &&Management| !m.void && m.to.is_none() && m.organisation.as_ref() == organisation && m.form == form;
+    building.managements.iter().find(same)
+}
+
+/// True where `chat` is active and covers no building that stands but this one.
 fn only_active_over(view: &impl View, chat: ChatNumber, building: &BuildingId) -> bool {
-    view.chat(chat).is_some_and(|c| c.is_active() && c.buildings.iter().all(|b| b == building))
+    let stands = |b: &BuildingId| view.building(b).is_some_and(|b| !b.void && b.retired.is_none());
+    view.chat(chat).is_some_and(|c| {
+        c.is_active() && c.buildings.contains(building) && c.buildings.iter().all(|b| b == building || !stands(b))
+    })
 }

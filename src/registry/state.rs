@@ -73,7 +73,10 @@ pub struct Head {
     pub root: [u8; 32],
 }
 
-/// Finders that follow from the facts alone.
+/// Where to look for what. A finder only grows, so it may name a subject whose facts have since changed: whoever asks
+/// compares with the facts ([`has_max`], [`covers`], [`has_alias`]). Else a node that read its state back from the index,
+/// where only the present facts are, would decide otherwise than one that never stopped. A chat's links stay in its
+/// facts for ever, so they need no comparing.
 #[derive(Debug, Default, Clone)]
 struct Finders {
     links: HashMap<LinkDigest, BTreeSet<ChatNumber>>,
@@ -87,7 +90,8 @@ impl Finders {
     fn note(&mut self, facts: &Facts) {
         match facts {
             Facts::Building(b) => {
-                for id in &b.also {
+                // A building entered by mistake gives its further ids back.
+                for id in b.also.iter().filter(|_| !b.void) {
                     self.aliases.insert(id.clone(), b.building.clone());
                 }
                 for org in b.managements.iter().filter_map(|m| m.organisation.as_ref()) {
@@ -136,11 +140,11 @@ pub trait View {
     fn index_of(&self, id: &RecordId) -> Option<u64>;
     /// Chats that have or had this join link.
     fn chats_by_link(&self, link: &LinkDigest) -> BTreeSet<ChatNumber>;
-    /// Chats that have or had this MAX id.
+    /// Chats whose facts name this MAX id.
     fn chats_by_max(&self, id: &MaxChatId) -> BTreeSet<ChatNumber>;
-    /// Chats that cover or covered this building (primary id).
+    /// Chats whose facts name this building (primary id), ended ones included.
     fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber>;
-    /// The primary id of a building known under any of its ids.
+    /// The primary id of a building known under any of its present ids.
     fn primary(&self, id: &BuildingId) -> Option<BuildingId>;
 
     /// Facts of a subject.
@@ -186,6 +190,16 @@ pub trait View {
             }
         }
         at
+    }
+    /// True where `chat` is official by rule 1: its last standing is official and whoever holds it is enrolled, neither
+    /// suspended nor succeeded. A suspension of an authority moves none of its chats: they keep their owner and their
+    /// buildings' place, nobody can act on them but the region's root, and **readers must not call them official** until
+    /// the authority is reinstated or they are transferred.
+    fn is_official(&self, chat: &ChatFacts) -> bool {
+        let holder = chat.owner().map(|o| self.holder(&o.authority));
+        let standing =
+            holder.and_then(|h| self.authority(&h)).is_some_and(|a| a.suspended.is_none() && a.succeeded.is_none());
+        chat.status() == super::facts::ChatStatus::Official && standing
     }
 }
 
@@ -311,17 +325,36 @@ impl View for State {
         self.finders.links.get(link).cloned().unwrap_or_default()
     }
     fn chats_by_max(&self, id: &MaxChatId) -> BTreeSet<ChatNumber> {
-        self.finders.max.get(id).cloned().unwrap_or_default()
+        self.finders.max.get(id).into_iter().flatten().copied().filter(|n| has_max(self, *n, id)).collect()
     }
     fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber> {
-        self.finders.chats_of.get(building).cloned().unwrap_or_default()
+        self.finders
+            .chats_of
+            .get(building)
+            .into_iter()
+            .flatten()
+            .copied()
+            .filter(|n| covers(self, *n, building))
+            .collect()
     }
     fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
         if self.subjects.contains_key(&Subject::Building(id.clone())) {
             return Some(id.clone());
         }
-        self.finders.aliases.get(id).cloned()
+        self.finders.aliases.get(id).filter(|p| has_alias(self, p, id)).cloned()
     }
+}
+
+fn has_max(view: &impl View, chat: ChatNumber, id: &MaxChatId) -> bool {
+    view.chat(chat).is_some_and(|c| c.max == Some(*id))
+}
+
+fn covers(view: &impl View, chat: ChatNumber, building: &BuildingId) -> bool {
+    view.chat(chat).is_some_and(|c| c.buildings.contains(building))
+}
+
+fn has_alias(view: &impl View, primary: &BuildingId, id: &BuildingId) -> bool {
+    view.building(primary).is_some_and(|b| !b.void && b.also.contains(id))
 }
 
 /// A state with a batch tried on top of it.
@@ -408,16 +441,21 @@ impl View for Overlay<'_> {
         union(self.base.chats_by_link(link), &self.finders.links, link)
     }
     fn chats_by_max(&self, id: &MaxChatId) -> BTreeSet<ChatNumber> {
-        union(self.base.chats_by_max(id), &self.finders.max, id)
+        let mut all = union(self.base.chats_by_max(id), &self.finders.max, id);
+        all.retain(|n| has_max(self, *n, id));
+        all
     }
     fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber> {
-        union(self.base.chats_by_building(building), &self.finders.chats_of, building)
+        let mut all = union(self.base.chats_by_building(building), &self.finders.chats_of, building);
+        all.retain(|n| covers(self, *n, building));
+        all
     }
     fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
         if self.subjects.contains_key(&Subject::Building(id.clone())) {
             return Some(id.clone());
         }
-        self.finders.aliases.get(id).cloned().or_else(|| self.base.primary(id))
+        let mut known = [&self.finders, &self.base.finders].into_iter().filter_map(|f| f.aliases.get(id));
+        known.find(|p| has_alias(self, p, id)).cloned()
     }
 }
 

@@ -5,6 +5,7 @@ mod config;
 mod data;
 mod docs;
 mod http;
+mod rules;
 mod storage;
 mod storage_copies;
 mod storage_index;

@@ -1,0 +1,263 @@
+//! How each record moves the facts of its subject: a pure fold, whose result is hashed into the state map.
+
+use super::body::*;
+use super::facts::*;
+use super::ids::{ChatNumber, RecordId};
+use super::record::Record;
+use super::text::Day;
+
+/// Applies `record` to the facts of its subject. Facts that are absent stay absent unless the record begins them.
+pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &Record) -> Option<Facts> {
+    let (id, from) = (record.id, record.effective_from);
+    let observed = record.basis.as_ref().and_then(|b| b.date);
+    match (&record.body, facts) {
+        (Body::AuthorityEnrolled(b), None) => Some(Facts::Authority(AuthorityFacts {
+            authority: b.authority.clone(),
+            name: b.name.clone(),
+            oktmo: b.oktmo.clone(),
+            enrolled: id,
+            short_name: b.short_name.clone(),
+            suspended: None,
+            succeeded: None,
+        })),
+        (Body::KeyGranted(b), None) => Some(Facts::Key(Box::new(KeyFacts {
+            key: b.key.clone(),
+            authority: b.authority.clone(),
+            scopes: b.scopes.clone(),
+            oktmo: b.oktmo.clone(),
+            not_before: b.not_before,
+            not_after: b.not_after,
+            granted: id,
+            revoked: None,
+        }))),
+        (Body::OrganisationNamed(b), facts) => {
+            let mut names = match facts {
+                Some(Facts::Organisation(o)) => o.names,
+                _ => Vec::new(),
+            };
+            names.push(Named { name: b.name.clone(), record: id, from });
+            Some(Facts::Organisation(OrganisationFacts { organisation: b.organisation.clone(), names }))
+        }
+        (Body::BuildingRegistered(b), None) => Some(Facts::Building(Box::new(BuildingFacts {
+            building: b.building.clone(),
+            address: b.address.clone(),
+            oktmo: b.oktmo,
+            kind: b.kind,
+            also: b.also.clone().unwrap_or_default().0,
+            registered: id,
+            void: false,
+            managements: Vec::new(),
+            services: Vec::new(),
+            flats: b.flats,
+            year: b.year,
+            emergency: b.emergency,
+            chat_required: b.chat_required,
+            retired: None,
+        }))),
+        (Body::ChatDeclared(b), None) => Some(Facts::Chat(Box::new(ChatFacts {
+            chat: subject_chat?,
+            kind: b.kind,
+            title: b.title.clone(),
+            buildings: b.buildings.0.clone(),
+            rotated: Vec::new(),
+            owners: vec![Owner { authority: b.authority.clone(), record: id, from }],
+            statuses: vec![Status { status: ChatStatus::Declared, record: id, from, reason: None }],
+            admins: Vec::new(),
+            link: b.link,
+            max: b.max,
+            service_account: None,
+            successor: None,
+            observed: None,
+        }))),
+        (Body::ChatRegistered(b), facts) => {
+            let before = match facts {
+                Some(Facts::Chat(c)) => Some(c),
+                _ => None,
+            };
+            let mut rotated = before.as_ref().map(|c| c.rotated.clone()).unwrap_or_default();
+            if let Some(old) = before.as_ref().and_then(|c| c.link).filter(|l| b.link.is_some_and(|n| n != *l)) {
+                rotated.push(old);
+                rotated.retain(|l| Some(*l) != b.link);
+            }
+            let mut owners = before.as_ref().map(|c| c.owners.clone()).unwrap_or_default();
+            owners.push(Owner { authority: b.owner.clone(), record: id, from });
+            let mut statuses = before.as_ref().map(|c| c.statuses.clone()).unwrap_or_default();
+            statuses.push(Status { status: ChatStatus::Official, record: id, from, reason: None });
+            Some(Facts::Chat(Box::new(ChatFacts {
+                chat: subject_chat?,
+                kind: b.kind,
+                title: b.title.clone(),
+                buildings: b.buildings.0.clone(),
+                rotated,
+                owners,
+                statuses,
+                // Whoever administered the declared chat goes on.
+                admins: before.as_ref().map(|c| c.admins.clone()).unwrap_or_default(),
+                link: b.link.or_else(|| before.as_ref().and_then(|c| c.link)),
+                max: b.max.or_else(|| before.as_ref().and_then(|c| c.max)),
+                service_account: b.service_account.clone().or_else(|| before.as_ref()?.service_account.clone()),
+                successor: None,
+                observed: before.and_then(|c| c.observed),
+            })))
+        }
+        (Body::BotAttested(b), _) => Some(Facts::Bot(BotFacts {
+            bot: b.bot.clone(),
+            title: b.title.clone(),
+            authority: b.authority.clone(),
+            chats: b.chats.clone().unwrap_or_default().0,
+            attested: id,
+            from,
+            to: None,
+            withdrawn: None,
+        })),
+        (body, Some(mut facts)) => {
+            match &mut facts {
+                Facts::Authority(a) => evolve_authority(a, body, id, from),
+                Facts::Key(k) => evolve_key(k, body, id),
+                Facts::Building(b) => evolve_building(b, body, id, from, observed),
+                Facts::Chat(c) => evolve_chat(c, body, id, from),
+                Facts::Bot(b) => evolve_bot(b, body, id, from),
+                Facts::Organisation(_) => {}
+            }
+            Some(facts)
+        }
+        (_, None) => None,
+    }
+}
+
+fn evolve_authority(a: &mut AuthorityFacts, body: &Body, record: RecordId, from: Option<Day>) {
+    match body {
+        Body::AuthorityAmended(b) => {
+            a.name = b.name.clone();
+            a.short_name = b.short_name.clone();
+            a.oktmo = b.oktmo.clone();
+            if b.reinstated == Some(true) {
+                a.suspended = None;
+            }
+        }
+        Body::AuthoritySuspended(b) => a.suspended = Some(Standing { record, reason: b.reason, from }),
+        Body::AuthoritySucceeded(b) => {
+            a.succeeded = Some(Succession { successor: b.successor.clone(), record, from });
+        }
+        _ => {}
+    }
+}
+
+fn evolve_key(k: &mut KeyFacts, body: &Body, record: RecordId) {
+    if let Body::KeyRevoked(b) = body {
+        k.revoked = Some(Revocation { reason: b.reason, record, suspect_from: b.suspect_from });
+    }
+}
+
+fn evolve_building(f: &mut BuildingFacts, body: &Body, record: RecordId, from: Option<Day>, observed: Option<Day>) {
+    match body {
+        Body::BuildingAmended(b) => {
+            f.address = b.address.clone();
+            f.oktmo = b.oktmo;
+            f.kind = b.kind;
+            f.also = b.also.clone().unwrap_or_default().0;
+            f.flats = b.flats;
+            f.year = b.year;
+            f.emergency = b.emergency;
+            f.chat_required = b.chat_required;
+        }
+        Body::BuildingRetired(b) => {
+            let into = b.into.clone().unwrap_or_default().0;
+            f.retired = Some(Retirement { reason: b.reason, into, record, from });
+        }
+        Body::ManagementAssigned(b) => f.managements.push(Management {
+            form: b.form,
+            record,
+            void: false,
+            organisation: b.organisation.clone(),
+            from,
+            observed,
+            to: None,
+            ended: None,
+            contract: b.contract,
+            licence: b.licence,
+        }),
+        Body::ManagementEnded(b) => {
+            if let Some(m) = f.managements.iter_mut().find(|m| m.record == b.management) {
+                m.to = from;
+                m.ended = Some(record);
+            }
+        }
+        Body::ServicesPublished(b) => f.services = b.services.0.clone(),
+        Body::RecordSuperseded(b) => {
+            f.void |= f.registered == b.record;
+            for m in &mut f.managements {
+                m.void |= m.record == b.record;
+                if m.ended == Some(b.record) {
+                    (m.ended, m.to) = (None, None);
+                }
+            }
+            if f.retired.as_ref().is_some_and(|r| r.record == b.record) {
+                f.retired = None;
+            }
+        }
+        _ => {}
+    }
+}
+
+fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Day>) {
+    match body {
+        Body::ChatAmended(b) => {
+            if let Some(title) = &b.title {
+                c.title = title.clone();
+            }
+            if let Some(buildings) = &b.buildings {
+                c.buildings = buildings.0.clone();
+            }
+            if b.link.is_some() && b.link != c.link {
+                c.rotated.extend(c.link);
+                c.rotated.retain(|l| Some(*l) != b.link);
+                c.link = b.link;
+            }
+            c.max = b.max.or(c.max);
+            c.service_account = b.service_account.clone().or(c.service_account.take());
+        }
+        Body::ChatSuspended(b) => c.stand(ChatStatus::Suspended, record, from, Some(b.reason)),
+        Body::ChatRestored(b) => c.stand(ChatStatus::Official, record, from, Some(b.reason)),
+        Body::ChatClosed(b) => c.stand(ChatStatus::Closed, record, from, Some(b.reason)),
+        Body::ChatReplaced(b) => {
+            c.stand(ChatStatus::Replaced, record, from, None);
+            c.successor = Some(b.successor);
+        }
+        Body::ChatObserved(b) => c.observed = Some(b.clone()),
+        Body::OwnershipTransferred(b) => c.owners.push(Owner { authority: b.to.clone(), record, from }),
+        Body::AdminDelegated(b) => c.admins.push(Delegation {
+            organisation: b.organisation.clone(),
+            record,
+            void: false,
+            from,
+            to: None,
+            withdrawn: None,
+        }),
+        Body::AdminWithdrawn(b) => {
+            let open = |a: &&mut Delegation| !a.void && a.withdrawn.is_none() && a.organisation == b.organisation;
+            for a in c.admins.iter_mut().filter(open) {
+                a.to = from;
+                a.withdrawn = Some(record);
+            }
+        }
+        Body::RecordSuperseded(b) => {
+            for a in &mut c.admins {
+                a.void |= a.record == b.record;
+                if a.withdrawn == Some(b.record) {
+                    (a.withdrawn, a.to) = (None, None);
+                }
+            }
+            if c.statuses.iter().any(|s| s.record == b.record) {
+                c.stand(ChatStatus::Void, record, from, Some(StandingReason::Mistake));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn evolve_bot(f: &mut BotFacts, body: &Body, record: RecordId, from: Option<Day>) {
+    if let Body::BotWithdrawn(_) = body {
+        (f.to, f.withdrawn) = (from, Some(record));
+    }
+}

@@ -1,0 +1,321 @@
+//! "Rules that never break" (domain.md), as invariants over long random logs. Each is one named check below; what it is
+//! compared with is [`naive`], written without the code it judges.
+
+mod generate;
+mod naive;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domovoi::registry::body::{Body, ChatKind};
+use domovoi::registry::facts::{BuildingFacts, ChatFacts, ChatStatus, Delegation, Facts};
+use domovoi::registry::ids::{ChatNumber, MaxChatId, OrgId};
+use domovoi::registry::record::Subject;
+use domovoi::registry::replay::{Replay, Trust, prepare};
+use domovoi::registry::state::{State, View};
+use domovoi::registry::statemap::StateMap;
+use domovoi::registry::text::Day;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+use generate::{Run, Step, days, ops};
+use naive::Naive;
+use world::{World, alias, building, jurisdiction, link, ring};
+
+fn chats(state: &State) -> BTreeMap<ChatNumber, ChatFacts> {
+    let chat = |(_, e): (&Subject, _)| -> Option<ChatFacts> {
+        let e: &domovoi::registry::state::Entry = e;
+        if let Facts::Chat(c) = &e.facts { Some((**c).clone()) } else { None }
+    };
+    state.subjects().filter_map(chat).map(|c| (c.chat, c)).collect()
+}
+
+/// Rule 1. A suspension moves no chat: its chats keep their owner, and are not official until it is lifted.
+fn active_chats_have_one_owner_in_good_standing(state: &State, naive: &Naive<'_>) {
+    for (number, chat) in chats(state) {
+        let owner = naive.owner(number).expect("a chat without an owner");
+        let holder = state.holder(&chat.owner().unwrap().authority);
+        assert_eq!(holder, owner, "{number}: the owner");
+        let (enrolled, suspended, succeeded) = naive.authority(&owner);
+        assert!(enrolled && !succeeded, "{number}: {owner} is no authority of this region");
+        assert_eq!(state.is_official(&chat), chat.status() == ChatStatus::Official && !suspended, "{number}");
+    }
+}
+
+/// Rules 2 and 3: owners come from registration, declaration and transfer only, each in its record's place.
+fn owners_come_only_from_registration_and_transfer(state: &State, naive: &Naive<'_>) {
+    let chats = chats(state);
+    assert_eq!(chats.keys().copied().collect::<BTreeSet<_>>(), naive.chats());
+    for (number, chat) in chats {
+        let owners: Vec<_> = chat.owners.iter().map(|o| (o.authority.clone(), o.record)).collect();
+        assert_eq!(owners, naive.owners(number), "{number}");
+    }
+}
+
+/// Rule 4.
+fn one_active_house_chat_per_building(state: &State) {
+    let mut seen = BTreeSet::new();
+    for chat in chats(state).values().filter(|c| c.is_active() && c.kind == ChatKind::House) {
+        for b in &chat.buildings {
+            assert!(seen.insert(b.clone()), "{b} has two active house chats");
+            assert!(!state.building(b).unwrap().void, "{b} is void and has a chat");
+        }
+    }
+}
+
+/// A link or chat id leads to one chat that is in force or declared; an id to one building.
+fn handles_and_aliases_are_unique(state: &State) {
+    let (mut links, mut ids, mut aliases) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for c in chats(state).values().filter(|c| c.is_active() || c.status() == ChatStatus::Declared) {
+        assert!(c.link.is_some() || c.max.is_some());
+        assert!(c.rotated.iter().chain(&c.link).all(|l| links.insert(*l)), "{}: link shared", c.chat);
+        assert!(c.max.is_none_or(|m| ids.insert(m)), "{}: chat id shared", c.chat);
+    }
+    for (_, e) in state.subjects() {
+        if let Facts::Building(b) = &e.facts
+            && !b.void
+        {
+            for id in b.also.iter().collect::<BTreeSet<_>>() {
+                assert!(aliases.insert(id.clone()), "{id} names two buildings");
+                assert_eq!(state.primary(id).as_ref(), Some(&b.building));
+            }
+        }
+    }
+    for id in (0..6).map(alias).filter(|id| !aliases.contains(id)) {
+        assert_eq!(state.primary(&id), None, "{id} is no building's any more");
+    }
+}
+
+fn manages(b: &BuildingFacts, org: &OrgId, day: Day) -> bool {
+    b.managements.iter().any(|m| {
+        !m.void
+            && m.organisation.as_ref() == Some(org)
+            && m.from.is_none_or(|f| f <= day)
+            && m.to.is_none_or(|t| day < t)
+    })
+}
+
+/// Rule 7: a delegation holds while its organisation manages, day by day, and does not come back by itself.
+fn delegations_end_with_management(state: &State) {
+    let holds = |b: &BuildingFacts, d: &Delegation, day: Day| {
+        let (from, to) = (d.from.unwrap(), d.to);
+        let retired = b.retired.as_ref().is_some_and(|r| r.from.is_none_or(|f| f <= day));
+        let whole = days().filter(|x| (from..=day).contains(x)).all(|x| manages(b, &d.organisation, x));
+        !d.void && !b.void && !retired && from <= day && to.is_none_or(|t| day < t) && whole
+    };
+    for chat in chats(state).values() {
+        for b in chat.buildings.iter().filter_map(|b| state.building(b)) {
+            for d in &chat.admins {
+                for day in days() {
+                    assert_eq!(b.delegation_holds(d, day), holds(b, d, day), "{} {} {day}", chat.chat, b.building);
+                }
+            }
+        }
+    }
+}
+
+/// Rule 8: histories only grow, every record is in exactly one, ids are unique.
+fn histories_only_grow(before: &State, now: &World) {
+    let mut ids = BTreeSet::new();
+    for (subject, entry) in now.state.subjects() {
+        for item in &entry.history {
+            assert!(ids.insert(item.id), "{} twice", item.id);
+            assert_eq!(now.state.index_of(&item.id), Some(item.index));
+        }
+        let old = before.entry(subject).map(|e| e.history.as_slice()).unwrap_or_default();
+        assert!(entry.history.starts_with(old), "{subject} lost history");
+    }
+    assert!(before.subjects().all(|(s, _)| now.state.entry(s).is_some()), "a subject vanished");
+    let accepted: BTreeSet<_> = now.accepted.iter().map(|(.., v)| v.record().id).collect();
+    assert_eq!(ids, accepted);
+}
+
+/// The state and its root are what the definition says.
+fn root_is_that_of_the_definition(w: &World, naive: &Naive<'_>) {
+    let leaves = naive.leaves();
+    assert_eq!(World::leaves(&w.state), leaves);
+    assert_eq!(w.roots.last().unwrap().1, naive::root(&leaves));
+}
+
+fn hold(before: &State, w: &World) {
+    let naive = Naive(w.accepted.iter().map(|(.., v)| v.record()).collect());
+    active_chats_have_one_owner_in_good_standing(&w.state, &naive);
+    owners_come_only_from_registration_and_transfer(&w.state, &naive);
+    one_active_house_chat_per_building(&w.state);
+    handles_and_aliases_are_unique(&w.state);
+    delegations_end_with_management(&w.state);
+    histories_only_grow(before, w);
+    root_is_that_of_the_definition(w, &naive);
+}
+
+/// (tree size, root of the state map) of commits.
+pub type Roots = Vec<(u64, [u8; 32])>;
+
+/// Replays a log in chunks; the roots at its commits.
+pub fn replay(
+    log: &[Vec<u8>],
+    chunk: usize,
+    trust: Trust,
+) -> (State, Roots, domovoi::error::Result<()>) {
+    let (mut state, mut ring, mut roots) = (State::new(jurisdiction(1)), ring(), Vec::new());
+    let mut replay = Replay::resume(StateMap::new());
+    let mut result = Ok(());
+    for (i, entries) in log.chunks(chunk).enumerate() {
+        let commit_key = state.jurisdiction().commit_key.clone();
+        let prepared = prepare((i * chunk) as u64, entries, &commit_key, &mut ring, trust);
+        result = replay.apply(&mut state, prepared, &mut |state, changes, commit, id, index| {
+            state.absorb(changes, commit, id, index);
+            roots.push((commit.size, commit.root.0));
+        });
+        if result.is_err() {
+            break;
+        }
+    }
+    // The map stands where the state stands, also after a failure.
+    let mut anew = StateMap::new();
+    for (name, value) in state.leaves() {
+        anew.set(domovoi::registry::statemap::map_key(&name), value);
+    }
+    assert_eq!(anew.root(), replay.map.root());
+    (state, roots, result)
+}
+
+/// Rule 6: same log, same state, however it is cut and whether it was verified before.
+fn replays_alike(w: &World) {
+    let whole = w.log.len();
+    for (chunk, trust) in [(1, Trust::Verify), (7, Trust::Verify), (whole, Trust::Verify), (64, Trust::Reread)] {
+        let (state, roots, result) = replay(&w.log, chunk, trust);
+        result.unwrap();
+        assert_eq!(roots, w.roots, "in chunks of {chunk}");
+        assert_eq!(World::leaves(&state), World::leaves(&w.state));
+        assert_eq!(state.commits(), w.state.commits());
+        answers_alike(&state, &w.state);
+    }
+}
+
+/// A state read back from rows, in any order, is the state: same leaves, same answers from every finder.
+fn restores_alike(w: &World) {
+    let mut rows: Vec<_> = w.state.subjects().map(|(s, e)| (s.clone(), e.clone())).collect();
+    rows.sort_by(|a, b| a.0.cmp(&b.0));
+    for rows in [rows.clone(), rows.into_iter().rev().collect()] {
+        let mut state = State::new(jurisdiction(1));
+        for (subject, entry) in rows {
+            let facts = Facts::decode(&entry.facts.encode()).unwrap();
+            assert_eq!(facts, entry.facts);
+            state.restore_entry(subject, domovoi::registry::state::Entry { facts, history: entry.history });
+        }
+        state.restore_head(w.state.head().unwrap(), w.state.commits().to_vec(), w.state.charter());
+        assert_eq!(World::leaves(&state), World::leaves(&w.state));
+        answers_alike(&state, &w.state);
+    }
+}
+
+fn answers_alike(a: &State, b: &State) {
+    for n in 0..40 {
+        assert_eq!(a.chats_by_link(&link(n)), b.chats_by_link(&link(n)));
+        let max = MaxChatId(-1 - n as i64);
+        assert_eq!(a.chats_by_max(&max), b.chats_by_max(&max), "{max}");
+    }
+    for id in (0..16).map(building).chain((0..6).map(alias)) {
+        assert_eq!(a.chats_by_building(&id), b.chats_by_building(&id), "{id}");
+        assert_eq!(a.primary(&id), b.primary(&id), "{id}");
+    }
+    for n in 0..3 {
+        assert!(a.buildings_of(&world::company(n)).eq(b.buildings_of(&world::company(n))));
+    }
+}
+
+/// Runs a sequence, checking every commit; calls `seen` with what became of each record.
+fn run(steps: Vec<generate::Op>, seen: &mut dyn FnMut(&'static str, &domovoi::error::Result<()>)) -> World {
+    let mut run = Run::new();
+    let mut before = run.w.state.clone();
+    for op in steps {
+        let waiting = run.w.pending.len();
+        match run.step(op) {
+            Step::Committed => {
+                hold(&before, &run.w);
+                before = run.w.state.clone();
+            }
+            Step::Said(kind, result) => {
+                if result.is_ok() {
+                    rule_5(&run.w);
+                    lapse_is_not_stored(&run.w);
+                } else {
+                    assert_eq!(run.w.pending.len(), waiting, "a refused record left something behind");
+                }
+                seen(kind, &result.map(|_| ()));
+            }
+        }
+    }
+    // A batch that is dropped leaves nothing.
+    let leaves = World::leaves(&run.w.state);
+    drop(run.w.overlay().finish());
+    assert_eq!(World::leaves(&run.w.state), leaves);
+    run.w.commit();
+    hold(&before, &run.w);
+    replays_alike(&run.w);
+    restores_alike(&run.w);
+    run.w
+}
+
+/// Rule 5, of the record accepted last.
+fn rule_5(w: &World) {
+    let Some(((_, last), earlier)) = w.pending.split_last() else { return };
+    let before = w.accepted.iter().map(|(.., v)| v.record()).chain(earlier.iter().map(|(_, v)| v.record()));
+    assert!(Naive(before.collect()).may_sign(last, w.time()), "accepted, but nobody who may: {:?}", last.record());
+}
+
+/// Rule 2, rule 7: the record accepted last touched its own subject and nothing else; the end of a management is no
+/// record about a chat.
+fn lapse_is_not_stored(w: &World) {
+    let last = w.pending.last().unwrap().1.record();
+    let mut earlier = w.clone();
+    earlier.pending.pop();
+    let (before, after) = (earlier.overlay().finish(), w.overlay().finish());
+    let (before, after): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        (before.leaves.into_iter().collect(), after.leaves.into_iter().collect());
+    let own = world::subject_of(last).to_string();
+    for (name, value) in after {
+        let old = before.get(&name).copied().or_else(|| w.state.leaves().find(|l| l.0 == name).map(|l| l.1));
+        let chat_says = matches!(world::subject_of(last), Subject::Chat(_)) && name.starts_with("link:");
+        assert!(name == own || chat_says || old == Some(value), "{} changed {name}", last.body.type_name());
+    }
+    if matches!(last.body, Body::ManagementEnded(_) | Body::ManagementAssigned(_)) {
+        assert!(own.starts_with("building:"));
+    }
+}
+
+fn config(cases: u32) -> Config {
+    Config { cases, max_shrink_iters: 400, failure_persistence: None, ..Config::default() }
+}
+
+proptest! {
+    #![proptest_config(config(24))]
+    #[test]
+    fn the_rules_hold_after_every_commit(steps in ops(100..400)) {
+        run(steps, &mut |_, _| {});
+    }
+}
+
+/// The property above would hold of an empty log too: this says what its sequences reach.
+#[test]
+fn random_logs_reach_every_type_and_most_rules() {
+    let mut runner = TestRunner::new_with_rng(
+        config(1),
+        TestRng::from_seed(RngAlgorithm::ChaCha, b"domovoi rules that never break!!"),
+    );
+    let (mut accepted, mut refused) = (BTreeMap::<_, u32>::new(), BTreeMap::<_, u32>::new());
+    for _ in 0..12 {
+        let steps = ops(399..400).new_tree(&mut runner).unwrap().current();
+        run(steps, &mut |kind, result| match result {
+            Ok(()) => *accepted.entry(kind).or_default() += 1,
+            Err(e) => *refused.entry(e.code()).or_default() += 1,
+        });
+    }
+    println!("accepted {accepted:?}\nrefused {refused:?}");
+    for kind in domovoi::registry::body::TYPES {
+        assert!(accepted.contains_key(kind), "no {kind} was ever accepted");
+    }
+    assert!(refused.len() >= 35, "only {} kinds of refusal", refused.len());
+}
