@@ -3,9 +3,12 @@
 //! Every error names the thing at fault and the reason (`detail`), says what to do (`remedy`) and carries a stable
 //! machine-readable `code`. Codes are kebab-case words joined by dots, first word = the layer or thing
 //! (`note.signature`, `rule.owner`, `import.date`); they are listed in `docs/errors.md` (a test compares the list with
-//! the source) and never change their meaning.
+//! the source) and never change their meaning. `detail` and `remedy` are English; what people read in Russian stands in
+//! `src/error_ru.toml`, by code ([`russian`]).
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// What the caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +84,32 @@ impl Error {
     pub fn remedy(&self) -> &'static str {
         self.0.remedy
     }
+    /// What happened (without the thing, which `detail` names) and what to do about it, in Russian.
+    pub fn russian(&self) -> Option<(&'static str, &'static str)> {
+        russian(self.code())
+    }
+}
+
+/// What happened and what to do, by code.
+static RUSSIAN: LazyLock<HashMap<String, (String, String)>> = LazyLock::new(|| {
+    // The text is fixed at build time, and a test reads it; were it broken, people would get the English texts.
+    toml::from_str(include_str!("error_ru.toml")).unwrap_or_default()
+});
+
+/// The Russian of a code: what happened (without the thing, which `detail` names) and what to do about it; sentences without
+/// a full stop, beginning in lower case. None for a code this program does not know, as a newer node may send.
+pub fn russian(code: &str) -> Option<(&'static str, &'static str)> {
+    RUSSIAN.get(code).map(|(what, remedy)| (what.as_str(), remedy.as_str()))
+}
+
+/// All codes that have a Russian text, in no order.
+pub fn russian_codes() -> impl Iterator<Item = &'static str> {
+    RUSSIAN.keys().map(String::as_str)
+}
+
+/// The code as this program spells it, if it is one of its own: lets an error that another node reported keep its code.
+pub fn known_code(code: &str) -> Option<&'static str> {
+    RUSSIAN.get_key_value(code).map(|(code, _)| code.as_str())
 }
 
 impl fmt::Display for Error {

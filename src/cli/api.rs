@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Context;
-use crate::error::{Action, Error, Result};
+use crate::error::{Error, Result, known_code};
 use crate::federation::charter::VerifiedCharter;
 use crate::registry::ids::RecordId;
 use crate::registry::record::Subject;
@@ -172,10 +172,16 @@ pub fn runtime() -> Result<tokio::runtime::Runtime> {
         .map_err(|e| Error::stop("thread.spawn", e.to_string(), "raise the limit of threads"))
 }
 
-/// An RFC 9457 answer as an error. Its code is the node's and stays readable; the local code only says where it came from.
+/// An RFC 9457 answer as an error. A code that this program knows stays the node's, so that its Russian text is found; any
+/// other is named in the detail.
 fn problem(body: &[u8]) -> Error {
     let v: Value = serde_json::from_slice(body).unwrap_or_default();
     let text = |k: &str| v[k].as_str().unwrap_or("").to_owned();
-    let detail = format!("{} [{}] {}", text("detail"), text("code"), text("remedy"));
-    Error::refuse("cli.refused", detail, "see the node's answer").with_action(Action::Refuse)
+    let (code, detail, remedy) = (text("code"), text("detail"), text("remedy"));
+    match known_code(&code) {
+        Some(code) => {
+            Error::refuse(code, format!("the node answers: {detail} — {remedy}"), "see the node's answer above")
+        }
+        None => Error::refuse("cli.refused", format!("{detail} [{code}] {remedy}"), "see the node's answer"),
+    }
 }

@@ -118,7 +118,13 @@ impl Fsck {
         context.out.result(&value, |out| {
             out.line(&format!("{}: {} ({})", report.origin, report.size, report.root));
             notes.iter().for_each(|n| out.line(n));
-            problems.iter().for_each(|p| out.line(&format!("✗ [{}] {}", p.code(), p.detail())));
+            for p in &problems {
+                let what = p.russian().map_or("", |(what, _)| what);
+                out.line(&out.pick(
+                    format!("✗ [{}] {what} ({})", p.code(), p.detail()),
+                    format!("✗ [{}] {}", p.code(), p.detail()),
+                ));
+            }
             if problems.is_empty() {
                 out.line(out.say("Журнал цел.", "The log is whole."));
             }

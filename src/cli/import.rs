@@ -12,7 +12,7 @@ use super::record::{SUBMIT_CHUNK, sha256};
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::import::plan::{Frame, Planned, Planner, RowPlan};
-use crate::import::report::{Finding, Outcome, Report};
+use crate::import::report::{Finding, Language, NodeRefusal, Outcome, Report};
 use crate::import::table::Table;
 use crate::import::{clerk, reformagkh};
 use crate::registry::envelope::{Envelope, TYP_RECORD};
@@ -218,7 +218,7 @@ fn submit(
     api: &Api,
     planned: &[Planned],
     keys: &[ed25519_dalek::SigningKey],
-) -> Result<HashMap<usize, Error>> {
+) -> Result<HashMap<usize, NodeRefusal>> {
     let bar = context.out.progress(planned.len() as u64, "Запись", "Recording");
     let keys: Vec<&ed25519_dalek::SigningKey> = keys.iter().collect();
     let mut refused = HashMap::new();
@@ -227,12 +227,7 @@ fn submit(
             chunk.par_iter().map(|p| Envelope::sign(p.payload.clone(), TYP_RECORD, &keys)).collect();
         for (i, outcome) in api.submit(&signed, false)?.into_iter().enumerate() {
             if outcome["outcome"] == "refused" {
-                let text = |k: &str| outcome[k].as_str().unwrap_or_default();
-                let detail = format!("[{}] {} — {}", text("code"), text("detail"), text("remedy"));
-                refused.insert(
-                    n * SUBMIT_CHUNK + i,
-                    Error::refuse("import.refused", detail, "correct the row and import the report again"),
-                );
+                refused.insert(n * SUBMIT_CHUNK + i, serde_json::from_value(outcome).unwrap_or_default());
             }
         }
         bar.inc(chunk.len() as u64);
@@ -241,8 +236,8 @@ fn submit(
     Ok(refused)
 }
 
-fn count(report: &mut Report, table: &Table, plans: Plans, planned: &[Planned], refused: &HashMap<usize, Error>) {
-    let mut by_row: BTreeMap<u64, &Error> = BTreeMap::new();
+fn count(report: &mut Report, table: &Table, plans: Plans, planned: &[Planned], refused: &HashMap<usize, NodeRefusal>) {
+    let mut by_row: BTreeMap<u64, &NodeRefusal> = BTreeMap::new();
     for (i, p) in planned.iter().enumerate() {
         match refused.get(&i) {
             None => *report.records.entry(p.type_name.to_owned()).or_default() += 1,
@@ -255,14 +250,14 @@ fn count(report: &mut Report, table: &Table, plans: Plans, planned: &[Planned], 
         match (plan, by_row.remove(&row)) {
             (RowPlan::Records, None) => report.imported += 1,
             (RowPlan::Unchanged, _) => report.unchanged += 1,
-            (RowPlan::Records, Some(e)) => report.findings.push(Finding::at(row, Outcome::Refused, "", e, Vec::new())),
+            (RowPlan::Records, Some(e)) => report.findings.push(Finding::by_node(row, e)),
             (RowPlan::Refused(field, e, candidates), _) => {
                 report.findings.push(Finding::at(row, Outcome::Refused, field, &e, candidates));
             }
         }
     }
     for (row, e) in by_row {
-        report.findings.push(Finding::at(row, Outcome::Refused, "", e, Vec::new()));
+        report.findings.push(Finding::by_node(row, e));
     }
     report.findings.sort_by_key(|f| f.row);
     report.unchanged += report.findings.iter().filter(|f| f.outcome == Outcome::Unchanged).count() as u64;
@@ -274,10 +269,11 @@ fn count(report: &mut Report, table: &Table, plans: Plans, planned: &[Planned], 
 
 fn finish(context: &Context, args: &ImportArgs, table: &Table, report: &Report) -> Result<()> {
     let path = args.report.clone().unwrap_or_else(|| args.file.with_extension("report.xlsx"));
+    let language = if context.out.is_english() { Language::English } else { Language::Russian };
     if report.refused > 0 {
         match path.extension().is_some_and(|e| e == "csv") {
-            true => report.write_csv(table, &path)?,
-            false => report.write_xlsx(table, &path)?,
+            true => report.write_csv(table, &path, language)?,
+            false => report.write_xlsx(table, &path, language)?,
         }
     }
     let out = context.out;
@@ -306,10 +302,13 @@ fn finish(context: &Context, args: &ImportArgs, table: &Table, report: &Report) 
             format!("Warnings: {warned}; buildings gone from the source: {}", report.vanished.len()),
         ));
         for f in report.findings.iter().filter(|f| f.outcome == Outcome::Refused).take(10) {
-            out.line(&out.pick(
-                format!("  строка {}, {}: [{}] {}", f.row, f.field, f.code, f.reason),
-                format!("  row {}, {}: [{}] {}", f.row, f.field, f.code, f.reason),
-            ));
+            let place = match f.column(table, language) {
+                "" => String::new(),
+                column => format!(", «{column}»"),
+            };
+            let (row, reason) = (f.row, f.reason_in(language));
+            out.line(&format!("  {} {row}{place}: {reason}", out.say("строка", "row")));
+            out.line(&format!("    {}: {}", out.say("что сделать", "what to do"), f.remedy_in(language)));
         }
         if report.refused > 10 {
             out.line(

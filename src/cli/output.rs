@@ -6,7 +6,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, russian};
 
 /// Where results go.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,10 @@ impl Output {
     /// True where a program reads.
     pub fn is_json(&self) -> bool {
         self.json
+    }
+    /// True where people read English.
+    pub fn is_english(&self) -> bool {
+        self.english
     }
     /// The text in the chosen language.
     pub fn say<'t>(&self, ru: &'t str, en: &'t str) -> &'t str {
@@ -74,9 +78,18 @@ impl Output {
             let body = serde_json::json!({ "code": e.code(), "detail": e.detail(), "remedy": e.remedy() });
             writeln!(err, "{body}")
         } else {
-            let (what, remedy) = (self.say("Ошибка", "Error"), self.say("Что делать", "What to do"));
-            writeln!(err, "{what} [{}]: {}\n{remedy}: {}", e.code(), e.detail(), e.remedy())
+            writeln!(err, "{} {}", self.say("Ошибка", "Error"), self.explain(e.code(), e.detail(), e.remedy()))
         };
+    }
+    /// An error in words, of this program or as a node reported it: code, what happened, the particulars and what to do,
+    /// one a line. The particulars are English in either language: they are what an administrator searches for.
+    pub fn explain(&self, code: &str, detail: &str, remedy: &str) -> String {
+        match russian(code) {
+            Some((what, remedy)) if !self.english => {
+                format!("[{code}]: {what}\nПодробности: {detail}\nЧто делать: {remedy}")
+            }
+            _ => format!("[{code}]: {detail}\n{}: {remedy}", self.say("Что делать", "What to do")),
+        }
     }
     /// A progress bar with rate and remaining time; hidden where nobody looks.
     pub fn progress(&self, total: u64, ru: &str, en: &str) -> ProgressBar {
@@ -101,4 +114,22 @@ pub fn moment(ms: u64) -> String {
         .ok()
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
         .map_or_else(|| ms.to_string(), |t| t.strftime("%Y-%m-%d %H:%M:%S UTC").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_read_errors_in_their_language_and_unknown_codes_as_the_node_says_them() {
+        let (ru, en) = (Output::new(false, false), Output::new(false, true));
+        let text = ru.explain("rule.deadline", "the deadline was 5", "sign it anew");
+        assert_eq!(
+            text,
+            "[rule.deadline]: срок подачи записи истёк\nПодробности: the deadline was 5\n\
+             Что делать: подпишите её заново с более поздним сроком"
+        );
+        assert_eq!(en.explain("rule.deadline", "d", "sign it anew"), "[rule.deadline]: d\nWhat to do: sign it anew");
+        assert_eq!(ru.explain("rule.of-tomorrow", "d", "update"), "[rule.of-tomorrow]: d\nЧто делать: update");
+    }
 }

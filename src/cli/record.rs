@@ -134,7 +134,13 @@ pub fn print_outcomes(context: &Context, outcomes: &[Value]) -> Result<()> {
                 Some("fine") => {
                     out.say("Проверено: запись будет принята", "Checked: the record would be accepted").to_owned()
                 }
-                _ => format!("[{}] {} — {}", text(o, "code"), text(o, "detail"), text(o, "remedy")),
+                _ => {
+                    let (code, detail, remedy) = (text(o, "code"), text(o, "detail"), text(o, "remedy"));
+                    out.pick(
+                        format!("Отказано {}", out.explain(&code, &detail, &remedy)),
+                        format!("[{code}] {detail} — {remedy}"),
+                    )
+                }
             };
             out.line(&line);
         }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::{Action, Error};
+use crate::error::{Action, Error, russian};
 
 /// An RFC 9457 problem document. `code` is stable; `detail` and `remedy` are for people and may change.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -25,6 +25,9 @@ pub struct Problem {
     /// What to do about it.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub remedy: &'static str,
+    /// What happened and what to do, in Russian and without the particulars that `detail` gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ru: Option<String>,
     /// Seconds after which trying again makes sense; sent as `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<u32>,
@@ -40,6 +43,7 @@ impl Problem {
             code,
             detail: detail.into(),
             remedy,
+            ru: russian(code).map(|(what, remedy)| format!("{}. {}.", sentence(what), sentence(remedy))),
             retry_after: None,
         }
     }
@@ -49,6 +53,12 @@ impl Problem {
         self.retry_after = Some(seconds);
         self
     }
+}
+
+/// The text with a capital at its beginning.
+fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map(char::to_uppercase).into_iter().flatten().chain(rest).collect()
 }
 
 /// Status of a refusal by the first matching prefix of its code; what is not listed is 422: understood, and refused.
@@ -147,6 +157,16 @@ mod tests {
         ] {
             assert_eq!(status_of(&error).as_u16(), status, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_problem_speaks_russian_where_its_code_is_known() {
+        let ru = |code| {
+            let problem = serde_json::to_value(Problem::from(Error::refuse(code, "", ""))).unwrap();
+            problem.get("ru").map(|ru| ru.as_str().unwrap().to_owned())
+        };
+        assert_eq!(ru("rule.known").unwrap(), "Эта запись уже есть в журнале. Ничего делать не нужно.");
+        assert_eq!(ru("rule.of-tomorrow"), None);
     }
 
     #[test]

@@ -24,6 +24,29 @@ const NAME: &[&str] = &["УК", "Управляющая организация",
 const SINCE: &[&str] = &["Дата", "Дата начала", "Дата начала управления", "С какого дня", "since", "date"];
 const FORM: &[&str] = &["Форма", "Форма управления", "form"];
 
+/// The columns that a field of a finding may stand in; none where the field is a column's name itself.
+pub fn names_of(field: &str) -> Option<&'static [&'static str]> {
+    Some(match field {
+        "building" => BUILDING,
+        "address" => ADDRESS,
+        "link" => LINK,
+        "chat id" => CHAT,
+        "title" => TITLE,
+        "organisation" => ORGANISATION,
+        "since" => SINCE,
+        "form" => FORM,
+        _ => return None,
+    })
+}
+
+/// What the manual calls the column of a field.
+pub fn manual_name(field: &str) -> &str {
+    match field {
+        "organisation" => "ОГРН/ИНН",
+        _ => names_of(field).map_or(field, |names| names[0]),
+    }
+}
+
 type Bad = (&'static str, Error);
 
 fn refuse<T>(

@@ -184,6 +184,12 @@ impl Table {
         self.index.contains_key(&fold(name))
     }
 
+    /// The first of `names` that the table has, as the table writes it.
+    pub fn column(&self, names: &[&str]) -> Option<&str> {
+        let column = names.iter().find_map(|n| self.index.get(&fold(n)))?;
+        self.columns.get(*column).map(String::as_str)
+    }
+
     /// The cell of `row` in the first of `names` that the table has; unknown spellings are none.
     pub fn cell<'r>(&self, row: &'r Row, names: &[&str]) -> Option<&'r str> {
         let column = names.iter().find_map(|n| self.index.get(&fold(n)))?;

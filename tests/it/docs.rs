@@ -430,8 +430,7 @@ fn every_record_type_is_specified() {
     }
 }
 
-#[test]
-fn the_table_of_errors_has_every_code_of_the_source_and_no_other() {
+fn codes_of_the_source() -> BTreeSet<String> {
     let script = root().join("scripts/errors");
     let out = std::process::Command::new("python3")
         .arg(&script)
@@ -439,11 +438,34 @@ fn the_table_of_errors_has_every_code_of_the_source_and_no_other() {
         .output()
         .expect("python3 runs scripts/errors");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let source: BTreeSet<String> = String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect();
+    let codes: BTreeSet<String> = String::from_utf8(out.stdout).unwrap().lines().map(str::to_owned).collect();
+    assert!(codes.len() > 100, "the extraction finds the codes");
+    codes
+}
+
+#[test]
+fn every_code_of_the_source_has_a_russian_text_and_no_other() {
+    let source = codes_of_the_source();
+    let texts: BTreeSet<String> = domovoi::error::russian_codes().map(str::to_owned).collect();
+    let missing: Vec<_> = source.difference(&texts).collect();
+    let gone: Vec<_> = texts.difference(&source).collect();
+    assert!(missing.is_empty() && gone.is_empty(), "src/error_ru.toml: missing {missing:?}, gone {gone:?}");
+    for code in &texts {
+        let (what, remedy) = domovoi::error::russian(code).unwrap();
+        for text in [what, remedy] {
+            // Part of a sentence: what prints it adds the capital and the full stop.
+            let russian = text.chars().any(|c| ('а'..='я').contains(&c));
+            assert!(russian && !text.ends_with('.') && text.trim() == text, "{code}: «{text}»");
+        }
+    }
+}
+
+#[test]
+fn the_table_of_errors_has_every_code_of_the_source_and_no_other() {
+    let source = codes_of_the_source();
     let table = document("errors.md");
     let listed: BTreeSet<String> =
         table.lines().filter_map(|l| l.strip_prefix("| `")?.split_once('`').map(|(code, _)| code.to_owned())).collect();
-    assert!(source.len() > 100, "the extraction finds the codes");
     let missing: Vec<_> = source.difference(&listed).collect();
     let gone: Vec<_> = listed.difference(&source).collect();
     assert!(
