@@ -180,7 +180,8 @@ fn plan(
             for house in &houses.rows {
                 plans.push((house.row, planner.house(house)));
             }
-            report.vanished = planner.vanished("reformagkh").into_iter().map(|(id, a)| (id.to_string(), a)).collect();
+            report.vanished =
+                planner.vanished("reformagkh", &houses.seen).into_iter().map(|(id, a)| (id.to_string(), a)).collect();
             planner.planned
         }
         "chats" => {

@@ -77,6 +77,19 @@ impl Init {
             }
         });
         let at = data.display();
+        if pin.is_none() {
+            context.out.next(
+                &[
+                    &format!("domovoi --data {at} follow https://УЗЕЛ --charter-sha256 … — следить за регионом"),
+                    &format!("domovoi --data {at} serve — запустить узел"),
+                ],
+                &[
+                    &format!("domovoi --data {at} follow https://NODE --charter-sha256 … — follow a region"),
+                    &format!("domovoi --data {at} serve — start the node"),
+                ],
+            );
+            return Ok(());
+        }
         context.out.next(
             &[
                 &format!("domovoi --data {at} serve — запустить узел"),

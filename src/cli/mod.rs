@@ -13,6 +13,7 @@ pub mod help;
 pub mod import;
 pub mod init;
 pub mod inspect;
+pub mod key;
 pub mod output;
 pub mod record;
 pub mod report;
@@ -80,6 +81,8 @@ pub enum Command {
     Serve(serve::Serve),
     #[command(about = "Загрузить дома, чаты или управление из таблицы", subcommand)]
     Import(import::Import),
+    #[command(about = "Ключи: создать, показать", subcommand)]
+    Key(key::Key),
     #[command(about = "Внести одну запись любого типа")]
     Record(record::RecordCommand),
     #[command(about = "Подписать запись из файла (в том числе на машине без сети)")]
@@ -169,6 +172,7 @@ pub fn run() -> i32 {
         Command::Init(c) => c.run(&context),
         Command::Serve(c) => c.run(&context),
         Command::Import(c) => c.run(&context),
+        Command::Key(c) => c.run(&context),
         Command::Record(c) => c.run(&context),
         Command::Sign(c) => c.run(&context),
         Command::Submit(c) => c.run(&context),

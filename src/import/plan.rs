@@ -74,7 +74,6 @@ pub struct Planner<'s> {
     /// Managements planned for a building: (organisation, assigning record).
     tenures: HashMap<BuildingId, Vec<OpenTenure>>,
     names: HashMap<OrgId, Text>,
-    houses: HashSet<BuildingId>,
     /// Records planned so far.
     pub planned: Vec<Planned>,
 }
@@ -92,7 +91,6 @@ impl<'s> Planner<'s> {
             last: HashMap::new(),
             tenures: HashMap::new(),
             names: HashMap::new(),
-            houses: HashSet::new(),
             planned: Vec::new(),
         }
     }
@@ -126,7 +124,6 @@ impl<'s> Planner<'s> {
     /// One house of a snapshot.
     pub fn house(&mut self, h: &HouseRow) -> RowPlan {
         let before = self.planned.len();
-        self.houses.insert(h.building.clone());
         match self.try_house(h) {
             Err(e) => RowPlan::Refused("address", e, Vec::new()),
             Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
@@ -259,10 +256,10 @@ impl<'s> Planner<'s> {
     }
 
     /// Buildings of the register that the snapshot no longer has: reported, never retired by themselves.
-    pub fn vanished(&self, scheme: &str) -> Vec<(BuildingId, String)> {
+    pub fn vanished(&self, scheme: &str, seen: &HashSet<BuildingId>) -> Vec<(BuildingId, String)> {
         let gone = self.state.subjects().filter_map(|(_, e)| match &e.facts {
             Facts::Building(b) if !b.void && b.retired.is_none() && b.building.scheme() == scheme => {
-                let seen = b.ids().any(|id| self.houses.contains(id));
+                let seen = b.ids().any(|id| seen.contains(id));
                 (!seen).then(|| (b.building.clone(), b.address.to_string()))
             }
             _ => None,

@@ -2,7 +2,7 @@
 //! `/organization/<id>`), 2016 and 2017 (`ROOM_COUNT_LIVE`, `SERVICEDATE_START`, links `/profile/<id>/`); and the house list
 //! of dom.mingkh.ru (`Кадастровый номер`, `Код ОКТМО`), whose ids are another portal's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::report::{Finding, Outcome};
 use super::rows::{HouseRow, Tenure};
@@ -23,6 +23,8 @@ pub struct Houses {
     pub rows: Vec<HouseRow>,
     /// Refusals and warnings.
     pub findings: Vec<Finding>,
+    /// Every id the source names, those of refused rows included: what is refused is not gone.
+    pub seen: HashSet<BuildingId>,
     /// The newest day on which the source says it updated a row.
     pub newest: Option<Day>,
 }
@@ -80,9 +82,11 @@ pub fn public_name(name: &str) -> Option<Text> {
 pub fn read(table: &Table, snapshot: Option<Day>) -> Houses {
     let newest = table.rows.iter().filter_map(|r| table.cell(r, &["LASTUPDATE"]).and_then(day)).max();
     let last = snapshot.or(newest);
-    let mut out = Houses { rows: Vec::with_capacity(table.rows.len()), findings: Vec::new(), newest };
+    let mut out =
+        Houses { rows: Vec::with_capacity(table.rows.len()), findings: Vec::new(), seen: HashSet::new(), newest };
     let mut first: HashMap<BuildingId, usize> = HashMap::new();
     for row in &table.rows {
+        out.seen.extend(table.cell(row, &["HOUSE_ID"]).and_then(|id| BuildingId::new("reformagkh", id).ok()));
         match house(table, row, last, &mut out.findings) {
             Err((field, e)) => out.findings.push(Finding::new(row, Outcome::Refused, field, e)),
             Ok(house) => match first.get(&house.building) {
