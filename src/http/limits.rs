@@ -151,7 +151,7 @@ pub(super) fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Respon
         .into_response()
 }
 
-fn check_headers(headers: &HeaderMap, limits: &LimitsSection) -> Result<(), Problem> {
+fn check_headers(headers: &HeaderMap, limits: &LimitsSection) -> Result<(), Box<Problem>> {
     let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if headers.len() <= limits.header_count && bytes <= limits.header_bytes {
         return Ok(());
@@ -163,7 +163,7 @@ fn check_headers(headers: &HeaderMap, limits: &LimitsSection) -> Result<(), Prob
         limits.header_bytes
     );
     let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    Err(Problem::new(status, "http.headers", detail, "send fewer or shorter headers"))
+    Err(Box::new(Problem::new(status, "http.headers", detail, "send fewer or shorter headers")))
 }
 
 async fn read_body(headers: &HeaderMap, mut body: Body, max: usize, time: Duration) -> Result<Bytes, Problem> {

@@ -77,11 +77,13 @@ fn find<T>(node: &Node, when: When, ask: impl Fn(&Reader<'_>) -> Result<T>) -> R
     Err(missing)
 }
 
+// rustfmt indents the attribute further each time it runs.
+#[rustfmt::skip]
 macro_rules! read_one {
     ($name:ident, $path:literal, $view:ty, $doc:literal, |$reader:ident, $id:ident| $ask:expr) => {
         #[doc = $doc]
         #[utoipa::path(get, path = $path, params(("id" = String, Path, description = "Id"), WhenQuery),
-                                    responses((status = 200, body = $view), (status = "4XX", body = Problem)))]
+            responses((status = 200, body = $view), (status = "4XX", body = Problem)))]
         async fn $name(
             State(node): State<Arc<Node>>,
             Path($id): Path<String>,

@@ -153,11 +153,7 @@ fn hold(before: &State, w: &World) {
 pub type Roots = Vec<(u64, [u8; 32])>;
 
 /// Replays a log in chunks; the roots at its commits.
-pub fn replay(
-    log: &[Vec<u8>],
-    chunk: usize,
-    trust: Trust,
-) -> (State, Roots, domovoi::error::Result<()>) {
+pub fn replay(log: &[Vec<u8>], chunk: usize, trust: Trust) -> (State, Roots, domovoi::error::Result<()>) {
     let (mut state, mut ring, mut roots) = (State::new(jurisdiction(1)), ring(), Vec::new());
     let mut replay = Replay::resume(StateMap::new());
     let mut result = Ok(());
