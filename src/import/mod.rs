@@ -1,2 +1,21 @@
-//! (being written)
+//! Importing what others wrote: snapshots of houses, lists of chats, lists of managements.
+//!
+//! Data passes in this order. Bytes of a file → [`table`] (what kind of file it is, told by its content; header; rows of
+//! text, all of it within limits) → [`houses`] for a snapshot of houses, [`clerk`] for the clerk's own lists (columns told
+//! by their names; [`cells`] knows the spellings of dates, numbers and "unknown") → [`rows`] (what a row says) with an
+//! outcome and the problems found → [`report`] (what became of every row, and the table of refused ones that goes back
+//! to the clerk, is corrected and imported again).
+//!
+//! What must never happen here: a row dropped in silence, since every row read has one outcome; a guess, since what fits
+//! several houses is refused with all of them named; a name of a private person or a join link passed on, since names of
+//! sole proprietors are replaced and of a link only the digest leaves; a file's claim about its own size believed.
+//! The readers touch no network and no disk.
+
+pub mod cells;
+pub mod clerk;
+pub mod houses;
+pub mod report;
 pub mod rows;
+pub mod table;
+mod text_source;
+mod workbook;

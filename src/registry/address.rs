@@ -5,10 +5,14 @@
 //! street (type and name apart, names without order) and house; [`AddressIndex`] finds the building that is meant.
 //! Nothing is guessed: what fits several buildings is answered with all of them.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 pub use super::address_index::{AddressIndex, Candidate, Match};
 use super::address_tokens::{Token, fold};
+use super::ids::RegionCode;
+use super::regions;
 
 /// What a part of an address is, by its type word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,8 +66,15 @@ const TYPES: &[(&str, Class, &[&str])] = &[
     ("снт", Class::Street, &[]),
 ];
 
+static BY_WORD: LazyLock<HashMap<&str, (&str, Class)>> = LazyLock::new(|| {
+    let rows = TYPES.iter().flat_map(|&(name, class, other)| {
+        other.iter().copied().chain([name]).filter(|w| !w.is_empty()).map(move |word| (word, (name, class)))
+    });
+    rows.collect()
+});
+
 fn type_of(word: &str) -> Option<(&'static str, Class)> {
-    TYPES.iter().find(|(name, _, other)| *name == word || other.contains(&word)).map(|&(name, class, _)| (name, class))
+    BY_WORD.get(word).copied()
 }
 
 /// Words that say nothing about which place is meant.
@@ -156,7 +167,9 @@ impl AddressKey {
 
     /// Whether a house is told at all.
     pub fn has_house(&self) -> bool {
-        self.house.number.bytes().any(|b| b.is_ascii_digit()) || !self.house.building.is_empty()
+        // In quarters houses are told apart by корпус alone: «кв-л. Грайвороново 90а, д. -, к. 3».
+        let parts = [&self.house.number, &self.house.corpus, &self.house.building];
+        parts.iter().any(|p| p.bytes().any(|b| b.is_ascii_digit()))
     }
 
     /// Whether a flat or other room is told: not a house but something in it.
@@ -164,9 +177,14 @@ impl AddressKey {
         self.flat
     }
 
-    /// The region's name as written («псковская»), where one is told.
-    pub fn region(&self) -> Option<&str> {
-        (!self.region.is_empty()).then_some(self.region.as_str())
+    /// The region told, by name or by a city that is one («г. Москва»), if it is one of the 89.
+    pub fn region(&self) -> Option<RegionCode> {
+        if !self.region.is_empty() {
+            return regions::by_name(&self.region);
+        }
+        let city =
+            |p: &&Place| p.kind == "г" && matches!(p.name.as_str(), "москва" | "санкт-петербург" | "севастополь");
+        self.localities.iter().find(city).and_then(|p| regions::by_name(&p.name))
     }
 }
 
@@ -187,12 +205,21 @@ impl fmt::Display for AddressKey {
 /// everything to the end reads as a house («ленина 5к2», «8 марта 5»).
 fn house_start(tokens: &[Token]) -> usize {
     let is_label = |t: &Token| matches!(t.word(), Some("д" | "дом" | "влд" | "вл" | "владение" | "домовладение"));
+    // «165Д, к. 1», «21-д», «лит. Д»: a letter of a house, no label.
+    let is_letter = |i: usize| {
+        let before = tokens[..i].iter().rposition(|t| !t.is_any(".\""));
+        before.is_some_and(|b| tokens[b].is_number() || tokens[b].is_any("-") || house_part(&tokens[b..]).is_some())
+    };
     let value_after = |i: usize| tokens[i + 1..].iter().find(|t| !t.is_any(".№\"-~"));
-    let labelled = (0..tokens.len()).rev().find(|&i| {
-        is_label(&tokens[i])
-            && value_after(i).is_none_or(|t| t.is_number() || t.word() == Some("б/н") || t.is_any(",("))
-    });
-    if let Some(at) = labelled {
+    let labels = || (0..tokens.len()).rev().filter(|&i| is_label(&tokens[i]));
+    let numbered = labels().find(|&i| value_after(i).is_some_and(Token::is_number));
+    // «д. б/н», «д. -, к. 3», a label and nothing after it: there is a house, and it has no number.
+    let numberless = || {
+        labels().filter(|&i| !is_letter(i)).find(|&i| {
+            value_after(i).is_none_or(|t| matches!(t.word(), Some("б/н" | "бн" | "без" | "нет")) || t.is_any(",("))
+        })
+    };
+    if let Some(at) = numbered.or_else(numberless) {
         return at;
     }
     let suffix = (1..tokens.len()).find(|&i| {
@@ -207,7 +234,7 @@ fn reads_as_house(tokens: &[Token]) -> bool {
     let (house, flat) = house(tokens);
     let numbers = tokens.iter().filter(|t| t.is_number()).count();
     let split = house.number.split('/').count();
-    // A second bare number means that the first belonged to the name: «50 лет 5» does not get here, «1905 года 5» does.
+    // A second bare number means that the first belongs to the name.
     let labels = tokens.iter().filter(|t| t.word().is_some_and(|w| w.chars().count() > 1 || "ксл".contains(w))).count();
     house.extra.is_empty() && (flat || numbers <= split + labels.max(1))
 }
@@ -226,6 +253,9 @@ fn house_part(tokens: &[Token]) -> Option<Part> {
     let short = tokens[0].word().is_some_and(|w| w.chars().count() == 1);
     let dotted = tokens.get(1).is_some_and(|t| t.is_any("."));
     let value = tokens[1..].iter().find(|t| !t.is_any(".№\"-"));
+    if part == Part::Room {
+        return value.is_some_and(Token::is_number).then_some(part);
+    }
     (!short || dotted && value.is_some() || value.is_some_and(Token::is_number)).then_some(part)
 }
 
@@ -268,7 +298,9 @@ fn house(tokens: &[Token]) -> (House, bool) {
                 Part::Letter => &mut house.letter,
                 Part::Room => continue,
             };
-            if matches!(text, "д" | "дом" | "влд" | "вл" | "владение" | "домовладение") && value.is_empty()
+            if matches!(text, "д" | "дом" | "влд" | "вл" | "владение" | "домовладение")
+                && value.is_empty()
+                && part == Part::Number
             {
                 continue;
             }
@@ -426,6 +458,9 @@ mod tests {
         same("ул. Лeнинa, д. 5B", "ул. Ленина, д. 5в");
         same("д. г Белая Калитва ул Энгельса д.40", "г. Белая Калитва, ул. Энгельса, д. 40");
         same("ул. Суоярвское шоссе, д. 57", "Суоярвское ш., 57");
+        same("ш. Дмитровское, д. 165Д, к. 1", "Дмитровское шоссе 165д к1");
+        same("п. Рускеала, ул. Школьная, д. 21-д", "п. Рускеала, Школьная ул., дом 21 Д");
+        same("ул. Дальняя, д. 20, лит. Д", "ул Дальняя 20 литера Д");
         same("ул. Набережная, д. 4", "Набережная улица 4");
         same("185000, Россия, г. Петрозаводск, ул. Мира, 1", "г. Петрозаводск, ул. Мира, д. 1");
     }
@@ -452,11 +487,18 @@ mod tests {
     fn parts_are_told_apart() {
         let key = AddressKey::parse("обл. Вологодская, г. Вологда, ул. Ветка Пристань");
         assert!(!key.has_house() && !key.is_flat());
-        assert_eq!(key.region(), Some("вологодская"));
+        assert_eq!(key.region().map(|r| r.number()), Some(35));
+        assert_eq!(AddressKey::parse("г. Москва, ул. Мира, д. 1").region().map(|r| r.number()), Some(77));
+        assert_eq!(AddressKey::parse("обл. Псковская, д. Москва, д. 1").region().map(|r| r.number()), Some(60));
+        assert_eq!(AddressKey::parse("ул. Мира, д. 1").region(), None);
         assert!(AddressKey::parse("г. Бабаево, ул. Пушкина, д. 67, кв. 2").is_flat());
         assert!(!AddressKey::parse("кв-л. 5, д. 67").is_flat());
         assert!(!AddressKey::parse("ул. Лесная, д. б/н").has_house());
         assert!(!AddressKey::parse("ул. Лесная, д. -").has_house());
+        assert!(!AddressKey::parse("д. Тунгуда, д. без номера").has_house());
+        assert!(AddressKey::parse("кв-л. Грайвороново 90а, д. -, к. 3").has_house());
+        assert!(AddressKey::parse("ул. Советская, д. 70, стр. жилой дом").has_house());
+        assert!(!AddressKey::parse("ул. Киргетова, д. 23а, стр. офис").is_flat());
         assert!(AddressKey::parse("п. Поросозеро, стр. 347").has_house());
         assert_eq!(AddressKey::parse("ленина 5к2").house.corpus, "2");
         assert_eq!(AddressKey::parse("ул. Мира, д. 5, лит. А,Б,В").house.letter, "а,б,в");

@@ -66,6 +66,24 @@ pub fn of_oktmo(oktmo: &Oktmo) -> Option<RegionCode> {
     (2..=3).rev().find_map(|n| oktmo.prefix(n).and_then(|p| BY_PREFIX.get(&p).copied()))
 }
 
+static BY_NAME: LazyLock<Vec<(Vec<String>, RegionCode)>> =
+    LazyLock::new(|| REGIONS.iter().map(|r| (name_words(r.name_ru), r.code)).collect());
+
+fn name_words(name: &str) -> Vec<String> {
+    let apart = |c: char| !c.is_alphabetic() && c != '-';
+    name.to_lowercase().replace('ё', "е").split(apart).filter(|w| w.chars().count() > 1).map(str::to_owned).collect()
+}
+
+/// The region whose name has all these words («псковская», «карелия», «Республика Карелия»), if it is only one.
+pub fn by_name(name: &str) -> Option<RegionCode> {
+    let words = name_words(name);
+    let mut fit = BY_NAME.iter().filter(|(own, _)| !words.is_empty() && words.iter().all(|w| own.contains(w)));
+    match (fit.next(), fit.next()) {
+        (Some((_, code)), None) => Some(*code),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +101,18 @@ mod tests {
             }
         }
         assert_eq!(all().iter().filter(|r| r.iso.is_none()).count(), 4);
+    }
+
+    #[test]
+    fn names_tell_regions() {
+        let of = |s: &str| by_name(s).map(|c| c.number());
+        assert_eq!(of("псковская"), Some(60));
+        assert_eq!(of("Карелия"), Some(10));
+        assert_eq!(of("томская"), Some(70));
+        assert_eq!(of("москва"), Some(77));
+        assert_eq!(of("область"), None);
+        assert_eq!(of(""), None);
+        assert!(all().iter().all(|r| by_name(r.name_ru) == Some(r.code)));
     }
 
     #[test]

@@ -4,5 +4,6 @@ mod address_real;
 mod config;
 mod data;
 mod http;
+mod import_readers;
 mod tlog;
 mod tlog_decode;
