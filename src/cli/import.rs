@@ -1,10 +1,12 @@
 //! `domovoi import buildings|chats|management`: a table into records, with a report on every row.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use rayon::prelude::*;
+use serde::Serialize;
+use serde_json::Value;
 
 use super::api::Api;
 use super::drafts::open_keys;
@@ -12,11 +14,12 @@ use super::record::{SUBMIT_CHUNK, sha256};
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::import::plan::{Frame, Planned, Planner, RowPlan};
-use crate::import::report::{Finding, Language, NodeRefusal, Outcome, Report};
-use crate::import::table::Table;
-use crate::import::{clerk, reformagkh};
+use crate::import::report::{self, Outcome, Problem, Read, Report};
+use crate::import::rows::{HouseRow, Tenure};
+use crate::import::table::Limits;
+use crate::import::{clerk, houses};
 use crate::registry::envelope::{Envelope, TYP_RECORD};
-use crate::registry::ids::{Oktmo, OrgId, RecordId};
+use crate::registry::ids::{BuildingId, Oktmo, OrgId, RecordId};
 use crate::registry::record::{Basis, BasisKind};
 use crate::registry::state::{State, View};
 use crate::registry::text::{Day, Millis, Text};
@@ -26,7 +29,7 @@ use crate::storage::durable::read_bounded;
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
 pub enum Import {
-    #[command(about = "Дома и их управление: файл портала Реформа ЖКХ")]
+    #[command(about = "Дома и их управление: выгрузка Реформы ЖКХ или другой список домов")]
     Buildings(ImportArgs),
     #[command(about = "Чаты: таблица с адресом или ID дома, ссылкой и/или ID чата")]
     Chats(ImportArgs),
@@ -64,6 +67,41 @@ pub struct ImportArgs {
 /// Largest file, in bytes.
 const MAX_FILE: u64 = 1 << 30;
 
+/// What became of an import, for people and programs.
+#[derive(Debug, Serialize)]
+struct Summary {
+    rows: u64,
+    imported: u64,
+    unchanged: u64,
+    refused: u64,
+    records: BTreeMap<&'static str, u64>,
+    /// Buildings of the register that the source no longer has.
+    vanished: Vec<(String, String)>,
+    findings: Vec<Finding>,
+    batch: String,
+    dry_run: bool,
+}
+
+/// One refusal or warning.
+#[derive(Debug, Serialize)]
+struct Finding {
+    row: u64,
+    outcome: Outcome,
+    field: String,
+    code: &'static str,
+    reason: String,
+    remedy: &'static str,
+    candidates: Vec<String>,
+}
+
+/// A table as it was read and planned: one line of the report for each row, and the records in their order.
+#[derive(Default)]
+struct Work {
+    report: Report,
+    planned: Vec<Planned>,
+    vanished: Vec<(String, String)>,
+}
+
 impl Import {
     /// Reads, plans against the verified state, signs, submits, reports.
     pub fn run(&self, context: &Context) -> Result<()> {
@@ -73,7 +111,6 @@ impl Import {
             Import::Management(a) => ("management", a),
         };
         let bytes = read_bounded(&args.file, MAX_FILE)?;
-        let table = Table::read(&bytes)?;
         // Keys are opened before the long work, so that a mistyped passphrase is told at once.
         let default = vec![context.config()?.node.data_dir.join("keys/operator.pem")];
         let keys = match args.dry_run {
@@ -84,15 +121,18 @@ impl Import {
         let state = api.state(context)?;
         let digest = sha256(&bytes);
         let batch = format!("{kind} {}", &data_encoding::HEXLOWER.encode(&digest)[..12]);
-        let mut report =
-            Report { rows: table.rows.len() as u64, batch: batch.clone(), dry_run: args.dry_run, ..Report::default() };
-        let (plans, planned) = plan(kind, args, &table, &state, digest, &batch, &mut report)?;
+        let frame = |found| frame(args, &state, digest, &batch, found);
+        let mut work = match kind {
+            "buildings" => buildings(&bytes, args, &state, frame)?,
+            "chats" => chats(&bytes, &state, frame)?,
+            _ => managements(&bytes, &state, frame)?,
+        };
         let refused = match args.dry_run {
             true => HashMap::new(),
-            false => submit(context, &api, &planned, &keys)?,
+            false => submit(context, &api, &work.planned, &keys)?,
         };
-        count(&mut report, &table, plans, &planned, &refused);
-        finish(context, args, &table, &report)
+        let records = settle(&mut work, &refused);
+        finish(context, args, &work, records, batch)
     }
 }
 
@@ -144,68 +184,79 @@ fn frame(args: &ImportArgs, state: &State, digest: [u8; 32], batch: &str, found:
     })
 }
 
-type Plans = Vec<(u64, RowPlan)>;
+/// Plans each row that was read; what the planner says becomes the row's outcome.
+fn plan_rows<T>(work: &mut Work, reads: Vec<Read<T>>, mut plan: impl FnMut(&T) -> RowPlan) {
+    for mut read in reads {
+        match read.value.as_ref().map(&mut plan) {
+            Some(RowPlan::Refused(problem)) => read.refuse(problem),
+            Some(RowPlan::Unchanged) => read.outcome = Outcome::Unchanged,
+            Some(RowPlan::Records) | None => {}
+        }
+        work.report.rows.push(read.outcome());
+    }
+}
 
-fn plan(
-    kind: &str,
+fn names<'t>(tenures: impl Iterator<Item = &'t Tenure>) -> Vec<(OrgId, Text)> {
+    tenures.filter_map(|t| Some((t.organisation.clone()?, t.name.clone()?))).collect()
+}
+
+fn buildings(
+    bytes: &[u8],
     args: &ImportArgs,
-    table: &Table,
     state: &State,
-    digest: [u8; 32],
-    batch: &str,
-    report: &mut Report,
-) -> Result<(Plans, Vec<Planned>)> {
-    let frame = |found| frame(args, state, digest, batch, found);
-    let mut plans = Vec::with_capacity(table.rows.len());
-    let named = |organisation: &Option<OrgId>, name: &Option<Text>| Some((organisation.clone()?, name.clone()?));
-    let planned = match kind {
-        "buildings" => {
-            if !reformagkh::recognises(table) {
-                return Err(Error::refuse(
-                    "import.columns",
-                    "this is no house file of a known kind",
-                    "see the manual for the kinds of house files",
-                ));
-            }
-            let houses = reformagkh::read(table, args.observed);
-            report.findings.extend(houses.findings);
-            let mut planner = Planner::new(state, frame(houses.newest)?);
-            let names: Vec<_> = houses
-                .rows
-                .iter()
-                .filter_map(|h| h.tenure.as_ref())
-                .filter_map(|t| named(&t.organisation, &t.name))
-                .collect();
-            planner.names(&names)?;
-            for house in &houses.rows {
-                plans.push((house.row, planner.house(house)));
-            }
-            report.vanished =
-                planner.vanished("reformagkh", &houses.seen).into_iter().map(|(id, a)| (id.to_string(), a)).collect();
-            planner.planned
-        }
-        "chats" => {
-            let (rows, findings) = clerk::chats(table)?;
-            report.findings.extend(findings);
-            let mut planner = Planner::new(state, frame(Some(today(state)))?);
-            for row in &rows {
-                plans.push((row.row, planner.chat(row)));
-            }
-            planner.planned
-        }
-        _ => {
-            let (rows, findings) = clerk::managements(table)?;
-            report.findings.extend(findings);
-            let mut planner = Planner::new(state, frame(Some(today(state)))?);
-            let names: Vec<_> = rows.iter().filter_map(|r| named(&r.tenure.organisation, &r.tenure.name)).collect();
-            planner.names(&names)?;
-            for row in &rows {
-                plans.push((row.row, planner.management(row)));
-            }
-            planner.planned
-        }
+    frame: impl Fn(Option<Day>) -> Result<Frame>,
+) -> Result<Work> {
+    let options =
+        |taken| houses::Options { region: Some(state.jurisdiction().region), taken, limits: Limits::default() };
+    let read = |taken| -> Result<(Vec<String>, Vec<Read<HouseRow>>)> {
+        let opened = houses::Houses::open(bytes, options(taken))?;
+        Ok((opened.columns.clone(), opened.collect::<Result<_>>()?))
     };
-    Ok((plans, planned))
+    let (columns, mut reads) = read(args.observed.unwrap_or_else(|| today(state)))?;
+    let newest = reads.iter().filter_map(|r| r.value.as_ref()?.updated).max();
+    let frame = frame(newest)?;
+    if args.observed.is_none() {
+        // The file says itself of which day it is; later dates in it are mistakes.
+        reads = read(frame.observed)?.1;
+    }
+    let mut planner = Planner::new(state, frame);
+    planner.names(&names(reads.iter().filter_map(|r| r.value.as_ref()?.tenure.as_ref())))?;
+    let seen: HashSet<BuildingId> = reads.iter().filter_map(|r| Some(r.value.as_ref()?.building.clone())).collect();
+    let mut work = Work { report: Report { columns, rows: Vec::with_capacity(reads.len()) }, ..Work::default() };
+    // A row that was refused still names its house: what is refused is not gone.
+    let refused: HashSet<String> =
+        reads.iter().filter(|r| r.value.is_none()).flat_map(|r| r.cells.iter().cloned()).collect();
+    plan_rows(&mut work, reads, |house| planner.house(house));
+    for scheme in ["reformagkh", "gar", "gis", "kad"] {
+        if seen.iter().any(|id| id.scheme() == scheme) {
+            let gone = planner.vanished(scheme, &seen).into_iter().filter(|(id, _)| !refused.contains(id.value()));
+            work.vanished.extend(gone.map(|(id, address)| (id.to_string(), address)));
+        }
+    }
+    work.planned = planner.planned;
+    Ok(work)
+}
+
+fn chats(bytes: &[u8], state: &State, frame: impl Fn(Option<Day>) -> Result<Frame>) -> Result<Work> {
+    let opened = clerk::chats(bytes, &Limits::default())?;
+    let mut work = Work { report: Report { columns: opened.columns.clone(), rows: Vec::new() }, ..Work::default() };
+    let mut planner = Planner::new(state, frame(Some(today(state)))?);
+    plan_rows(&mut work, opened.collect::<Result<_>>()?, |row| planner.chat(row));
+    work.planned = planner.planned;
+    Ok(work)
+}
+
+fn managements(bytes: &[u8], state: &State, frame: impl Fn(Option<Day>) -> Result<Frame>) -> Result<Work> {
+    // A new management is known before it begins.
+    let latest = Day::of_ms(crate::node::now_ms() + 366 * 86_400_000, 3);
+    let opened = clerk::managements(bytes, latest, &Limits::default())?;
+    let mut work = Work { report: Report { columns: opened.columns.clone(), rows: Vec::new() }, ..Work::default() };
+    let reads: Vec<_> = opened.collect::<Result<_>>()?;
+    let mut planner = Planner::new(state, frame(Some(today(state)))?);
+    planner.names(&names(reads.iter().filter_map(|r| Some(&r.value.as_ref()?.tenure))))?;
+    plan_rows(&mut work, reads, |row| planner.management(row));
+    work.planned = planner.planned;
+    Ok(work)
 }
 
 fn today(state: &State) -> Day {
@@ -213,13 +264,13 @@ fn today(state: &State) -> Day {
     Day::of_ms(crate::node::now_ms(), offset)
 }
 
-/// Signs and submits in order; gives the refusals by place in the plan.
+/// Signs and submits in order; gives the node's refusals by place in the plan.
 fn submit(
     context: &Context,
     api: &Api,
     planned: &[Planned],
     keys: &[ed25519_dalek::SigningKey],
-) -> Result<HashMap<usize, NodeRefusal>> {
+) -> Result<HashMap<usize, Problem>> {
     let bar = context.out.progress(planned.len() as u64, "Запись", "Recording");
     let keys: Vec<&ed25519_dalek::SigningKey> = keys.iter().collect();
     let mut refused = HashMap::new();
@@ -228,7 +279,7 @@ fn submit(
             chunk.par_iter().map(|p| Envelope::sign(p.payload.clone(), TYP_RECORD, &keys)).collect();
         for (i, outcome) in api.submit(&signed, false)?.into_iter().enumerate() {
             if outcome["outcome"] == "refused" {
-                refused.insert(n * SUBMIT_CHUNK + i, serde_json::from_value(outcome).unwrap_or_default());
+                refused.insert(n * SUBMIT_CHUNK + i, by_node(&outcome));
             }
         }
         bar.inc(chunk.len() as u64);
@@ -237,101 +288,98 @@ fn submit(
     Ok(refused)
 }
 
-fn count(report: &mut Report, table: &Table, plans: Plans, planned: &[Planned], refused: &HashMap<usize, NodeRefusal>) {
-    let mut by_row: BTreeMap<u64, &NodeRefusal> = BTreeMap::new();
-    for (i, p) in planned.iter().enumerate() {
-        match refused.get(&i) {
-            None => *report.records.entry(p.type_name.to_owned()).or_default() += 1,
-            Some(e) => {
-                by_row.entry(p.row.unwrap_or(0)).or_insert(e);
-            }
-        }
-    }
-    for (row, plan) in plans {
-        match (plan, by_row.remove(&row)) {
-            (RowPlan::Records, None) => report.imported += 1,
-            (RowPlan::Unchanged, _) => report.unchanged += 1,
-            (RowPlan::Records, Some(e)) => report.findings.push(Finding::by_node(row, e)),
-            (RowPlan::Refused(field, e, candidates), _) => {
-                report.findings.push(Finding::at(row, Outcome::Refused, field, &e, candidates));
-            }
-        }
-    }
-    for (row, e) in by_row {
-        report.findings.push(Finding::by_node(row, e));
-    }
-    report.findings.sort_by_key(|f| f.row);
-    report.unchanged += report.findings.iter().filter(|f| f.outcome == Outcome::Unchanged).count() as u64;
-    let rows: std::collections::BTreeSet<u64> =
-        report.findings.iter().filter(|f| f.outcome == Outcome::Refused && f.row > 0).map(|f| f.row).collect();
-    report.refused = rows.len() as u64;
-    debug_assert_eq!(report.imported + report.unchanged + report.refused, table.rows.len() as u64);
+/// The node's refusal of a record, in both languages as far as this program knows its code.
+fn by_node(outcome: &Value) -> Problem {
+    let text = |key: &str| outcome[key].as_str().unwrap_or_default();
+    let (code, detail) = (text("code"), text("detail"));
+    let what = crate::error::russian(code).map_or("узел не принял запись", |(what, _)| what);
+    Problem::new(
+        &report::NODE,
+        "",
+        format!("[{code}] {what} ({detail})"),
+        format!("[{code}] {detail} — {}", text("remedy")),
+    )
 }
 
-fn finish(context: &Context, args: &ImportArgs, table: &Table, report: &Report) -> Result<()> {
+/// Counts the records that were written, and marks the rows whose records the node refused.
+fn settle(work: &mut Work, refused: &HashMap<usize, Problem>) -> BTreeMap<&'static str, u64> {
+    let mut records = BTreeMap::new();
+    let mut by_row: HashMap<u64, &Problem> = HashMap::new();
+    for (i, planned) in work.planned.iter().enumerate() {
+        match (refused.get(&i), planned.row) {
+            (None, _) => *records.entry(planned.type_name).or_default() += 1,
+            (Some(problem), Some(row)) => {
+                by_row.entry(row).or_insert(problem);
+            }
+            // A name that was refused: the next import offers it again.
+            (Some(problem), None) => tracing::warn!(reason = problem.reason_en, "a name was refused"),
+        }
+    }
+    for row in &mut work.report.rows {
+        if let Some(problem) = by_row.get(&row.row) {
+            row.outcome = Outcome::Refused;
+            row.problems.push((*problem).clone());
+        }
+    }
+    records
+}
+
+fn finish(
+    context: &Context,
+    args: &ImportArgs,
+    work: &Work,
+    records: BTreeMap<&'static str, u64>,
+    batch: String,
+) -> Result<()> {
     let path = args.report.clone().unwrap_or_else(|| args.file.with_extension("report.xlsx"));
-    let language = if context.out.is_english() { Language::English } else { Language::Russian };
-    if report.refused > 0 {
-        match path.extension().is_some_and(|e| e == "csv") {
-            true => report.write_csv(table, &path, language)?,
-            false => report.write_xlsx(table, &path, language)?,
-        }
-    }
+    let outcomes = work.report.summary().outcomes;
+    let count = |o: Outcome| outcomes.get(&o).copied().unwrap_or(0);
     let out = context.out;
-    out.result(report, |out| {
-        let head = [
-            out.say("Строк", "Rows"),
-            out.say("Записано", "Imported"),
-            out.say("Без изменений", "Unchanged"),
-            out.say("Отказано", "Refused"),
-        ];
-        out.table(
-            &head,
-            [vec![
-                report.rows.to_string(),
-                report.imported.to_string(),
-                report.unchanged.to_string(),
-                report.refused.to_string(),
-            ]],
-        );
-        for (name, n) in &report.records {
-            out.line(&format!("  {name}: {n}"));
-        }
-        let warned = report.findings.iter().filter(|f| f.outcome == Outcome::Warned).count();
-        out.line(&out.pick(
-            format!("Предупреждений: {warned}; исчезло из источника домов: {}", report.vanished.len()),
-            format!("Warnings: {warned}; buildings gone from the source: {}", report.vanished.len()),
-        ));
-        for f in report.findings.iter().filter(|f| f.outcome == Outcome::Refused).take(10) {
-            let place = match f.column(table, language) {
-                "" => String::new(),
-                column => format!(", «{column}»"),
-            };
-            let (row, reason) = (f.row, f.reason_in(language));
-            out.line(&format!("  {} {row}{place}: {reason}", out.say("строка", "row")));
-            out.line(&format!("    {}: {}", out.say("что сделать", "what to do"), f.remedy_in(language)));
-        }
-        if report.refused > 10 {
-            out.line(
-                &out.pick(
-                    format!("  … и ещё {}", report.refused - 10),
-                    format!("  … and {} more", report.refused - 10),
-                ),
-            );
-        }
-    });
-    let (again, undo) = (path.display().to_string(), format!("domovoi undo \"{}\"", report.batch));
-    let (mut ru, mut en) = (Vec::new(), Vec::new());
-    if report.refused > 0 {
-        ru.push(format!("исправьте отказанные строки в {again} и загрузите этот файл той же командой"));
-        en.push(format!("correct the refused rows in {again} and import that file with the same command"));
+    let finding = |row: &report::RowOutcome, p: &Problem| Finding {
+        row: row.row,
+        outcome: row.outcome,
+        field: p.field.clone(),
+        code: p.code.code,
+        reason: out.say(&p.reason_ru, &p.reason_en).to_owned(),
+        remedy: out.say(p.code.remedy_ru, p.code.remedy_en),
+        candidates: p.candidates.iter().map(|c| format!("{} — {}", c.id, c.address)).collect(),
+    };
+    let summary = Summary {
+        rows: work.report.rows.len() as u64,
+        // A row that was taken over without a value that was wrong is imported or known all the same.
+        imported: count(Outcome::Imported) + count(Outcome::Warned),
+        unchanged: count(Outcome::Unchanged),
+        refused: count(Outcome::Refused),
+        records,
+        vanished: work.vanished.clone(),
+        findings: work.report.rows.iter().flat_map(|r| r.problems.iter().map(move |p| finding(r, p))).collect(),
+        batch,
+        dry_run: args.dry_run,
+    };
+    if summary.refused > 0 {
+        let bytes = match path.extension().is_some_and(|e| e == "csv") {
+            true => work.report.to_csv()?,
+            false => work.report.to_xlsx()?,
+        };
+        std::fs::write(&path, bytes).map_err(|e| {
+            Error::refuse(
+                "report.write",
+                format!("{}: {e}", path.display()),
+                "choose a file that can be written with --report",
+            )
+        })?;
     }
-    if !report.dry_run && report.imported > 0 {
+    out.result(&summary, |out| print(out, &summary));
+    let (report, undo) = (path.display(), format!("domovoi undo \"{}\"", summary.batch));
+    let (mut ru, mut en) = (Vec::new(), Vec::new());
+    if summary.refused > 0 {
+        ru.push(format!("исправьте отказанные строки в {report} и загрузите этот файл той же командой"));
+        en.push(format!("correct the refused rows in {report} and import that file with the same command"));
+    }
+    if !args.dry_run && summary.imported > 0 {
         ru.push(format!("{undo} — отменить эту загрузку"));
         en.push(format!("{undo} — take this import back"));
     }
-    let borrow = |v: &[String]| v.iter().map(String::as_str).map(str::to_owned).collect::<Vec<_>>();
-    let (ru, en) = (borrow(&ru), borrow(&en));
     if !ru.is_empty() {
         out.next(
             &ru.iter().map(String::as_str).collect::<Vec<_>>(),
@@ -339,4 +387,32 @@ fn finish(context: &Context, args: &ImportArgs, table: &Table, report: &Report) 
         );
     }
     Ok(())
+}
+
+fn print(out: &super::output::Output, s: &Summary) {
+    let head = [
+        out.say("Строк", "Rows"),
+        out.say("Принято", "Taken over"),
+        out.say("Без изменений", "Unchanged"),
+        out.say("Отказано", "Refused"),
+    ];
+    out.table(&head, [[s.rows, s.imported, s.unchanged, s.refused].map(|n| n.to_string()).to_vec()]);
+    for (name, n) in &s.records {
+        out.line(&format!("  {name}: {n}"));
+    }
+    let warned = s.findings.iter().filter(|f| f.outcome == Outcome::Warned).count();
+    let gone = s.vanished.len();
+    out.line(&out.pick(
+        format!("Предупреждений: {warned}; исчезло из источника домов: {gone}"),
+        format!("Warnings: {warned}; buildings gone from the source: {gone}"),
+    ));
+    for f in s.findings.iter().filter(|f| f.outcome == Outcome::Refused).take(10) {
+        let place = if f.field.is_empty() { String::new() } else { format!(", «{}»", f.field) };
+        out.line(&format!("  {} {}{place}: [{}] {}", out.say("строка", "row"), f.row, f.code, f.reason));
+        out.line(&format!("    {}: {}", out.say("что сделать", "what to do"), f.remedy));
+    }
+    if s.refused > 10 {
+        let rest = s.refused - 10;
+        out.line(&out.pick(format!("  … и ещё {rest}"), format!("  … and {rest} more")));
+    }
 }

@@ -1,210 +1,575 @@
-//! The clerk's own table, by the names of its columns: chats (address or building id, link and/or chat id, title) and
-//! managements (address or building id, organisation, date). A report that was corrected is such a table again.
+//! The clerk's own tables: which chat is whose house's, and who manages a house since when.
+//!
+//! Columns are told by their names, in Russian or English, in any order; what else the table holds goes unread. A house is
+//! named by an id or by its address, or, in a table that came back as a report, by the clerk's choice among candidates.
+//! A join link is a key to a house: only its digest leaves this file.
 
-use super::reformagkh::{day, form_of, public_name};
-use super::report::{Finding, Outcome};
+use std::collections::HashMap;
+
+use super::cells::{Columns, Synonyms, day_within, is_unknown, organisation_name};
+use super::houses::{form, is_proprietor};
+use super::report::{self, CHOICE_COLUMN, Code, Outcome, Problem, Read};
 use super::rows::{ChatRow, ManagementRow, Place, Tenure};
-use super::table::{Row, Table};
+use super::table::{Limits, Row, Table};
 use crate::error::{Error, Result};
+use crate::registry::address::{AddressKey, MAX_ADDRESS};
 use crate::registry::body::ManagementForm;
 use crate::registry::ids::{BuildingId, MaxChatId, OrgId};
 use crate::registry::link::{LinkDigest, canonical_link};
-use crate::registry::text::Text;
+use crate::registry::text::{Day, Text};
 
-/// Column in which the clerk chooses among candidates.
-pub const CHOICE: &str = "выбор";
-const BUILDING: &[&str] =
-    &["ID дома", "Идентификатор дома", "Дом ID", "building", "building id", "HOUSE_ID", "ФИАС", "GUID"];
-const ADDRESS: &[&str] = &["Адрес", "Адрес дома", "address"];
-const LINK: &[&str] = &["Ссылка", "Ссылка на чат", "link", "url"];
-const CHAT: &[&str] = &["ID чата", "Идентификатор чата", "chat id", "max"];
-const TITLE: &[&str] = &["Название", "Название чата", "title"];
-const ORGANISATION: &[&str] = &["ОГРН", "ИНН", "ID организации", "ID УК", "organisation", "УК ID"];
-const NAME: &[&str] = &["УК", "Управляющая организация", "Наименование УК", "Организация", "company", "name"];
-const SINCE: &[&str] = &["Дата", "Дата начала", "Дата начала управления", "С какого дня", "since", "date"];
-const FORM: &[&str] = &["Форма", "Форма управления", "form"];
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Column {
+    Choice,
+    Building,
+    Portal,
+    Address,
+    Link,
+    Chat,
+    Title,
+    Ogrn,
+    Inn,
+    OrgPortal,
+    Org,
+    Since,
+    Form,
+}
 
-/// The columns that a field of a finding may stand in; none where the field is a column's name itself.
-pub fn names_of(field: &str) -> Option<&'static [&'static str]> {
-    Some(match field {
-        "building" => BUILDING,
-        "address" => ADDRESS,
-        "link" => LINK,
-        "chat id" => CHAT,
-        "title" => TITLE,
-        "organisation" => ORGANISATION,
-        "since" => SINCE,
-        "form" => FORM,
-        _ => return None,
+const PLACE: [(Column, &[&str]); 4] = [
+    (Column::Choice, &[CHOICE_COLUMN, "choice"]),
+    (
+        Column::Building,
+        &[
+            "код дома",
+            "id дома",
+            "идентификатор дома",
+            "building",
+            "building_id",
+            "houseguid",
+            "гар",
+            "фиас",
+            "код фиас",
+            "гис жкх",
+            "кадастровый номер",
+        ],
+    ),
+    (Column::Portal, &["house_id", "номер дома на портале", "реформа жкх"]),
+    (Column::Address, &["адрес", "адрес дома", "адрес мкд", "дом", "address"]),
+];
+
+const CHATS: &Synonyms<Column> = &[
+    PLACE[0],
+    PLACE[1],
+    PLACE[2],
+    PLACE[3],
+    (
+        Column::Link,
+        &[
+            "ссылка",
+            "ссылка на чат",
+            "ссылка приглашение",
+            "приглашение",
+            "link",
+            "join link",
+            "join_link",
+            "url",
+            "ссылка max",
+        ],
+    ),
+    (
+        Column::Chat,
+        &["id чата", "чат", "номер чата", "номер чата max", "идентификатор чата", "chat", "chat id", "chat_id"],
+    ),
+    (Column::Title, &["название", "название чата", "наименование чата", "имя чата", "title", "chat title"]),
+];
+
+const MANAGEMENTS: &Synonyms<Column> = &[
+    PLACE[0],
+    PLACE[1],
+    PLACE[2],
+    PLACE[3],
+    (Column::Ogrn, &["огрн", "огрн ук", "огрнип", "огрн огрнип", "ogrn"]),
+    (Column::Inn, &["инн", "инн ук", "inn"]),
+    (
+        Column::OrgPortal,
+        &["id ук", "код ук", "номер ук на портале", "organisation_id", "organization_id", "profile_id"],
+    ),
+    (
+        Column::Org,
+        &[
+            "ук",
+            "управляющая организация",
+            "управляющая компания",
+            "организация",
+            "наименование",
+            "наименование ук",
+            "название ук",
+            "organisation",
+            "organization",
+            "name",
+        ],
+    ),
+    (Column::Since, &["дата", "дата начала", "дата начала управления", "управляет с", "с", "since", "from", "date"]),
+    (Column::Form, &["форма", "форма управления", "способ управления", "form"]),
+];
+
+/// A clerk's table opened; iterates over its rows, one outcome for each.
+pub struct Rows<'a, T> {
+    /// Column names as written.
+    pub columns: Vec<String>,
+    table: Table<'a>,
+    read: Columns<Column>,
+    value: fn(&Reader<'_>, &mut Vec<Problem>) -> std::result::Result<T, Refused>,
+    latest: Day,
+    /// What rows said already.
+    seen: HashMap<String, u64>,
+}
+
+/// Why is the last of the problems.
+struct Refused;
+
+struct Reader<'r> {
+    columns: &'r Columns<Column>,
+    row: &'r Row,
+    latest: Day,
+}
+
+/// Opens a list of chats: house, and link or chat id, and title.
+///
+/// # Errors
+/// Those of [`Table::open`]; `import.header` when columns are missing.
+pub fn chats<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Rows<'a, ChatRow>> {
+    let needed = "a column of houses («Адрес» or «Код дома») and one of chats («Ссылка» or «ID чата»)";
+    open(
+        bytes,
+        limits,
+        CHATS,
+        Day::MAX,
+        needed,
+        |c| c.has(Column::Link) || c.has(Column::Chat),
+        |reader, problems| {
+            let place = reader.place(problems)?;
+            let link = reader.link(problems)?;
+            let max = reader.chat_id(problems)?;
+            if link.is_none() && max.is_none() {
+                let column = if reader.columns.has(Column::Link) { Column::Link } else { Column::Chat };
+                return Err(reader.refuse(
+                    problems,
+                    &report::CHAT_EMPTY,
+                    column,
+                    "нет ни ссылки, ни номера чата",
+                    "neither link nor chat id",
+                ));
+            }
+            let title = match reader.columns.known(reader.row, Column::Title).map(Text::normalise) {
+                Some(Err(_)) => {
+                    return Err(reader.refuse(
+                        problems,
+                        &report::CHAT_TITLE,
+                        Column::Title,
+                        "название длиннее 500 знаков",
+                        "the title is longer than 500 characters",
+                    ));
+                }
+                title => title.and_then(Result::ok),
+            };
+            Ok(ChatRow { row: reader.row.number, place, link, max, title })
+        },
+    )
+}
+
+/// Opens a list of managements: house, organisation, first day, form. No day is later than `latest`: a new management is
+/// known before it starts, so that is a day of the next year.
+///
+/// # Errors
+/// Those of [`Table::open`]; `import.header` when columns are missing.
+pub fn managements<'a>(bytes: &'a [u8], latest: Day, limits: &Limits) -> Result<Rows<'a, ManagementRow>> {
+    let needed = "a column of houses («Адрес» or «Код дома») and one of organisations («ОГРН», «ИНН» or «Форма»)";
+    let enough = |c: &Columns<Column>| {
+        [Column::Ogrn, Column::Inn, Column::OrgPortal, Column::Org, Column::Form].iter().any(|&r| c.has(r))
+    };
+    open(bytes, limits, MANAGEMENTS, latest, needed, enough, |reader, problems| {
+        let place = reader.place(problems)?;
+        let tenure = reader.tenure(problems)?;
+        Ok(ManagementRow { row: reader.row.number, place, tenure })
     })
 }
 
-/// What the manual calls the column of a field.
-pub fn manual_name(field: &str) -> &str {
-    match field {
-        "organisation" => "ОГРН/ИНН",
-        _ => names_of(field).map_or(field, |names| names[0]),
+fn open<'a, T>(
+    bytes: &'a [u8],
+    limits: &Limits,
+    synonyms: &'static Synonyms<Column>,
+    latest: Day,
+    needed: &str,
+    enough: impl Fn(&Columns<Column>) -> bool,
+    value: fn(&Reader<'_>, &mut Vec<Problem>) -> std::result::Result<T, Refused>,
+) -> Result<Rows<'a, T>> {
+    let table = Table::open(bytes, limits, &|names| Columns::count(names, synonyms))?;
+    let columns = table.columns.clone();
+    let read = Columns::of(&columns, synonyms);
+    let place = [Column::Choice, Column::Building, Column::Portal, Column::Address].iter().any(|&r| read.has(r));
+    if !place || !enough(&read) {
+        let detail = format!(
+            "the table lacks {needed}; it has «{}»",
+            columns.join("», «").chars().take(300).collect::<String>()
+        );
+        return Err(Error::refuse("import.header", detail, "name the columns as docs/import.md lists them"));
     }
+    Ok(Rows { columns, table, read, value, latest, seen: HashMap::new() })
 }
 
-type Bad = (&'static str, Error);
+impl<T: std::fmt::Debug + WithoutRow> Iterator for Rows<'_, T> {
+    type Item = Result<Read<T>>;
 
-fn refuse<T>(
-    field: &'static str,
-    code: &'static str,
-    detail: String,
-    remedy: &'static str,
-) -> std::result::Result<T, Bad> {
-    Err((field, Error::refuse(code, detail, remedy)))
-}
-
-fn has_any(table: &Table, names: &[&str]) -> bool {
-    names.iter().any(|n| table.has(n))
-}
-
-/// A building id as a clerk writes it: with its scheme, or a bare UUID, or a bare portal number.
-fn building_id(text: &str) -> Result<BuildingId> {
-    let text = text.trim();
-    // A candidate copied from the report is followed by its address.
-    let id = text.split_whitespace().next().unwrap_or("");
-    match id {
-        _ if id.contains(':') && !id.contains("://") => id.parse().or_else(|_| BuildingId::new("kad", id)),
-        _ if id.len() == 36 => BuildingId::new("gar", &id.to_lowercase()),
-        _ if id.len() == 31 => BuildingId::new("gis", id),
-        _ => BuildingId::new("reformagkh", id),
-    }
-}
-
-fn place(table: &Table, row: &Row) -> std::result::Result<Place, Bad> {
-    let chosen = table.cell(row, &[CHOICE]).or_else(|| table.cell(row, BUILDING));
-    let building = match chosen.map(building_id) {
-        Some(Ok(id)) => Some(id),
-        Some(Err(e)) => return Err(("building", e)),
-        None => None,
-    };
-    Ok(Place { building, address: table.cell(row, ADDRESS).map(|a| a.chars().take(500).collect()) })
-}
-
-fn read<T>(table: &Table, one: impl Fn(&Table, &Row) -> std::result::Result<T, Bad>) -> (Vec<T>, Vec<Finding>) {
-    let (mut rows, mut findings) = (Vec::with_capacity(table.rows.len()), Vec::new());
-    for row in &table.rows {
-        match one(table, row) {
-            Ok(r) => rows.push(r),
-            Err((field, e)) => findings.push(Finding::new(row, Outcome::Refused, field, e)),
-        }
-    }
-    (rows, findings)
-}
-
-fn needs(table: &Table, groups: &[(&[&str], &str)]) -> Result<()> {
-    match groups.iter().find(|(names, _)| !has_any(table, names)) {
-        None => Ok(()),
-        Some((names, what)) => Err(Error::refuse(
-            "import.columns",
-            format!("the table has no column for {what} (for example «{}»)", names[0]),
-            "name the column as the manual says",
-        )),
-    }
-}
-
-/// Reads a list of chats.
-pub fn chats(table: &Table) -> Result<(Vec<ChatRow>, Vec<Finding>)> {
-    needs(table, &[(&[ADDRESS, BUILDING].concat(), "the building"), (&[LINK, CHAT].concat(), "the chat")])?;
-    Ok(read(table, |table, row| {
-        let link = match table.cell(row, LINK).map(canonical_link) {
-            Some(Ok(link)) => Some(LinkDigest::of_link(&link)),
-            Some(Err(e)) => return Err(("link", e)),
-            None => None,
+    fn next(&mut self) -> Option<Self::Item> {
+        let row = match self.table.next()? {
+            Ok(row) => row,
+            Err(e) => return Some(Err(e)),
         };
-        let max =
-            match table.cell(row, CHAT).map(|c| format!("max:{}", c.trim_start_matches("max:")).parse::<MaxChatId>()) {
-                Some(Ok(max)) => Some(max),
-                Some(Err(e)) => return Err(("chat id", e)),
-                None => None,
+        let mut problems = Vec::new();
+        let reader = Reader { columns: &self.read, row: &row, latest: self.latest };
+        let value = reader.whole(self.columns.len(), &mut problems).and_then(|()| (self.value)(&reader, &mut problems));
+        let mut read = Read { row: row.number, cells: row.cells, value: None, outcome: Outcome::Refused, problems };
+        let Ok(value) = value else { return Some(Ok(read)) };
+        let print = value.said();
+        if let Some(first) = self.seen.get(&print) {
+            let (ru, en) = (format!("то же, что в строке {first}"), format!("the same as row {first}"));
+            read.problems = vec![Problem::new(&report::DUPLICATE, "", ru, en)];
+            read.outcome = Outcome::Unchanged;
+        } else {
+            self.seen.insert(print, read.row);
+            read.outcome = if read.problems.is_empty() { Outcome::Imported } else { Outcome::Warned };
+            read.value = Some(value);
+        }
+        Some(Ok(read))
+    }
+}
+
+/// What a row says, without where it says it.
+trait WithoutRow {
+    fn said(&self) -> String;
+}
+impl WithoutRow for ChatRow {
+    fn said(&self) -> String {
+        let ChatRow { row: _, place, link, max, title } = self;
+        format!("{place:?}{link:?}{max:?}{title:?}")
+    }
+}
+impl WithoutRow for ManagementRow {
+    fn said(&self) -> String {
+        let ManagementRow { row: _, place, tenure } = self;
+        format!("{place:?}{tenure:?}")
+    }
+}
+
+impl Reader<'_> {
+    fn refuse(
+        &self,
+        problems: &mut Vec<Problem>,
+        code: &'static Code,
+        column: Column,
+        ru: impl Into<String>,
+        en: impl Into<String>,
+    ) -> Refused {
+        problems.push(Problem::new(code, self.columns.name(column), ru, en));
+        Refused
+    }
+
+    fn whole(&self, width: usize, problems: &mut Vec<Problem>) -> std::result::Result<(), Refused> {
+        let damaged = self.row.cells.iter().any(|c| c.contains('\u{fffd}'));
+        let (code, ru, en) = if self.row.cells.iter().skip(width).any(|c| !is_unknown(c)) {
+            (&report::CELLS, "ячеек больше, чем столбцов", "more cells than columns")
+        } else if damaged {
+            (&report::ENCODING, "строка испорчена перекодировкой", "the row was damaged by a wrong encoding")
+        } else {
+            return Ok(());
+        };
+        problems.push(Problem::new(code, "", ru, en));
+        Err(Refused)
+    }
+
+    /// The house: the clerk's choice, else an id, else the address (which is kept beside an id).
+    fn place(&self, problems: &mut Vec<Problem>) -> std::result::Result<Place, Refused> {
+        let mut place = Place::default();
+        for (column, code) in [
+            (Column::Choice, &report::CHOICE),
+            (Column::Building, &report::HOUSE_ID),
+            (Column::Portal, &report::HOUSE_ID),
+        ] {
+            let Some(cell) = self.columns.known(self.row, column).filter(|_| place.building.is_none()) else {
+                continue;
             };
-        if link.is_none() && max.is_none() {
-            return refuse(
-                "link",
-                "import.chat.handle",
-                "the row has neither a link nor a chat id".into(),
-                "fill in one of them",
-            );
+            let id =
+                if column == Column::Portal { BuildingId::new("reformagkh", cell).ok() } else { building_id(cell) };
+            if id.is_none() {
+                let shown: String = cell.chars().take(60).collect();
+                return Err(self.refuse(
+                    problems,
+                    code,
+                    column,
+                    format!("«{shown}» — не код дома"),
+                    format!("«{shown}» is no id of a building"),
+                ));
+            }
+            place.building = id;
         }
-        let title = table.cell(row, TITLE).map(Text::normalise).transpose().map_err(|e| ("title", e))?;
-        Ok(ChatRow { row: row.number, place: place(table, row)?, link, max, title })
-    }))
-}
+        if let Some(address) = self.columns.known(self.row, Column::Address) {
+            let shown: String = address.chars().take(80).collect();
+            let key = AddressKey::parse(address);
+            let (code, ru, en) = if address.chars().count() > MAX_ADDRESS {
+                (
+                    &report::HOUSE_ADDRESS,
+                    "адрес длиннее 500 знаков".to_owned(),
+                    "the address is longer than 500 characters".to_owned(),
+                )
+            } else if place.building.is_some() {
+                place.address = Some(address.to_owned());
+                return Ok(place);
+            } else if key.is_flat() {
+                (
+                    &report::HOUSE_FLAT,
+                    format!("«{shown}» — квартира, а не дом"),
+                    format!("«{shown}» is a flat, not a house"),
+                )
+            } else if !key.has_house() {
+                (
+                    &report::HOUSE_NUMBER,
+                    format!("в адресе «{shown}» нет номера дома"),
+                    format!("«{shown}» has no house number"),
+                )
+            } else {
+                place.address = Some(address.to_owned());
+                return Ok(place);
+            };
+            return Err(self.refuse(problems, code, Column::Address, ru, en));
+        }
+        if place.building.is_none() {
+            return Err(self.refuse(
+                problems,
+                &report::HOUSE_ADDRESS,
+                Column::Address,
+                "нет ни адреса, ни кода дома",
+                "neither address nor id of the house",
+            ));
+        }
+        Ok(place)
+    }
 
-/// Reads a list of managements.
-pub fn managements(table: &Table) -> Result<(Vec<ManagementRow>, Vec<Finding>)> {
-    needs(
-        table,
-        &[
-            (&[ADDRESS, BUILDING].concat(), "the building"),
-            (&[ORGANISATION, FORM].concat(), "the organisation"),
-            (SINCE, "the day"),
-        ],
-    )?;
-    Ok(read(table, |table, row| {
-        let cell = table.cell(row, SINCE).unwrap_or("");
-        let Some(since) = day(cell) else {
-            return refuse(
-                "since",
-                "import.date",
-                format!("«{}» is no date", cell.chars().take(40).collect::<String>()),
-                "write DD.MM.YYYY",
-            );
-        };
-        let name = table.cell(row, NAME);
-        let organisation = match table.cell(row, ORGANISATION).map(org_id) {
-            Some(Ok(id)) => Some(id),
-            Some(Err(e)) => return Err(("organisation", e)),
+    fn link(&self, problems: &mut Vec<Problem>) -> std::result::Result<Option<LinkDigest>, Refused> {
+        let Some(cell) = self.columns.known(self.row, Column::Link) else { return Ok(None) };
+        match canonical_link(cell) {
+            Ok(link) => Ok(Some(LinkDigest::of_link(&link))),
+            // The link itself is not repeated: a report travels by mail.
+            Err(e) => {
+                let why = e.detail().rsplit_once("join link: ").map_or("", |(_, why)| why).to_owned();
+                Err(self.refuse(
+                    problems,
+                    &report::CHAT_LINK,
+                    Column::Link,
+                    format!("это не ссылка-приглашение чата MAX ({})", reason_ru(&why)),
+                    why,
+                ))
+            }
+        }
+    }
+
+    fn chat_id(&self, problems: &mut Vec<Problem>) -> std::result::Result<Option<MaxChatId>, Refused> {
+        let Some(cell) = self.columns.known(self.row, Column::Chat) else { return Ok(None) };
+        let number = cell.strip_prefix("max:").unwrap_or(cell).replace(['−', '–'], "-");
+        match number.parse::<i64>() {
+            Ok(id) if id != 0 => Ok(Some(MaxChatId(id))),
+            _ => {
+                let shown: String = cell.chars().take(40).collect();
+                Err(self.refuse(
+                    problems,
+                    &report::CHAT_ID,
+                    Column::Chat,
+                    format!("«{shown}» — не номер чата"),
+                    format!("«{shown}» is no chat id"),
+                ))
+            }
+        }
+    }
+
+    fn tenure(&self, problems: &mut Vec<Problem>) -> std::result::Result<Tenure, Refused> {
+        let told = match self.columns.known(self.row, Column::Form) {
             None => None,
-        };
-        let form = match table.cell(row, FORM).map(super::table::fold) {
-            None => name.map_or(ManagementForm::Unknown, form_of),
-            Some(f) => match f.as_str() {
-                "ук" | "управляющаяорганизация" | "company" => ManagementForm::Company,
-                "тсж" | "тсн" | "ownersassociation" => ManagementForm::OwnersAssociation,
-                "жск" | "жк" | "cooperative" => ManagementForm::Cooperative,
-                "непосредственное" | "непосредственноеуправление" | "direct" => {
-                    ManagementForm::Direct
-                }
-                "временная" | "временнаяук" | "temporary" => ManagementForm::Temporary,
-                "застройщик" | "developer" => ManagementForm::Developer,
-                "нетуправления" | "nobody" => ManagementForm::None,
-                _ => {
-                    return refuse(
-                        "form",
-                        "import.form",
-                        "the form of management is not known".into(),
-                        "write УК, ТСЖ, ЖСК, непосредственное, временная, застройщик",
-                    );
+            Some(cell) => match form(cell) {
+                Some(form) => Some(form),
+                None => {
+                    let shown: String = cell.chars().take(40).collect();
+                    return Err(self.refuse(
+                        problems,
+                        &report::FORM,
+                        Column::Form,
+                        format!("неизвестная форма управления «{shown}»"),
+                        format!("unknown form of management «{shown}»"),
+                    ));
                 }
             },
         };
-        let nobody = matches!(form, ManagementForm::Direct | ManagementForm::None);
-        if nobody != organisation.is_none() {
-            return refuse(
-                "organisation",
-                "import.organisation.missing",
-                "this form of management needs an organisation's id, or must have none".into(),
-                "fill in ОГРН or ИНН, or correct the form",
-            );
+        let mut organisation = None;
+        for (column, schemes) in
+            [(Column::Ogrn, &["ogrn", "ogrnip"][..]), (Column::Inn, &["inn"]), (Column::OrgPortal, &["reformagkh"])]
+        {
+            let Some(cell) = self.columns.known(self.row, column).filter(|_| organisation.is_none()) else { continue };
+            organisation = organisation_id(cell, schemes);
+            if organisation.is_none() {
+                let shown: String = cell.chars().take(30).collect();
+                let (ru, en) = (
+                    format!("«{shown}»: неверное число цифр или контрольная цифра"),
+                    format!("«{shown}»: wrong length or checksum"),
+                );
+                return Err(self.refuse(problems, &report::ORGANISATION, column, ru, en));
+            }
         }
-        let tenure = Tenure { form, organisation, name: name.and_then(public_name), since: Some(since) };
-        Ok(ManagementRow { row: row.number, place: place(table, row)?, tenure })
-    }))
+        let alone = matches!(told, Some(ManagementForm::Direct | ManagementForm::None));
+        if organisation.is_none() && !alone {
+            let column = if self.columns.has(Column::Ogrn) { Column::Ogrn } else { Column::Inn };
+            return Err(self.refuse(
+                problems,
+                &report::ORGANISATION,
+                column,
+                "нет ОГРН или ИНН организации",
+                "no ОГРН or ИНН of the organisation",
+            ));
+        }
+        let since = match self.columns.known(self.row, Column::Since).map(|c| day_within(c, self.latest)) {
+            Some(Err((ru, en))) => return Err(self.refuse(problems, &report::DATE, Column::Since, ru, en)),
+            since => since.and_then(std::result::Result::ok),
+        };
+        let proprietor = organisation.as_ref().is_some_and(is_proprietor);
+        let name = self.columns.known(self.row, Column::Org).and_then(|c| organisation_name(c, proprietor));
+        Ok(Tenure { form: told.unwrap_or(ManagementForm::Unknown), organisation, name, since })
+    }
 }
 
-/// An organisation's id as a clerk writes it: with its scheme, or bare digits that their number and checksum tell apart.
-fn org_id(text: &str) -> Result<OrgId> {
-    let text = text.trim();
-    match (text.contains(':'), text.len()) {
-        (true, _) => text.parse(),
-        (false, 13) => OrgId::new("ogrn", text),
-        (false, 15) => OrgId::new("ogrnip", text),
-        (false, 10 | 12) => OrgId::new("inn", text),
-        (false, _) => OrgId::new("reformagkh", text),
+/// A building id as people paste it: with its scheme, or bare where the form tells the scheme; «id — address» of a
+/// report's candidates.
+// Bare digits are the number on the Реформа ЖКХ portal: no other scheme is digits alone.
+fn building_id(cell: &str) -> Option<BuildingId> {
+    let word = cell.split_whitespace().next()?.to_lowercase();
+    word.parse()
+        .ok()
+        .or_else(|| ["gar", "gis", "kad", "reformagkh"].iter().find_map(|scheme| BuildingId::new(scheme, &word).ok()))
+}
+
+/// An organisation's number; a spreadsheet program drops leading zeros, and the checksum tells whether it did.
+fn organisation_id(cell: &str, schemes: &[&str]) -> Option<OrgId> {
+    let digits: String = cell.chars().filter(|c| !c.is_whitespace()).collect();
+    let digits = digits.rsplit_once(':').map_or(digits.as_str(), |(_, d)| d);
+    schemes.iter().find_map(|scheme| {
+        let padded = (*scheme == "inn" && matches!(digits.len(), 9 | 11)).then(|| format!("0{digits}"));
+        OrgId::new(scheme, padded.as_deref().unwrap_or(digits)).ok()
+    })
+}
+
+/// The reasons of [`canonical_link`] in Russian.
+fn reason_ru(why: &str) -> &'static str {
+    match why {
+        w if w.contains("shortener") => "сокращённая ссылка: она может вести куда угодно",
+        w if w.contains("another alphabet") => "адрес только похож на max.ru: в нём буквы другого алфавита",
+        w if w.contains("only looks like") => "адрес только похож на max.ru",
+        w if w.contains("43 or 44") => "ссылка обрезана или повреждена",
+        w if w.contains("no invitation") => "это страница MAX, но не приглашение в чат",
+        w if w.contains("not a link") => "это не ссылка",
+        _ => "чужой адрес",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE";
+
+    fn outcomes<T>(rows: &[Read<T>]) -> Vec<(Outcome, Vec<&str>)> {
+        rows.iter().map(|r| (r.outcome, r.problems.iter().map(|p| p.code.code).collect())).collect()
+    }
+
+    #[test]
+    fn chats_in_any_order_of_columns() {
+        let text = format!(
+            "Список чатов;;;;\nНазвание чата;Ссылка на чат;Адрес;ID чата;Код дома\n\
+            Дом 5;max.ru/join/{TOKEN};ленина 5к2;;\n\
+            Дом 6;;ленина 6;-7001;\n\
+            Дом 6;;ленина 6;-7001;\n\
+            Дом 7;https://mаx.ru/join/{TOKEN};ленина 7;;\n\
+            Дом 8;;ленина 8;;\n\
+            Дом 9;;ленина;-7;\n\
+            Дом 9;;;-8;EA70561B-2A91-2E7B-BBE3-1FDEF7A880A3\n\
+            Дом 9;;;x8;reformagkh:5\n\
+            ;;;-9;\n"
+        );
+        let rows: Vec<_> = chats(text.as_bytes(), &Limits::default()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(
+            outcomes(&rows),
+            [
+                (Outcome::Imported, vec![]),
+                (Outcome::Imported, vec![]),
+                (Outcome::Unchanged, vec!["import.duplicate"]),
+                (Outcome::Refused, vec!["import.chat.link"]),
+                (Outcome::Refused, vec!["import.chat.empty"]),
+                (Outcome::Refused, vec!["import.house.number"]),
+                (Outcome::Imported, vec![]),
+                (Outcome::Refused, vec!["import.chat.id"]),
+                (Outcome::Refused, vec!["import.house.address"]),
+            ]
+        );
+        let first = rows[0].value.as_ref().unwrap();
+        assert_eq!(first.link, Some(LinkDigest::of_link(&format!("https://max.ru/join/{TOKEN}"))));
+        assert_eq!((first.row, first.place.address.as_deref()), (3, Some("ленина 5к2")));
+        assert_eq!(rows[6].value.as_ref().unwrap().place.building.as_ref().unwrap().scheme(), "gar");
+        assert!(
+            rows[3].problems[0].reason_ru.contains("другого алфавита")
+                && !rows[3].problems[0].reason_en.contains(TOKEN)
+        );
+    }
+
+    #[test]
+    fn managements_with_numbers_checked() {
+        let text = "Адрес,ОГРН,ИНН,УК,Дата начала,Форма\n\
+            ленина 1,1027700132195,,ООО Дом,01.02.2026,УК\n\
+            ленина 2,1027700132196,,ООО Дом,01.02.2026,УК\n\
+            ленина 3,,7707083893,ООО Дом,2026-02-01,\n\
+            ленина 4,,,,,непосредственное управление\n\
+            ленина 5,,,ООО Дом,,УК\n\
+            ленина 6,1027700132195,,ООО Дом,01.02.2060,УК\n\
+            ленина 7,304500116000157,,ИП Иванов И.И.,01.02.2026,УК\n\
+            ленина 8,1027700132195,,,,чудо\n";
+        let latest = Day::parse("2027-01-01").unwrap();
+        let rows: Vec<_> =
+            managements(text.as_bytes(), latest, &Limits::default()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(
+            outcomes(&rows),
+            [
+                (Outcome::Imported, vec![]),
+                (Outcome::Refused, vec!["import.organisation"]),
+                (Outcome::Imported, vec![]),
+                (Outcome::Imported, vec![]),
+                (Outcome::Refused, vec!["import.organisation"]),
+                (Outcome::Refused, vec!["import.date"]),
+                (Outcome::Imported, vec![]),
+                (Outcome::Refused, vec!["import.form"]),
+            ]
+        );
+        let named = rows[6].value.as_ref().unwrap().tenure.name.as_ref().unwrap();
+        assert_eq!(named.as_str(), super::super::cells::SOLE_PROPRIETOR);
+        assert_eq!(rows[0].value.as_ref().unwrap().tenure.form, ManagementForm::Company);
+    }
+
+    #[test]
+    fn a_table_without_the_columns_says_which() {
+        let refused = chats("Адрес;Этажей\nленина 1;5\n".as_bytes(), &Limits::default()).err().unwrap();
+        assert_eq!(refused.code(), "import.header");
+        assert!(refused.detail().contains("Этажей"), "{refused}");
+    }
+
+    #[test]
+    fn excel_drops_leading_zeros() {
+        let id = |cell: &str| organisation_id(cell, &["inn"]).map(|id| id.to_string());
+        assert_eq!(id("105018502").as_deref(), Some("inn:0105018502"));
+        assert_eq!(id("105018503"), None);
+        assert_eq!(id("77 0708 3893").as_deref(), Some("inn:7707083893"));
     }
 }

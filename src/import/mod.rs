@@ -1,12 +1,23 @@
-//! Importers: from a table a region hands in to records, row by row, with a report on every one.
+//! Importing what others wrote: snapshots of houses, lists of chats, lists of managements.
 //!
-//! Bytes → [`table`] (any of the forms, by content) → [`reformagkh`] or [`clerk`] (what the rows say: [`rows`]) → [`plan`]
-//! (the difference from the register, as unsigned records) → the caller signs and submits → [`report`]. Nothing here
-//! talks to a node; nothing is dropped in silence: each row ends as imported, unchanged or refused, with the reason.
+//! Data passes in this order. Bytes of a file → [`table`] (what kind of file it is, told by its content; header; rows of
+//! text, all of it within limits) → [`houses`] for a snapshot of houses, [`clerk`] for the clerk's own lists (columns told
+//! by their names; [`cells`] knows the spellings of dates, numbers and "unknown") → [`rows`] (what a row says) with an
+//! outcome and the problems found → [`plan`] (the difference from the register, as unsigned records, which the caller signs
+//! and submits) → [`report`] (what became of every row, and the table of refused ones that goes back
+//! to the clerk, is corrected and imported again).
+//!
+//! What must never happen here: a row dropped in silence, since every row read has one outcome; a guess, since what fits
+//! several houses is refused with all of them named; a name of a private person or a join link passed on, since names of
+//! sole proprietors are replaced and of a link only the digest leaves; a file's claim about its own size believed.
+//! The readers touch no network and no disk.
 
+pub mod cells;
 pub mod clerk;
+pub mod houses;
 pub mod plan;
-pub mod reformagkh;
 pub mod report;
 pub mod rows;
 pub mod table;
+mod text_source;
+mod workbook;

@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::report::{self, Problem};
 use super::rows::{ChatRow, HouseRow, ManagementRow, Place, Tenure};
 use crate::error::{Error, Result};
-use crate::registry::address::{AddressIndex, AddressKey, Candidate, Match};
+use crate::registry::address::{AddressIndex, AddressKey, Match};
 use crate::registry::body::*;
 use crate::registry::facts::Facts;
 use crate::registry::ids::{BuildingId, Oktmo, OrgId, RecordId};
@@ -57,8 +58,8 @@ pub enum RowPlan {
     Records,
     /// The register says so already.
     Unchanged,
-    /// It cannot be used: field, error, candidates.
-    Refused(&'static str, Error, Vec<String>),
+    /// It cannot be used.
+    Refused(Problem),
 }
 
 /// A management that is open: organisation, first day, the record that assigned it.
@@ -125,7 +126,7 @@ impl<'s> Planner<'s> {
     pub fn house(&mut self, h: &HouseRow) -> RowPlan {
         let before = self.planned.len();
         match self.try_house(h) {
-            Err(e) => RowPlan::Refused("address", e, Vec::new()),
+            Err(e) => RowPlan::Refused(refusal(&e)),
             Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
             Ok(()) => RowPlan::Records,
         }
@@ -270,25 +271,12 @@ impl<'s> Planner<'s> {
     }
 
     /// The building a clerk's row means.
-    fn find(&mut self, place: &Place) -> std::result::Result<BuildingId, RowPlan> {
+    fn find(&mut self, place: &Place) -> std::result::Result<BuildingId, Problem> {
         if let Some(id) = &place.building {
-            return self.state.primary(id).ok_or_else(|| {
-                let e = Error::refuse(
-                    "import.building.unknown",
-                    format!("the register has no building {id}"),
-                    "correct the id, or import the buildings first",
-                );
-                RowPlan::Refused("building", e, Vec::new())
-            });
+            let (ru, en) = (format!("в реестре нет дома {id}"), format!("the register has no building {id}"));
+            return self.state.primary(id).ok_or_else(|| Problem::new(&report::PLACE_UNKNOWN, "", ru, en));
         }
-        let Some(address) = &place.address else {
-            let e = Error::refuse(
-                "import.place",
-                "the row has neither an address nor a building id",
-                "fill in one of them",
-            );
-            return Err(RowPlan::Refused("address", e, Vec::new()));
-        };
+        let address = place.address.as_deref().unwrap_or_default();
         let state = self.state;
         let index = self.addresses.get_or_insert_with(|| {
             let active = state.subjects().filter_map(|(_, e)| match &e.facts {
@@ -297,37 +285,32 @@ impl<'s> Planner<'s> {
             });
             AddressIndex::build(active)
         });
-        let named = |found: Vec<Candidate>| found.into_iter().map(|c| format!("{} {}", c.id, c.address)).collect();
-        match index.find(address) {
-            Match::One(id) => Ok(id),
-            Match::Many(ids) => {
-                let e = Error::refuse(
-                    "import.address.ambiguous",
-                    format!("«{address}» may be {} buildings", ids.len()),
-                    "put the right building id into the column «выбор»",
-                );
-                Err(RowPlan::Refused("address", e, named(ids)))
+        let (code, candidates, ru, en) = match index.find(address) {
+            Match::One(id) => return Ok(id),
+            Match::Many(found) => {
+                let n = found.len();
+                let ru = format!("адресу «{address}» подходят дома: {n}");
+                (&report::PLACE_AMBIGUOUS, found, ru, format!("«{address}» may be {n} buildings"))
             }
             Match::None(near) => {
-                let e = Error::refuse(
-                    "import.address.unknown",
-                    format!("no building of the register has the address «{address}»"),
-                    "correct the address, or put a building id into the column «выбор»",
-                );
-                Err(RowPlan::Refused("address", e, named(near)))
+                let ru = format!("в реестре нет дома с адресом «{address}»");
+                (&report::PLACE_UNKNOWN, near, ru, format!("no building of the register has the address «{address}»"))
             }
-        }
+        };
+        let mut problem = Problem::new(code, "", ru, en);
+        problem.candidates = candidates;
+        Err(problem)
     }
 
     /// One row of a clerk's list of chats.
     pub fn chat(&mut self, c: &ChatRow) -> RowPlan {
         let building = match self.find(&c.place) {
             Ok(id) => id,
-            Err(refused) => return refused,
+            Err(problem) => return RowPlan::Refused(problem),
         };
         let before = self.planned.len();
         match self.try_chat(c, building) {
-            Err(e) => RowPlan::Refused("link", e, Vec::new()),
+            Err(e) => RowPlan::Refused(refusal(&e)),
             Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
             Ok(()) => RowPlan::Records,
         }
@@ -406,13 +389,24 @@ impl<'s> Planner<'s> {
     pub fn management(&mut self, m: &ManagementRow) -> RowPlan {
         let building = match self.find(&m.place) {
             Ok(id) => id,
-            Err(refused) => return refused,
+            Err(problem) => return RowPlan::Refused(problem),
         };
         let before = self.planned.len();
         match self.manage(m.row, &building, &m.tenure) {
-            Err(e) => RowPlan::Refused("organisation", e, Vec::new()),
+            Err(e) => RowPlan::Refused(refusal(&e)),
             Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
             Ok(()) => RowPlan::Records,
         }
     }
+}
+
+/// An error of the planner as a problem of the row.
+fn refusal(e: &Error) -> Problem {
+    let code = match e.code() {
+        "import.house.gone" => &report::HOUSE_GONE,
+        "import.chat.exists" => &report::CHAT_EXISTS,
+        _ => &report::RECORD,
+    };
+    let what = e.russian().map_or(e.code(), |(what, _)| what);
+    Problem::new(code, "", format!("{what} ({})", e.detail()), e.detail())
 }

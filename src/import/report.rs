@@ -1,221 +1,291 @@
-//! The report of an import: what became of every row, and a table of what was refused that can be corrected and imported
-//! again.
+//! What became of every row, and the table of refused rows that goes back to the clerk.
+//!
+//! Nothing is dropped in silence: a report has one outcome for each row read. The refused rows go out with their own
+//! columns as they came and, behind them, row, column, reason, what to do and candidates. The clerk corrects the cells,
+//! or writes the id of a candidate under «выбор», and imports that same table again: the readers pass over the report's
+//! columns.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::clerk::{self, CHOICE};
-use super::table::{Row, Table};
-use crate::error::{Error, Result, russian};
+use crate::error::{Error, Result};
+pub use crate::registry::address::Candidate;
 
 /// What became of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Records were written for it.
+    /// Taken over.
     Imported,
-    /// The register says so already.
-    Unchanged,
-    /// It was used, but a cell of it was left out.
+    /// Taken over without a value that was wrong.
     Warned,
-    /// It was not used.
+    /// Says what is known already, or what another row said.
+    Unchanged,
+    /// Not taken over.
     Refused,
 }
 
-/// Something to be said of a row.
-#[derive(Debug, Clone, Serialize)]
-pub struct Finding {
+/// A kind of problem: stable code and what to do about it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Stable code.
+    pub code: &'static str,
+    /// What to do, in Russian.
+    pub remedy_ru: &'static str,
+    /// What to do, in English.
+    pub remedy_en: &'static str,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $ru:literal, $en:literal;)+) => {
+        $($(#[$doc])* pub const $name: Code = Code { code: $code, remedy_ru: $ru, remedy_en: $en };)+
+        /// Every code a row can be given.
+        pub const CODES: &[Code] = &[$($name),+];
+    };
+}
+
+codes! {
+    /// Text that was decoded with losses.
+    ENCODING = "import.encoding", "сохраните файл в UTF-8 и исправьте символы �", "save the file as UTF-8 and correct the characters �";
+    /// More cells than columns.
+    CELLS = "import.cells", "проверьте кавычки и разделители в строке", "check quotes and delimiters in the row";
+    /// No id, or not one.
+    HOUSE_ID = "import.house.id", "укажите код дома: ФИАС/ГАР (UUID), ГИС ЖКХ, кадастровый номер или номер на портале", "give an id of the building: ФИАС/ГАР UUID, ГИС ЖКХ, cadastral or portal number";
+    /// No address, or not one.
+    HOUSE_ADDRESS = "import.house.address", "впишите адрес дома", "write the address of the house";
+    /// No number of a house.
+    HOUSE_NUMBER = "import.house.number", "допишите номер дома", "add the number of the house";
+    /// A flat, not a house.
+    HOUSE_FLAT = "import.house.flat", "укажите дом, а не квартиру или помещение", "name the house, not a flat or room in it";
+    /// Not an apartment building.
+    HOUSE_KIND = "import.house.kind", "реестр ведёт только многоквартирные дома; если тип указан неверно, исправьте его", "the registry holds apartment buildings only; correct the type if it is wrong";
+    /// A type nobody knows.
+    HOUSE_KIND_UNKNOWN = "import.house.kind-unknown", "уточните тип дома", "name the type of the house";
+    /// A house of another region.
+    REGION = "import.region", "передайте строку региону, которому принадлежит дом", "hand the row to the region the house is in";
+    /// The same row again.
+    DUPLICATE = "import.duplicate", "ничего делать не нужно", "nothing is to be done";
+    /// The same id with other values.
+    CONFLICT = "import.conflict", "оставьте одну из строк", "keep one of the rows";
+    /// Not a date, or an impossible one.
+    DATE = "import.date", "впишите дату как ДД.ММ.ГГГГ", "write the date as DD.MM.YYYY";
+    /// Not a year, or an impossible one.
+    YEAR = "import.year", "впишите год четырьмя цифрами", "write the year with four digits";
+    /// Not a number, or an impossible one.
+    NUMBER = "import.number", "впишите целое число", "write a whole number";
+    /// Not ОКТМО.
+    OKTMO = "import.oktmo", "впишите код ОКТМО из 8 или 11 цифр", "write an ОКТМО code of 8 or 11 digits";
+    /// No organisation, or not one.
+    ORGANISATION = "import.organisation", "впишите ОГРН (13 цифр) или ИНН (10 цифр) и проверьте цифры", "write ОГРН (13 digits) or ИНН (10 digits) and check the digits";
+    /// A form of management nobody knows.
+    FORM = "import.form", "впишите: УК, ТСЖ, ЖСК, непосредственное управление или застройщик", "write: УК, ТСЖ, ЖСК, direct management or developer";
+    /// Neither link nor chat id.
+    CHAT_EMPTY = "import.chat.empty", "впишите ссылку https://max.ru/join/… или номер чата", "write the link https://max.ru/join/… or the chat's number";
+    /// A link that is none.
+    CHAT_LINK = "import.chat.link", "скопируйте ссылку-приглашение из самого чата", "copy the invitation link from the chat itself";
+    /// A chat id that is none.
+    CHAT_ID = "import.chat.id", "впишите номер чата целым числом", "write the chat's number as a whole number";
+    /// A title that is none.
+    CHAT_TITLE = "import.chat.title", "сократите название до 500 знаков", "shorten the title to 500 characters";
+    /// The choice names no building.
+    CHOICE = "import.choice", "впишите в столбец «выбор» код одного из вариантов", "write the id of one of the candidates under «выбор»";
+    /// A house the register has ended.
+    HOUSE_GONE = "import.house.gone", "зарегистрируйте дом под другим кодом или отмените его выбытие", "register it under another id, or take its retirement back";
+    /// The house has another official chat.
+    CHAT_EXISTS = "import.chat.exists", "если ссылку сменили, измените чат; если это другой чат, замените прежний", "if the link was rotated, amend the chat; if this is another chat, replace the old one";
+    /// The row makes no record.
+    RECORD = "import.record", "исправьте строку и загрузите её снова", "correct the row and import it again";
+    /// The node refused a record of the row.
+    NODE = "import.refused", "исправьте строку и загрузите её снова", "correct the row and import it again";
+    /// Several buildings fit the address.
+    PLACE_AMBIGUOUS = "import.place.ambiguous", "впишите в столбец «выбор» код нужного дома из столбца «варианты»", "write the id of the right candidate under «выбор»";
+    /// No building fits the address.
+    PLACE_UNKNOWN = "import.place.unknown", "исправьте адрес или впишите код дома в столбец «выбор»", "correct the address, or write the building's id under «выбор»";
+}
+
+/// What is wrong with a cell of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The column, as the table names it.
+    pub field: String,
+    /// Stable code and remedy.
+    pub code: &'static Code,
+    /// Why, in Russian.
+    pub reason_ru: String,
+    /// Why, in English.
+    pub reason_en: String,
+    /// Buildings that may be meant.
+    pub candidates: Vec<Candidate>,
+}
+
+impl Problem {
+    /// A problem without candidates.
+    pub fn new(code: &'static Code, field: &str, ru: impl Into<String>, en: impl Into<String>) -> Problem {
+        Problem { field: field.to_owned(), code, reason_ru: ru.into(), reason_en: en.into(), candidates: Vec::new() }
+    }
+}
+
+/// A row as read: the value where there is one, and everything found wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read<T> {
+    /// Row of the source, 1-based.
+    pub row: u64,
+    /// Its cells as they came.
+    pub cells: Vec<String>,
+    /// What it says; none when refused or unchanged.
+    pub value: Option<T>,
+    /// What became of it so far.
+    pub outcome: Outcome,
+    /// What is wrong.
+    pub problems: Vec<Problem>,
+}
+
+impl<T> Read<T> {
+    /// The row's line of a report; cells are kept only where they go back to the clerk.
+    pub fn outcome(&self) -> RowOutcome {
+        let cells = if self.outcome == Outcome::Refused { self.cells.clone() } else { Vec::new() };
+        RowOutcome { row: self.row, outcome: self.outcome, problems: self.problems.clone(), cells }
+    }
+
+    /// Refuses the row, after it was read.
+    pub fn refuse(&mut self, problem: Problem) {
+        self.outcome = Outcome::Refused;
+        self.value = None;
+        self.problems.push(problem);
+    }
+}
+
+/// What became of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowOutcome {
     /// Row of the source, 1-based.
     pub row: u64,
     /// What became of it.
     pub outcome: Outcome,
-    /// Column.
-    pub field: String,
-    /// Stable code; the node's own where the node refused a record of the row.
-    pub code: String,
-    /// Reason, in English.
-    pub reason: String,
-    /// Remedy, in English.
-    pub remedy: String,
-    /// Buildings it may mean.
-    pub candidates: Vec<String>,
+    /// Why.
+    pub problems: Vec<Problem>,
+    /// Its cells, where it was refused.
+    pub cells: Vec<String>,
 }
 
-impl Finding {
-    /// A finding about `row`.
-    pub fn new(row: &Row, outcome: Outcome, field: &'static str, e: Error) -> Finding {
-        Finding::at(row.number, outcome, field, &e, Vec::new())
-    }
-    /// A finding by row number.
-    pub fn at(row: u64, outcome: Outcome, field: &str, e: &Error, candidates: Vec<String>) -> Finding {
-        Finding {
-            row,
-            outcome,
-            field: field.to_owned(),
-            code: e.code().to_owned(),
-            reason: e.detail().to_owned(),
-            remedy: e.remedy().to_owned(),
-            candidates,
-        }
-    }
-    /// A refusal by the node, whose code may be one that this program does not know.
-    pub fn by_node(row: u64, e: &NodeRefusal) -> Finding {
-        Finding {
-            row,
-            outcome: Outcome::Refused,
-            field: String::new(),
-            // A refusal without a code is still a refusal.
-            code: if e.code.is_empty() { "cli.refused".to_owned() } else { e.code.clone() },
-            reason: e.detail.clone(),
-            remedy: e.remedy.clone(),
-            candidates: Vec::new(),
-        }
-    }
-    /// Code and reason as people read them; the particulars stay English.
-    pub fn reason_in(&self, language: Language) -> String {
-        match (language, russian(&self.code)) {
-            (Language::Russian, Some((what, _))) => format!("[{}] {what} ({})", self.code, self.reason),
-            _ => format!("[{}] {}", self.code, self.reason),
-        }
-    }
-    /// What to do.
-    pub fn remedy_in(&self, language: Language) -> &str {
-        match (language, russian(&self.code)) {
-            (Language::Russian, Some((_, remedy))) => remedy,
-            _ => &self.remedy,
-        }
-    }
-    /// The column: as the table names it, or else as the manual does. Empty where the node refused, which knows no columns.
-    pub fn column<'t>(&'t self, table: &'t Table, language: Language) -> &'t str {
-        let Some(names) = clerk::names_of(&self.field) else { return &self.field };
-        match (table.column(names), language) {
-            (Some(column), _) => column,
-            (None, Language::Russian) => clerk::manual_name(&self.field),
-            (None, Language::English) => &self.field,
-        }
-    }
-}
-
-/// Language of a report's texts; its headings are Russian in either, as a corrected report is read again by them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Language {
-    /// Russian.
-    Russian,
-    /// English.
-    English,
-}
-
-/// Why the node refused a record, as it answered.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub struct NodeRefusal {
-    /// Stable code.
-    #[serde(default)]
-    pub code: String,
-    /// Thing and reason, in English.
-    #[serde(default)]
-    pub detail: String,
-    /// What to do, in English.
-    #[serde(default)]
-    pub remedy: String,
-}
-
-/// The whole report.
-#[derive(Debug, Clone, Default, Serialize)]
+/// What became of a table.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Rows of the source.
-    pub rows: u64,
-    /// Rows for which records were written.
-    pub imported: u64,
-    /// Rows the register said already.
-    pub unchanged: u64,
-    /// Rows that were refused.
-    pub refused: u64,
-    /// Records written, by type.
-    pub records: std::collections::BTreeMap<String, u64>,
-    /// Buildings of the register that the snapshot does not have.
-    pub vanished: Vec<(String, String)>,
-    /// Refusals and warnings.
-    pub findings: Vec<Finding>,
-    /// Batch, for `domovoi undo`.
-    pub batch: String,
-    /// True where nothing was written.
-    pub dry_run: bool,
+    /// Column names of the source.
+    pub columns: Vec<String>,
+    /// One for each row.
+    pub rows: Vec<RowOutcome>,
 }
 
-const HEAD: [&str; 6] = ["строка", "поле", "причина", "что сделать", "варианты", CHOICE];
+/// Counts of a report.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Rows read.
+    pub rows: u64,
+    /// Rows by outcome.
+    pub outcomes: BTreeMap<Outcome, u64>,
+    /// Problems by code.
+    pub problems: BTreeMap<&'static str, u64>,
+}
+
+/// Columns the report adds; the readers pass over them, but for the last.
+pub const REPORT_COLUMNS: [&str; 6] = ["строка", "поле", "причина", "что сделать", "варианты", CHOICE_COLUMN];
+/// Where the clerk writes the building that is meant.
+pub const CHOICE_COLUMN: &str = "выбор";
+/// Most characters of a cell of XLSX.
+const MAX_XLSX_CELL: usize = 32_000;
+/// Most rows of a sheet, less the header.
+const MAX_XLSX_ROWS: usize = 1_048_575;
 
 impl Report {
-    /// The refused rows with their original columns, then row, field, reason, remedy, candidates and an empty choice.
-    fn refused_rows<'t>(&'t self, table: &'t Table, language: Language) -> impl Iterator<Item = Vec<String>> + 't {
-        let by_number: std::collections::HashMap<u64, &Row> = table.rows.iter().map(|r| (r.number, r)).collect();
-        self.findings.iter().filter(|f| f.outcome == Outcome::Refused).map(move |f| {
-            let mut cells: Vec<String> = by_number.get(&f.row).map(|r| r.cells.clone()).unwrap_or_default();
-            cells.resize(table.columns.len(), String::new());
-            // The report's own columns of an earlier round are written anew.
-            let mut cells: Vec<String> = own_columns(table).map(|i| std::mem::take(&mut cells[i])).collect();
-            cells.extend([
-                f.row.to_string(),
-                f.column(table, language).to_owned(),
-                f.reason_in(language),
-                f.remedy_in(language).to_owned(),
-                f.candidates.join("; "),
-                String::new(),
-            ]);
-            cells
-        })
-    }
-
-    fn head(&self, table: &Table) -> Vec<String> {
-        own_columns(table).map(|i| table.columns[i].clone()).chain(HEAD.map(String::from)).collect()
-    }
-
-    /// Writes the refused rows as CSV (`;`, UTF-8 with BOM, as spreadsheet programs expect it).
-    pub fn write_csv(&self, table: &Table, path: &Path, language: Language) -> Result<()> {
-        let io = |e: String| {
-            Error::refuse("report.write", format!("{}: {e}", path.display()), "choose a file that can be written")
-        };
-        let mut bytes = b"\xef\xbb\xbf".to_vec();
-        let mut writer = csv::WriterBuilder::new().delimiter(b';').from_writer(&mut bytes);
-        writer.write_record(self.head(table)).map_err(|e| io(e.to_string()))?;
-        for row in self.refused_rows(table, language) {
-            writer.write_record(row.iter().map(|c| harmless(c))).map_err(|e| io(e.to_string()))?;
-        }
-        writer.flush().map_err(|e| io(e.to_string()))?;
-        drop(writer);
-        std::fs::write(path, bytes).map_err(|e| io(e.to_string()))
-    }
-
-    /// Writes the refused rows as a workbook.
-    pub fn write_xlsx(&self, table: &Table, path: &Path, language: Language) -> Result<()> {
-        let io = |e: rust_xlsxwriter::XlsxError| {
-            Error::refuse("report.write", format!("{}: {e}", path.display()), "choose a file that can be written")
-        };
-        let mut book = rust_xlsxwriter::Workbook::new();
-        let sheet = book.add_worksheet();
-        for (column, name) in self.head(table).iter().enumerate() {
-            sheet.write_string(0, column as u16, name).map_err(io)?;
-        }
-        // A sheet holds 1 048 576 rows; more refused rows than that stand in the CSV.
-        for (i, row) in self.refused_rows(table, language).take(1_048_000).enumerate() {
-            for (column, cell) in row.iter().enumerate() {
-                sheet.write_string(i as u32 + 1, column as u16, cell).map_err(io)?;
+    /// Counts by outcome and by code.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary { rows: self.rows.len() as u64, ..Summary::default() };
+        for row in &self.rows {
+            *summary.outcomes.entry(row.outcome).or_default() += 1;
+            for problem in &row.problems {
+                *summary.problems.entry(problem.code.code).or_default() += 1;
             }
         }
-        book.save(path).map_err(io)
+        summary
+    }
+
+    /// The refused rows, header first. Columns of an earlier report are replaced, not added to.
+    fn refused(&self) -> impl Iterator<Item = Vec<String>> {
+        let own: Vec<usize> = (0..self.columns.len()).filter(|&i| !is_report_column(&self.columns[i])).collect();
+        let header = own.iter().map(|&i| self.columns[i].clone()).chain(REPORT_COLUMNS.map(str::to_owned)).collect();
+        let rows = self.rows.iter().filter(|r| r.outcome == Outcome::Refused).map(move |r| {
+            let cells = own.iter().map(|&i| r.cells.get(i).cloned().unwrap_or_default());
+            let join = |f: fn(&Problem) -> String| {
+                let mut all: Vec<String> = r.problems.iter().map(f).filter(|s| !s.is_empty()).collect();
+                all.dedup();
+                all.join("; ")
+            };
+            let candidates = r.problems.iter().flat_map(|p| &p.candidates).map(|c| format!("{} — {}", c.id, c.address));
+            let added = [
+                r.row.to_string(),
+                join(|p| p.field.clone()),
+                join(|p| p.reason_ru.clone()),
+                join(|p| p.code.remedy_ru.to_owned()),
+                candidates.collect::<Vec<_>>().join("\n"),
+                String::new(),
+            ];
+            cells.chain(added).collect()
+        });
+        std::iter::once(header).chain(rows)
+    }
+
+    /// The refused rows as CSV for a spreadsheet program: UTF-8 with BOM, `;`.
+    pub fn to_csv(&self) -> Result<Vec<u8>> {
+        let mut out = csv::WriterBuilder::new().delimiter(b';').flexible(true).from_writer(b"\xef\xbb\xbf".to_vec());
+        for row in self.refused() {
+            out.write_record(row.iter().map(|c| shielded(c))).map_err(unwritable)?;
+        }
+        out.into_inner().map_err(unwritable)
+    }
+
+    /// The refused rows as a workbook of text cells.
+    pub fn to_xlsx(&self) -> Result<Vec<u8>> {
+        let mut book = rust_xlsxwriter::Workbook::new();
+        let sheet = book.add_worksheet();
+        for (r, row) in self.refused().take(MAX_XLSX_ROWS).enumerate() {
+            for (c, cell) in row.iter().enumerate() {
+                let (Ok(r), Ok(c)) = (u32::try_from(r), u16::try_from(c)) else { continue };
+                let short: String = cell.chars().take(MAX_XLSX_CELL).collect();
+                sheet.write_string(r, c, short).map_err(unwritable)?;
+            }
+        }
+        book.save_to_buffer().map_err(unwritable)
     }
 }
 
-fn own_columns(table: &Table) -> impl Iterator<Item = usize> + '_ {
-    let ours = HEAD.map(super::table::fold);
-    (0..table.columns.len()).filter(move |i| !ours.contains(&super::table::fold(&table.columns[*i])))
+/// Whether a column was added by a report.
+pub fn is_report_column(name: &str) -> bool {
+    REPORT_COLUMNS.contains(&name.trim().to_lowercase().as_str())
 }
 
-/// A cell that a spreadsheet program would run as a formula gets an apostrophe.
-fn harmless(cell: &str) -> String {
-    match cell.as_bytes().first() {
-        Some(b'=' | b'@') => format!("'{cell}"),
-        Some(b'+' | b'-') if cell.parse::<f64>().is_err() => format!("'{cell}"),
+fn unwritable(e: impl std::fmt::Display) -> Error {
+    Error::refuse("import.report", format!("the report cannot be written: {e}"), "import fewer rows at once")
+}
+
+/// A cell that a spreadsheet program would run as a formula is shown as text instead.
+fn shielded(cell: &str) -> String {
+    if cell.starts_with(['=', '+', '@', '\t']) || cell.starts_with('-') && !is_number(cell) {
+        format!("'{cell}")
+    } else {
+        cell.to_owned()
+    }
+}
+
+fn is_number(cell: &str) -> bool {
+    cell.trim_start_matches('-').bytes().all(|b| b.is_ascii_digit())
+}
+
+/// Takes back what [`Report::to_csv`] did to a cell.
+pub(super) fn unshielded(cell: &str) -> String {
+    match cell.strip_prefix('\'') {
+        Some(rest) if shielded(rest).len() != rest.len() => rest.to_owned(),
         _ => cell.to_owned(),
     }
 }
@@ -224,44 +294,20 @@ fn harmless(cell: &str) -> String {
 mod tests {
     use super::*;
 
-    const CODE: &str = "import.address.unknown";
-
-    fn cells(report: &Report, table: &Table, language: Language) -> Vec<String> {
-        let row = report.refused_rows(table, language).next().unwrap();
-        row[table.columns.len()..][..4].to_vec()
-    }
-
     #[test]
-    fn a_refused_row_says_column_reason_and_remedy_in_the_language_asked_for() {
-        let table = Table::read("Адрес дома;Ссылка\nНигде;x\n".as_bytes()).unwrap();
-        let error = Error::refuse(CODE, "no building has the address «Нигде»", "correct the address");
-        let mut report = Report::default();
-        report.findings.push(Finding::new(&table.rows[0], Outcome::Refused, "address", error));
-        let (what, remedy) = russian(CODE).unwrap();
-        let reason = format!("[{CODE}] {what} (no building has the address «Нигде»)");
-        assert_eq!(cells(&report, &table, Language::Russian), ["2", "Адрес дома", reason.as_str(), remedy]);
-        let reason = format!("[{CODE}] no building has the address «Нигде»");
-        let english = cells(&report, &table, Language::English);
-        assert_eq!(english, ["2", "Адрес дома", reason.as_str(), "correct the address"]);
-    }
-
-    #[test]
-    fn a_column_the_table_lacks_is_called_as_in_the_manual() {
-        let table = Table::read("Адрес;x\nНигде;x\n".as_bytes()).unwrap();
-        let finding = |field| Finding::at(2, Outcome::Refused, field, &Error::refuse(CODE, "", ""), Vec::new());
-        for (field, name) in [("building", "ID дома"), ("organisation", "ОГРН/ИНН"), ("HOUSE_ID", "HOUSE_ID"), ("", "")]
-        {
-            assert_eq!(finding(field).column(&table, Language::Russian), name);
+    fn codes_are_distinct_and_say_what_to_do() {
+        for (i, code) in CODES.iter().enumerate() {
+            assert!(code.code.starts_with("import.") && !code.remedy_ru.is_empty() && !code.remedy_en.is_empty());
+            assert!(CODES[..i].iter().all(|c| c.code != code.code), "{}", code.code);
         }
-        assert_eq!(finding("chat id").column(&table, Language::English), "chat id");
     }
 
     #[test]
-    fn a_refusal_by_the_node_keeps_the_nodes_code() {
-        let answer = r#"{"outcome":"refused","code":"rule.building.retired","detail":"d","remedy":"r"}"#;
-        let finding = Finding::by_node(7, &serde_json::from_str(answer).unwrap());
-        assert_eq!((finding.row, finding.code.as_str()), (7, "rule.building.retired"));
-        assert_eq!(finding.remedy_in(Language::Russian), "укажите дом, которым он стал");
-        assert_eq!(Finding::by_node(7, &NodeRefusal::default()).code, "cli.refused");
+    fn formulas_become_text_and_come_back() {
+        for cell in ["=1+1", "+7", "@x", "-x", "-", "-12", "'x", "", "ул. Мира"] {
+            assert_eq!(unshielded(&shielded(cell)), cell);
+        }
+        assert_eq!(shielded("=1"), "'=1");
+        assert_eq!(shielded("-123"), "-123", "a chat id stays a number");
     }
 }

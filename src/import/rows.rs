@@ -37,7 +37,7 @@ pub struct HouseRow {
     pub flats: Option<u16>,
     /// Year of commissioning.
     pub year: Option<u16>,
-    /// Emergency building since.
+    /// Emergency building, declared on this day or (portals tell no date) before it.
     pub emergency: Option<Day>,
     /// Who manages it, where the source tells.
     pub tenure: Option<Tenure>,

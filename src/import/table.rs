@@ -1,221 +1,469 @@
-//! Any table a region hands in, recognised by its bytes: gzip or plain; XLSX or text; UTF-8 (with or without BOM) or
-//! windows-1251; separated by comma, semicolon, bar or tab. Bounded in bytes, rows, columns and cell size.
+//! Any table a clerk or a portal hands out, as rows of text.
+//!
+//! What a file is, its content says, not its name: gzip, XLSX, a zip of one CSV, or CSV in UTF-8, UTF-16 or windows-1251
+//! with `,` `;` `|` or tab between cells. The header is found by the columns the caller knows: titles may stand above it, it
+//! may have two rows, and a row of column numbers may follow.
 
-use std::collections::HashMap;
-use std::io::Read;
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::vec::IntoIter;
 
+use super::report::unshielded;
+use super::text_source::{self, TextSource};
+use super::workbook::{self, Packed};
 use crate::error::{Error, Result};
 
-/// Largest table after decompression, in bytes.
-pub const MAX_BYTES: u64 = 1 << 31;
-/// Most rows.
-pub const MAX_ROWS: usize = 5_000_000;
-/// Most columns.
-pub const MAX_COLUMNS: usize = 512;
-/// Largest cell, in bytes.
-pub const MAX_CELL: usize = 64 << 10;
-
-/// A table read whole.
-#[derive(Debug, Clone, Default)]
-pub struct Table {
-    /// Column names as the source writes them.
-    pub columns: Arc<Vec<String>>,
-    /// Rows under the header.
-    pub rows: Vec<Row>,
-    index: HashMap<String, usize>,
+/// Bounds on what is read.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Most bytes after unpacking.
+    pub bytes: u64,
+    /// Most times a file may grow in unpacking (beyond 16 MiB).
+    pub ratio: u64,
+    /// Most columns.
+    pub columns: usize,
+    /// Most bytes of a cell.
+    pub cell: usize,
+    /// Most rows.
+    pub rows: u64,
 }
 
-/// One row.
-#[derive(Debug, Clone)]
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { bytes: 2 << 30, ratio: 300, columns: 512, cell: 64 * 1024, rows: 5_000_000 }
+    }
+}
+
+impl Limits {
+    /// Checks a cell: its column (1-based) and bytes.
+    pub(super) fn check_cell(&self, row: u64, column: usize, len: usize) -> Result<()> {
+        if column > self.columns || len > self.cell {
+            return Err(Error::refuse(
+                "import.cell",
+                format!(
+                    "row {row}: {column} columns or a cell of {len} bytes; {} and {} are read",
+                    self.columns, self.cell
+                ),
+                "look for a quote that is left open near that row",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Rows looked at to find the header.
+const HEADER_WITHIN: usize = 12;
+/// Between the two rows of a header, where a column has a name in both.
+pub const HEADER_JOIN: &str = " / ";
+/// Most bytes of one CSV record.
+const MAX_RECORD: u64 = 4 << 20;
+
+/// A row: its number as a spreadsheet program counts (1-based, header and blank rows counted) and its cells.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Its number in the source, 1-based, the header counted.
+    /// 1-based.
     pub number: u64,
-    /// Its cells, one per column.
+    /// Cells in the order of the columns, trimmed; blank ones at the end may be missing.
     pub cells: Vec<String>,
 }
 
-fn bad(code: &'static str, detail: impl Into<String>) -> Error {
-    Error::refuse(code, detail, "save the table as XLSX or CSV (UTF-8) and import it again")
+impl Row {
+    fn is_blank(&self) -> bool {
+        self.cells.iter().all(|c| c.trim().is_empty())
+    }
 }
 
-/// A column name without case, spaces and punctuation.
-pub fn fold(name: &str) -> String {
-    name.to_lowercase().replace('ё', "е").chars().filter(|c| c.is_alphanumeric()).collect()
+enum Rows<'a> {
+    Text(Box<TextRows<'a>>),
+    Sheet(IntoIter<Row>),
 }
 
-/// Spellings of "not known" that sources use.
-pub fn is_unknown(cell: &str) -> bool {
-    let folded = fold(cell);
-    matches!(
-        folded.as_str(),
-        "" | "незаполнено"
-            | "нетданных"
-            | "нд"
-            | "неприсвоен"
-            | "неприсвоено"
-            | "неопределен"
-            | "нет"
-            | "неуказано"
-            | "неизвестно"
-            | "none"
-            | "null"
-    ) || (!cell.is_empty() && cell.chars().all(|c| matches!(c, '0' | '-' | '.' | ' ' | ',')))
+/// A table opened: its columns, then (as an iterator) its rows. Blank rows are no rows.
+pub struct Table<'a> {
+    /// Column names as written, white space collapsed.
+    pub columns: Vec<String>,
+    ahead: VecDeque<Row>,
+    rows: Rows<'a>,
+    limits: Limits,
+    count: u64,
+    failed: bool,
 }
 
-impl Table {
-    /// Reads a table from the bytes of a file.
-    pub fn read(bytes: &[u8]) -> Result<Table> {
-        if bytes.starts_with(&[0x1f, 0x8b]) {
-            let mut plain = Vec::new();
-            let mut unzip = flate2::read::MultiGzDecoder::new(bytes).take(MAX_BYTES + 1);
-            unzip.read_to_end(&mut plain).map_err(|e| bad("import.gzip", format!("gzip: {e}")))?;
-            if plain.len() as u64 > MAX_BYTES {
-                return Err(bad("import.too_large", "the table is larger than 2 GiB when unpacked"));
-            }
-            return Table::plain(&plain);
-        }
-        Table::plain(bytes)
-    }
-
-    fn plain(bytes: &[u8]) -> Result<Table> {
-        match bytes {
-            [b'P', b'K', 3, 4, ..] => Table::xlsx(bytes),
-            [0x1f, 0x8b, ..] => Err(bad("import.gzip", "gzip inside gzip")),
-            _ => Table::text(bytes),
-        }
-    }
-
-    fn xlsx(bytes: &[u8]) -> Result<Table> {
-        use calamine::{Data, Reader, Xlsx};
-        // A workbook is a zip: what it unpacks to is bounded by the reader's cell limit below, what it holds by this.
-        if bytes.len() > 256 << 20 {
-            return Err(bad("import.too_large", "the workbook is larger than 256 MiB"));
-        }
-        let failed = |e: calamine::XlsxError| bad("import.xlsx", format!("workbook: {e}"));
-        let mut book: Xlsx<_> = Xlsx::new(std::io::Cursor::new(bytes)).map_err(failed)?;
-        let sheet = book
-            .worksheet_range_at(0)
-            .ok_or_else(|| bad("import.xlsx", "the workbook has no sheet"))?
-            .map_err(failed)?;
-        let (top, _) = sheet.start().unwrap_or((0, 0));
-        let text = |cell: &Data| match cell {
-            Data::Empty | Data::Error(_) => String::new(),
-            // Excel keeps ids as numbers; 77.0 is 77.
-            Data::Float(f) if f.fract() == 0.0 && f.abs() < 9e15 => format!("{f:.0}"),
-            Data::DateTime(d) if d.is_datetime() => {
-                let (year, month, day, ..) = d.to_ymd_hms_milli();
-                format!("{day:02}.{month:02}.{year}")
-            }
-            other => other.to_string(),
-        };
-        let rows = sheet
-            .rows()
-            .enumerate()
-            .map(|(i, cells)| Ok(((u64::from(top) + i as u64 + 1), cells.iter().map(text).collect())));
-        Table::build(rows)
-    }
-
-    fn text(bytes: &[u8]) -> Result<Table> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        if bytes.contains(&0) {
-            return Err(bad("import.binary", "the file holds zero bytes: it is no text table"));
-        }
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => std::borrow::Cow::Borrowed(text),
-            // Every byte string is windows-1251; the header check says whether it made sense.
-            Err(_) => encoding_rs::WINDOWS_1251.decode_without_bom_handling(bytes).0,
-        };
-        let mut reader = csv::ReaderBuilder::new()
-            .delimiter(delimiter(&text))
-            .has_headers(false)
-            .flexible(true)
-            .from_reader(text.as_bytes());
-        let mut line = 0;
-        let rows = std::iter::from_fn(|| {
-            let mut record = csv::StringRecord::new();
-            match reader.read_record(&mut record) {
-                Ok(false) => None,
-                Ok(true) => {
-                    line += 1;
-                    Some(Ok((line, record.iter().map(str::to_owned).collect())))
+impl<'a> Table<'a> {
+    /// Opens `bytes`. `knows` says how many columns of a header the caller knows; the row with most of them is the header.
+    ///
+    /// # Errors
+    /// `import.header` when no row has a known column; `import.format`, `import.gzip`, `import.xlsx`, `import.too-large`,
+    /// `import.cell` when the file cannot be read.
+    pub fn open(bytes: &'a [u8], limits: &Limits, knows: &dyn Fn(&[String]) -> usize) -> Result<Table<'a>> {
+        foreign_format(bytes)?;
+        if bytes.starts_with(b"PK\x03\x04") {
+            return match workbook::read(bytes, limits)? {
+                // Unpacked text has to live somewhere: its rows are read at once.
+                Packed::Text(text) => {
+                    let table = Table::open_rows(Rows::Text(TextRows::open(&text, limits)?), limits, knows)?;
+                    let (columns, limits) = (table.columns.clone(), table.limits.clone());
+                    let rows: Vec<Row> = table.collect::<Result<_>>()?;
+                    Ok(Table {
+                        columns,
+                        ahead: VecDeque::new(),
+                        rows: Rows::Sheet(rows.into_iter()),
+                        limits,
+                        count: 0,
+                        failed: false,
+                    })
                 }
-                Err(e) => Some(Err(bad("import.csv", format!("table: {e}")))),
-            }
-        });
-        Table::build(rows)
+                Packed::Sheets(sheets) => {
+                    let mut why = no_header(&[]);
+                    for (_, rows) in sheets {
+                        match Table::open_rows(Rows::Sheet(rows.into_iter()), limits, knows) {
+                            Ok(table) => return Ok(table),
+                            Err(e) => why = e,
+                        }
+                    }
+                    Err(why)
+                }
+            };
+        }
+        Table::open_rows(Rows::Text(TextRows::open(bytes, limits)?), limits, knows)
     }
 
-    fn build(rows: impl Iterator<Item = Result<(u64, Vec<String>)>>) -> Result<Table> {
-        let mut table = Table::default();
-        let mut header: Option<Vec<String>> = None;
-        for row in rows {
-            let (number, cells) = row?;
-            let cells: Vec<String> = cells.into_iter().map(|c| clean(&c)).collect();
-            if cells.len() > MAX_COLUMNS || cells.iter().any(|c| c.len() > MAX_CELL) || table.rows.len() >= MAX_ROWS {
-                return Err(bad(
-                    "import.too_large",
-                    format!("row {number}: too many columns or rows, or a cell above 64 KiB"),
-                ));
-            }
-            if cells.iter().all(String::is_empty) {
-                continue;
-            }
-            match &header {
-                None => header = Some(cells),
-                Some(h) => {
-                    let mut cells = cells;
-                    cells.resize(h.len().max(cells.len()), String::new());
-                    table.rows.push(Row { number, cells });
-                }
+    fn open_rows(rows: Rows<'a>, limits: &Limits, knows: &dyn Fn(&[String]) -> usize) -> Result<Table<'a>> {
+        let mut table = Table {
+            columns: Vec::new(),
+            ahead: VecDeque::new(),
+            rows,
+            limits: limits.clone(),
+            count: 0,
+            failed: false,
+        };
+        while table.ahead.len() < HEADER_WITHIN {
+            match table.read()? {
+                Some(row) => table.ahead.push_back(row),
+                None => break,
             }
         }
-        let columns = header.ok_or_else(|| bad("import.empty", "the table is empty"))?;
-        for (i, name) in columns.iter().enumerate() {
-            // A repeated name means the first column of that name.
-            table.index.entry(fold(name)).or_insert(i);
+        let known: Vec<usize> = table.ahead.iter().map(|r| knows(&names(&r.cells))).collect();
+        let best = known.iter().copied().max().unwrap_or(0);
+        let Some(at) = known.iter().position(|&k| k == best && best > 0) else {
+            return Err(no_header(table.ahead.front().map(|r| r.cells.as_slice()).unwrap_or_default()));
+        };
+        // A header of two rows: the names of groups above, or below, the row with most names.
+        let mut choice = (best, at, at, names(&table.ahead[at].cells));
+        for upper in [at.checked_sub(1), Some(at)].into_iter().flatten() {
+            let Some(lower) = table.ahead.get(upper + 1) else { continue };
+            let joined = joined(&table.ahead[upper].cells, &lower.cells);
+            let count = knows(&joined);
+            if count > choice.0 && known[upper] + known[upper + 1] >= count {
+                choice = (count, upper, upper + 1, joined);
+            }
         }
-        table.columns = Arc::new(columns);
+        table.columns = choice.3;
+        table.ahead.drain(..=choice.2);
+        if table.ahead.front().is_some_and(|r| r.cells.len() == table.columns.len() && is_numbering(&r.cells)) {
+            table.ahead.pop_front();
+        }
         Ok(table)
     }
 
-    /// True where the table has a column of that name.
-    pub fn has(&self, name: &str) -> bool {
-        self.index.contains_key(&fold(name))
-    }
-
-    /// The first of `names` that the table has, as the table writes it.
-    pub fn column(&self, names: &[&str]) -> Option<&str> {
-        let column = names.iter().find_map(|n| self.index.get(&fold(n)))?;
-        self.columns.get(*column).map(String::as_str)
-    }
-
-    /// The cell of `row` in the first of `names` that the table has; unknown spellings are none.
-    pub fn cell<'r>(&self, row: &'r Row, names: &[&str]) -> Option<&'r str> {
-        let column = names.iter().find_map(|n| self.index.get(&fold(n)))?;
-        row.cells.get(*column).map(String::as_str).filter(|c| !is_unknown(c))
+    fn read(&mut self) -> Result<Option<Row>> {
+        loop {
+            let row = match &mut self.rows {
+                Rows::Text(rows) => rows.read(&self.limits)?,
+                Rows::Sheet(rows) => rows.next(),
+            };
+            match row {
+                Some(row) if row.is_blank() => {}
+                Some(mut row) => {
+                    for cell in &mut row.cells {
+                        if cell.trim().len() != cell.len() {
+                            *cell = cell.trim().to_owned();
+                        }
+                    }
+                    return Ok(Some(row));
+                }
+                None => return Ok(None),
+            }
+        }
     }
 }
 
-/// One line, no double spaces: newlines inside quotes are layout, not content.
-fn clean(cell: &str) -> String {
-    cell.split_whitespace().collect::<Vec<_>>().join(" ")
+impl Iterator for Table<'_> {
+    type Item = Result<Row>;
+
+    /// The next row. After an error there are no more.
+    fn next(&mut self) -> Option<Result<Row>> {
+        if self.failed {
+            return None;
+        }
+        let row = self.ahead.pop_front().map(|r| Ok(Some(r))).unwrap_or_else(|| self.read());
+        self.count += 1;
+        if self.count > self.limits.rows && matches!(row, Ok(Some(_))) {
+            self.failed = true;
+            let detail = format!("more than {} rows", self.limits.rows);
+            return Some(Err(Error::refuse("import.too-large", detail, "split the file into smaller ones")));
+        }
+        self.failed = !matches!(row, Ok(Some(_)));
+        row.transpose()
+    }
 }
 
-/// The separator that occurs most in the first lines outside quotes.
-fn delimiter(text: &str) -> u8 {
-    let mut counts = [(b',', 0u32), (b';', 0), (b'|', 0), (b'\t', 0)];
-    let mut quoted = false;
-    for byte in text.bytes().take(4096) {
-        if byte == b'"' {
-            quoted = !quoted;
+/// Formats that are recognised in order to say what to do with them.
+fn foreign_format(bytes: &[u8]) -> Result<()> {
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).to_lowercase();
+    let what = if bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
+        "an old Excel workbook (.xls)"
+    } else if bytes.starts_with(b"%PDF") {
+        "a PDF document"
+    } else if start.trim_start_matches(['\u{feff}', ' ', '\n', '\r']).starts_with("<!doctype html")
+        || start.trim_start().starts_with("<html")
+        || start.trim_start().starts_with("<?xml")
+    {
+        "a web page or XML"
+    } else if bytes.is_empty() {
+        "empty"
+    } else {
+        return Ok(());
+    };
+    Err(Error::refuse("import.format", format!("the file is {what}"), "save the table as .xlsx or .csv"))
+}
+
+fn no_header(first: &[String]) -> Error {
+    let seen: Vec<String> = first.iter().take(8).map(|c| c.chars().take(30).collect()).collect();
+    Error::refuse(
+        "import.header",
+        format!("no row among the first {HEADER_WITHIN} names a known column; the first is «{}»", seen.join("», «")),
+        "name the columns as docs/import.md lists them",
+    )
+}
+
+fn names(cells: &[String]) -> Vec<String> {
+    cells.iter().map(|c| c.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// One header of two rows. A name above stands over the unnamed cells to its right too.
+fn joined(upper: &[String], lower: &[String]) -> Vec<String> {
+    let (upper, lower) = (names(upper), names(lower));
+    let mut over = "";
+    (0..upper.len().max(lower.len()))
+        .map(|i| {
+            let own = upper.get(i).map(String::as_str).unwrap_or_default();
+            if !own.is_empty() {
+                over = own;
+            }
+            match lower.get(i).map(String::as_str).unwrap_or_default() {
+                "" => own.to_owned(),
+                below if over.is_empty() => below.to_owned(),
+                below => format!("{over}{HEADER_JOIN}{below}"),
+            }
+        })
+        .collect()
+}
+
+/// «1 | 2 | 3 | 4» under a header.
+fn is_numbering(cells: &[String]) -> bool {
+    cells.len() >= 3 && cells.iter().enumerate().all(|(i, c)| c.parse() == Ok(i + 1))
+}
+
+/// Rows of a text table.
+struct TextRows<'a> {
+    reader: csv::Reader<TextSource<'a>>,
+    record: csv::StringRecord,
+    /// Line ends inside cells so far, by which lines and rows differ.
+    inside: u64,
+}
+
+impl<'a> TextRows<'a> {
+    fn open(bytes: &'a [u8], limits: &Limits) -> Result<Box<TextRows<'a>>> {
+        let survey = text_source::survey(bytes, limits)?;
+        let delimiter = delimiter(&survey.head);
+        let reader = builder(delimiter).from_reader(survey.open(bytes, MAX_RECORD));
+        Ok(Box::new(TextRows { reader, record: csv::StringRecord::new(), inside: 0 }))
+    }
+
+    fn read(&mut self, limits: &Limits) -> Result<Option<Row>> {
+        let line = self.reader.position().line();
+        let more = self.reader.read_record(&mut self.record).map_err(|e| {
+            let row = line - self.inside.min(line);
+            Error::refuse("import.cell", format!("row {row}: {e}"), "look for a quote that is left open near that row")
+        })?;
+        if !more {
+            return Ok(None);
         }
-        if byte == b'\n' && !quoted && counts.iter().any(|(_, n)| *n > 0) {
-            break;
+        self.reader.get_mut().next_record();
+        let within: usize = self.record.iter().map(|c| c.bytes().filter(|&b| b == b'\n').count()).sum();
+        self.inside += within as u64;
+        // The source ends every line, so a record ends where a line does.
+        let number = self.reader.position().line().saturating_sub(1 + self.inside);
+        let longest = self.record.iter().map(str::len).max().unwrap_or(0);
+        limits.check_cell(number, self.record.len(), longest)?;
+        Ok(Some(Row { number, cells: self.record.iter().map(unshielded).collect() }))
+    }
+}
+
+fn builder(delimiter: u8) -> csv::ReaderBuilder {
+    let mut builder = csv::ReaderBuilder::new();
+    // Exports with | do not quote: a quote there is a quote.
+    builder
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(delimiter)
+        .quoting(delimiter != b'|')
+        .terminator(csv::Terminator::Any(b'\n'));
+    builder
+}
+
+/// The sign that cuts the first rows into most cells, evenly.
+fn delimiter(head: &str) -> u8 {
+    let score = |d: u8| {
+        let mut counts = std::collections::BTreeMap::new();
+        let mut reader = builder(d).from_reader(head.as_bytes());
+        let mut all = 0u64;
+        // The last record may be cut off by the end of the sample, so it is not counted.
+        let lengths: Vec<usize> =
+            reader.records().map_while(std::result::Result::ok).take(60).map(|r| r.len()).collect();
+        let whole = lengths.len().saturating_sub(usize::from(lengths.len() > 1));
+        for &n in &lengths[..whole] {
+            *counts.entry(n).or_insert(0u64) += 1;
+            all += 1;
         }
-        for (c, n) in &mut counts {
-            *n += u32::from(*c == byte && !quoted);
+        let even = counts.iter().filter(|(n, _)| **n > 1).max_by_key(|(n, k)| **k * **n as u64);
+        even.map_or(0, |(&n, &k)| n as u64 * k * k * 1000 / all.max(1) / all.max(1))
+    };
+    [b';', b'\t', b'|', b','].into_iter().rev().max_by_key(|&d| score(d)).unwrap_or(b',')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn knows(names: &[String]) -> usize {
+        names.iter().filter(|n| n.split(HEADER_JOIN).any(|n| matches!(n, "id" | "адрес" | "ИНН" | "ОГРН"))).count()
+    }
+
+    fn read(bytes: &[u8]) -> (Vec<String>, Vec<(u64, Vec<String>)>) {
+        let table = Table::open(bytes, &Limits::default(), &knows).unwrap();
+        (table.columns.clone(), table.map(|r| r.map(|r| (r.number, r.cells)).unwrap()).collect())
+    }
+
+    #[test]
+    fn delimiters_encodings_and_line_ends() {
+        let want = vec![
+            (2, vec!["1".to_owned(), "ул. Мира, д. 1".to_owned()]),
+            (3, vec!["2".to_owned(), "ул. \"Мира\"".to_owned()]),
+        ];
+        let quoted = "id;адрес\r\n1;\"ул. Мира, д. 1\"\r\n2;\"ул. \"\"Мира\"\"\"";
+        let texts = [
+            quoted.to_owned(),
+            quoted.replace("\r\n", "\n"),
+            quoted.replace("\r\n", "\r"),
+            quoted.replace(';', "\t"),
+            quoted.replace(';', ","),
+        ];
+        for text in &texts {
+            for bytes in [
+                text.clone().into_bytes(),
+                format!("\u{feff}{text}").into_bytes(),
+                WINDOWS_1251_ENCODE(text),
+                text.encode_utf16().fold(vec![0xff, 0xfe], |mut v, c| {
+                    v.extend(c.to_le_bytes());
+                    v
+                }),
+            ] {
+                assert_eq!(read(&bytes), (vec!["id".to_owned(), "адрес".to_owned()], want.clone()), "{text:?}");
+            }
+        }
+        let piped = "id|адрес\n1|ул. Мира, д. 1\n2|ул. \"Мира\"\n";
+        assert_eq!(read(piped.as_bytes()).1, want);
+    }
+
+    #[allow(non_snake_case)]
+    fn WINDOWS_1251_ENCODE(s: &str) -> Vec<u8> {
+        encoding_rs::WINDOWS_1251.encode(s).0.into_owned()
+    }
+
+    #[test]
+    fn rows_are_numbered_as_a_spreadsheet_does() {
+        let text = "\n\nСписок домов,,\nid,адрес,x\n\n1,\"две\r\nстроки\",\n,,\n2,б\n";
+        let (columns, rows) = read(text.as_bytes());
+        assert_eq!(columns, ["id", "адрес", "x"]);
+        assert_eq!(rows.iter().map(|r| r.0).collect::<Vec<_>>(), [6, 8]);
+        assert_eq!(rows[0].1[1], "две\nстроки");
+    }
+
+    #[test]
+    fn headers_of_two_rows_and_numbering() {
+        let text = "Дом;;Организация;\nid;адрес;ИНН;ОГРН\n1;2;3;4\n7;ул. Мира;5;6\n";
+        let (columns, rows) = read(text.as_bytes());
+        assert_eq!(columns, ["id", "адрес", "ИНН", "ОГРН"]);
+        assert_eq!(rows, [(4, ["7", "ул. Мира", "5", "6"].map(str::to_owned).to_vec())]);
+        let text = "id;адрес;Организация;\n;;ИНН;ОГРН\n7;ул. Мира;5;6\n";
+        let (columns, rows) = read(text.as_bytes());
+        assert_eq!(columns, ["id", "адрес", "Организация / ИНН", "Организация / ОГРН"]);
+        assert_eq!(rows.len(), 1);
+    }
+
+    #[test]
+    fn bounds_are_kept() {
+        let code = |bytes: &[u8], limits: &Limits| match Table::open(bytes, limits, &knows) {
+            Err(e) => e.code(),
+            Ok(table) => table.filter_map(Result::err).next().map_or("fine", |e| e.code()),
+        };
+        let limits = Limits::default();
+        let open_quote = format!("id,адрес\n1,\"{}", "x,y\n".repeat(100_000));
+        assert_eq!(code(open_quote.as_bytes(), &limits), "import.cell");
+        assert_eq!(code(format!("id,адрес\n1,{}\n", "x".repeat(70_000)).as_bytes(), &limits), "import.cell");
+        assert_eq!(code(format!("id,{}\n", ",".repeat(600)).as_bytes(), &limits), "import.cell");
+        assert_eq!(code(b"id,a\n5,6\n7,8\n", &Limits { rows: 1, ..limits.clone() }), "import.too-large");
+        assert_eq!(code(b"id,a\n5,6\n7,8\n", &Limits { bytes: 5, ..limits.clone() }), "import.too-large");
+        for (bytes, want) in [
+            (&b"a,b\n1,2\n"[..], "import.header"),
+            (b"", "import.format"),
+            (b"%PDF-1.4", "import.format"),
+            (b"<html>", "import.format"),
+            (&[0xd0, 0xcf, 0x11, 0xe0, 1], "import.format"),
+            (b"PK\x03\x04zzz", "import.xlsx"),
+            (&[0x1f, 0x8b, 8, 0, 0], "import.gzip"),
+        ] {
+            assert_eq!(code(bytes, &limits), want);
         }
     }
-    counts.into_iter().max_by_key(|(c, n)| (*n, *c == b',')).map_or(b',', |(c, _)| c)
+
+    #[test]
+    fn a_packed_flood_is_refused() {
+        use std::io::Write;
+        let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gz.write_all(b"id,x\n").unwrap();
+        for _ in 0..64 {
+            gz.write_all(&vec![b'1'; 1 << 20]).unwrap();
+        }
+        let packed = gz.finish().unwrap();
+        let refused = Table::open(&packed, &Limits::default(), &knows).err().unwrap();
+        assert_eq!(refused.code(), "import.too-large");
+    }
+
+    #[test]
+    fn workbooks_are_read() {
+        let mut book = rust_xlsxwriter::Workbook::new();
+        book.add_worksheet().write_string(0, 0, "nothing here").unwrap();
+        let sheet = book.add_worksheet();
+        let date = rust_xlsxwriter::Format::new().set_num_format("dd.mm.yyyy");
+        sheet.write_string(1, 0, "id").unwrap().write_string(1, 1, "адрес").unwrap().write_string(1, 2, "с").unwrap();
+        sheet.write_number(3, 0, 1027700132195.0).unwrap().write_string(3, 1, " ул. Мира ").unwrap();
+        sheet.write_number_with_format(3, 2, 42370.0, &date).unwrap();
+        let bytes = book.save_to_buffer().unwrap();
+        let (columns, rows) = read(&bytes);
+        assert_eq!(columns, ["id", "адрес", "с"]);
+        assert_eq!(rows, [(4, ["1027700132195", "ул. Мира", "2016-01-01"].map(str::to_owned).to_vec())]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400), start in 0usize..5) {
+            let starts: [&[u8]; 5] = [b"", b"id,\n", b"PK\x03\x04", &[0x1f, 0x8b, 8], &[0xff, 0xfe]];
+            bytes.splice(0..0, starts[start].iter().copied());
+            if let Ok(table) = Table::open(&bytes, &Limits::default(), &knows) {
+                table.for_each(drop);
+            }
+        }
+    }
 }

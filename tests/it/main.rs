@@ -5,6 +5,7 @@ mod config;
 mod data;
 mod docs;
 mod http;
+mod import_readers;
 mod rules;
 mod storage;
 mod storage_copies;

@@ -1,0 +1,168 @@
+//! Bytes of a text table as normalised UTF-8, as a stream: unpacked (gzip), decoded (UTF-8, UTF-16, windows-1251), line
+//! ends made `\n`. Everything is bounded, so that a packed or malformed file costs time at most.
+
+use std::io::{self, Read};
+
+use encoding_rs::{CoderResult, Decoder, DecoderResult, Encoding, UTF_8, WINDOWS_1251};
+use flate2::read::MultiGzDecoder;
+
+use super::table::Limits;
+use crate::error::{Error, Result};
+
+const CHUNK: usize = 32 * 1024;
+/// Below this size the ratio of packing is not looked at: short repetitive tables pack well.
+const RATIO_FREE: u64 = 16 << 20;
+
+/// What a first pass over the whole text found.
+pub(super) struct Survey {
+    encoding: &'static Encoding,
+    /// The first decoded kilobytes, for finding the delimiter.
+    pub(super) head: String,
+}
+
+fn raw(bytes: &[u8]) -> Box<dyn Read + '_> {
+    if bytes.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) }
+}
+
+fn unreadable(e: &io::Error) -> Error {
+    Error::refuse(
+        "import.gzip",
+        format!("the packed file cannot be unpacked: {e}"),
+        "fetch the file again; it is damaged or cut off",
+    )
+}
+
+/// Unpacks everything once, keeping nothing: whether it stays within the limits, and what it is encoded in.
+pub(super) fn survey(bytes: &[u8], limits: &Limits) -> Result<Survey> {
+    let (mut input, mut chunk, mut total) = (raw(bytes), vec![0; CHUNK], 0u64);
+    let (mut decoder, mut text) = (UTF_8.new_decoder_without_bom_handling(), vec![0; CHUNK * 4]);
+    let (mut broken, mut wide, mut bom) = (0u64, 0u64, None);
+    loop {
+        let n = input.read(&mut chunk).map_err(|e| unreadable(&e))?;
+        if total == 0 {
+            bom = Encoding::for_bom(&chunk[..n]);
+        }
+        total += n as u64;
+        if total > limits.bytes || total > RATIO_FREE && total > limits.ratio.saturating_mul(bytes.len() as u64) {
+            return Err(Error::refuse(
+                "import.too-large",
+                format!(
+                    "the file unpacks to more than {} bytes, or to more than {} times its size",
+                    limits.bytes, limits.ratio
+                ),
+                "split the file into smaller ones",
+            ));
+        }
+        let mut left = &chunk[..n];
+        loop {
+            let (result, read, written) = decoder.decode_to_utf8_without_replacement(left, &mut text, n == 0);
+            wide += text[..written].iter().filter(|&&b| b >= 0xc0).count() as u64;
+            left = &left[read..];
+            match result {
+                DecoderResult::Malformed(..) => broken += 1,
+                DecoderResult::OutputFull => {}
+                DecoderResult::InputEmpty => break,
+            }
+        }
+        if n == 0 {
+            break;
+        }
+    }
+    // A few broken characters do not make a UTF-8 file windows-1251; the cells that hold them are refused by row.
+    let encoding = bom.map_or(if broken * 20 <= wide { UTF_8 } else { WINDOWS_1251 }, |(encoding, _)| encoding);
+    let mut survey = Survey { encoding, head: String::new() };
+    let mut head = vec![0; 2 * CHUNK];
+    let (mut source, mut filled) = (survey.open(bytes, u64::MAX), 0);
+    while filled < head.len() {
+        match source.read(&mut head[filled..]).map_err(|e| unreadable(&e))? {
+            0 => break,
+            n => filled += n,
+        }
+    }
+    survey.head = String::from_utf8_lossy(&head[..filled]).into_owned();
+    Ok(survey)
+}
+
+impl Survey {
+    /// The text from its beginning. Of each record at most `record` bytes are given out; see [`TextSource::next_record`].
+    pub(super) fn open<'a>(&self, bytes: &'a [u8], record: u64) -> TextSource<'a> {
+        TextSource {
+            input: raw(bytes),
+            decoder: self.encoding.new_decoder_with_bom_removal(),
+            chunk: vec![0; CHUNK],
+            text: Vec::new(),
+            at: 0,
+            after_cr: false,
+            last: b'\n',
+            ended: false,
+            record,
+            left: record,
+        }
+    }
+}
+
+/// The decoded text; every line ends in `\n`, the last too.
+pub(super) struct TextSource<'a> {
+    input: Box<dyn Read + 'a>,
+    decoder: Decoder,
+    chunk: Vec<u8>,
+    text: Vec<u8>,
+    at: usize,
+    after_cr: bool,
+    last: u8,
+    ended: bool,
+    record: u64,
+    left: u64,
+}
+
+impl TextSource<'_> {
+    /// A record was read whole: the next may have as many bytes again. Without this an unclosed quote would gather the
+    /// rest of the file into one cell.
+    pub(super) fn next_record(&mut self) {
+        self.left = self.record;
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        self.text.clear();
+        self.at = 0;
+        let n = self.input.read(&mut self.chunk)?;
+        self.ended = n == 0;
+        let mut decoded = vec![0; self.decoder.max_utf8_buffer_length(n).unwrap_or(CHUNK * 4).max(16)];
+        let (mut read, mut written) = (0, 0);
+        loop {
+            let (result, r, w, _) =
+                self.decoder.decode_to_utf8(&self.chunk[read..n], &mut decoded[written..], self.ended);
+            (read, written) = (read + r, written + w);
+            match result {
+                CoderResult::InputEmpty => break,
+                CoderResult::OutputFull => decoded.resize(decoded.len() * 2, 0),
+            }
+        }
+        for &byte in &decoded[..written] {
+            if !(byte == b'\n' && self.after_cr) && byte != 0 {
+                self.text.push(if byte == b'\r' { b'\n' } else { byte });
+            }
+            self.after_cr = byte == b'\r';
+        }
+        if self.ended && self.text.last().copied().unwrap_or(self.last) != b'\n' {
+            self.text.push(b'\n');
+        }
+        self.last = self.text.last().copied().unwrap_or(self.last);
+        Ok(())
+    }
+}
+
+impl Read for TextSource<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.text.len() && !self.ended {
+            self.fill()?;
+        }
+        let n = out.len().min(self.text.len() - self.at).min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if n == 0 && !out.is_empty() && self.at < self.text.len() {
+            return Err(io::Error::other("a row is too long; is a quote left open?"));
+        }
+        out[..n].copy_from_slice(&self.text[self.at..self.at + n]);
+        (self.at, self.left) = (self.at + n, self.left - n as u64);
+        Ok(n)
+    }
+}
