@@ -308,7 +308,12 @@ fn finish(context: &Context, args: &ImportArgs, table: &Table, report: &Report) 
                 column => format!(", «{column}»"),
             };
             let (row, reason) = (f.row, f.reason_in(language));
-            out.line(&format!("  {} {row}{place}: {reason}", out.say("строка", "row")));
+            // Names of organisations are records of the whole table, not of a row.
+            let at = match row {
+                0 => out.say("вся таблица", "whole table").to_owned(),
+                _ => format!("{} {row}{place}", out.say("строка", "row")),
+            };
+            out.line(&format!("  {at}: {reason}"));
             out.line(&format!("    {}: {}", out.say("что сделать", "what to do"), f.remedy_in(language)));
         }
         if report.refused > 10 {
