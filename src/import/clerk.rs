@@ -446,7 +446,7 @@ impl Reader<'_> {
 
 /// A building id as people paste it: with its scheme, or bare where the form tells the scheme; «id — address» of a
 /// report's candidates.
-// Bare digits are the number on the Реформа ЖКХ portal: no other scheme is digits alone.
+/// Bare digits are the number on the Реформа ЖКХ portal: no other scheme is digits alone.
 fn building_id(cell: &str) -> Option<BuildingId> {
     let word = cell.split_whitespace().next()?.to_lowercase();
     word.parse()
