@@ -58,7 +58,7 @@ pub struct ImportArgs {
     generated: bool,
     #[arg(long, help = "Только показать, что изменится")]
     dry_run: bool,
-    #[arg(long, help = "Отчёт об отказах: .xlsx или .csv (по умолчанию рядом с файлом)")]
+    #[arg(long, help = "Отчёт об отказах: .xlsx или .csv (по умолчанию в текущем каталоге)")]
     report: Option<PathBuf>,
     #[arg(long = "key", help = "Файл ключа (по умолчанию ключ оператора)")]
     keys: Vec<PathBuf>,
@@ -331,7 +331,11 @@ fn finish(
     records: BTreeMap<&'static str, u64>,
     batch: String,
 ) -> Result<()> {
-    let path = args.report.clone().unwrap_or_else(|| args.file.with_extension("report.xlsx"));
+    let path = args.report.clone().unwrap_or_else(|| {
+        // Beside whoever runs the command, not beside the source, which may be somebody else's folder.
+        let name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        PathBuf::from(format!("{name}.report.xlsx"))
+    });
     let outcomes = work.report.summary().outcomes;
     let count = |o: Outcome| outcomes.get(&o).copied().unwrap_or(0);
     let out = context.out;
