@@ -3,6 +3,8 @@
 
 mod generate;
 mod naive;
+mod refused;
+mod tamper;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
