@@ -21,9 +21,31 @@ pub const PATH: &str = "/api/v1/openapi.json";
         description = "Registry of official house chats. Errors are RFC 9457 problem documents with a stable code.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
+    paths(healthz, readyz, metrics, this, log, mirror),
     components(schemas(Problem))
 )]
 struct Document;
+
+// What the frame and the log's files answer, described here because no API handler of their own does.
+macro_rules! described {
+    ($($name:ident $path:literal $kind:literal $doc:literal ($($param:literal $says:literal),*);)+) => {$(
+        #[doc = $doc]
+        #[utoipa::path(get, path = $path, params($(($param = String, Path, description = $says)),*),
+            responses((status = 200, body = String, content_type = $kind), (status = "default", body = Problem)))]
+        #[allow(dead_code)]
+        fn $name() {}
+    )+};
+}
+
+described! {
+    healthz "/healthz" "application/json" "The process answers." ();
+    readyz "/readyz" "application/json" "The node can do its work, or 503 says what is missing." ();
+    metrics "/metrics" "text/plain" "Measurements in the Prometheus text format." ();
+    this "/api/v1/openapi.json" "application/json" "This document." ();
+    log "/log/{path}" "application/octet-stream" "The node's own log as C2SP tlog-tiles." ("path" "checkpoint, tile/… or tile/entries/…");
+    mirror "/mirror/{origin}/{path}" "application/octet-stream" "A followed log as C2SP tlog-tiles, verified."
+        ("origin" "SHA-256 of the log's origin, hex", "path" "checkpoint, tile/… or tile/entries/…");
+}
 
 /// An empty router that already knows title, licence and the problem schema; resources add themselves with
 /// `.routes(routes!(handler))`.

@@ -20,7 +20,6 @@ use super::load::{index_batch, join_batches, ring_of};
 use super::log_view::LogView;
 use crate::error::{Error, Result};
 use crate::registry::body::Body;
-use crate::registry::envelope::{MAX_ENTRY, record_id};
 use crate::registry::ids::RecordId;
 use crate::registry::node_record::{Adopted, Commit, NodeRecord};
 use crate::registry::record::{DecodedRecord, RECORD_VERSION};
@@ -402,7 +401,8 @@ fn try_item(overlay: &mut crate::registry::state::Overlay<'_>, item: &Item, time
 /// Largest body of a submission in records, so that one client cannot fill a batch by itself for ever.
 pub const MAX_SUBMISSION: usize = 4096;
 
-/// Refuses a submission that no batch may hold, before it waits.
+/// Refuses a submission that no batch may hold, before it waits. A record that is too large is its own matter: it is refused
+/// with its place like any other bad record, and stops nothing beside it.
 pub fn check_submission(entries: &[Vec<u8>]) -> Result<()> {
     if entries.is_empty() || entries.len() > MAX_SUBMISSION {
         return Err(Error::refuse(
@@ -411,12 +411,5 @@ pub fn check_submission(entries: &[Vec<u8>]) -> Result<()> {
             "send fewer at a time",
         ));
     }
-    match entries.iter().find(|e| e.len() > MAX_ENTRY) {
-        None => Ok(()),
-        Some(e) => Err(Error::refuse(
-            "submit.size",
-            format!("a record of {} bytes ({})", e.len(), record_id(e)),
-            "a record has at most 16 KiB",
-        )),
-    }
+    Ok(())
 }

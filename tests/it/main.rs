@@ -1,11 +1,15 @@
 //! The integration tests, in one binary so that the crate is linked once.
 
 mod address_real;
+mod api;
 mod config;
 mod data;
 mod docs;
 mod http;
 mod import_readers;
+mod kill;
+#[allow(dead_code)] // follow and cli, on their way, use the rest
+mod node;
 mod rules;
 mod storage;
 mod storage_copies;
