@@ -16,6 +16,8 @@ use crate::registry::node_record::{DecodedNodeRecord, NodeRecord};
 use crate::storage::durable::read_bounded;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::{Note, VerifierKey};
+use crate::tlog::tree::verify_inclusion;
+use crate::tlog::{Hash, leaf_hash};
 
 /// Shows a signed file.
 #[derive(Debug, Args)]
@@ -83,7 +85,30 @@ fn inspect(path: &Path) -> Result<Value> {
             "check that the file is whole",
         )
     })?;
+    if let Some(kind) = value["kind"].as_str().filter(|k| k.starts_with("domovoi evidence ")) {
+        return Ok(evidence(kind, &value));
+    }
     Ok(json!({ "file": "json", "content": value }))
+}
+
+/// Evidence against a log: what is said, and whether the two checkpoints bear the signature of the key it names. That key
+/// is the file's own word: compare it with the region's charter.
+fn evidence(kind: &str, value: &Value) -> Value {
+    let text = |k: &str| value[k].as_str().unwrap_or("");
+    let key = VerifierKey::parse(text("vkey")).ok();
+    let checkpoint = |k: &str| {
+        let note = value[k].as_str()?;
+        let opened = key.as_ref().and_then(|key| Checkpoint::open(note.as_bytes(), key, text("origin")).ok());
+        Some(match opened {
+            Some(v) => json!({ "signed": true, "size": v.checkpoint().size, "root": v.checkpoint().root.to_string() }),
+            None => json!({ "signed": false, "note": note }),
+        })
+    };
+    json!({
+        "file": "evidence", "kind": kind, "origin": text("origin"), "code": text("code"), "detail": text("detail"),
+        "seen_at": value["seen_at"], "vkey": text("vkey"),
+        "accepted": checkpoint("accepted_checkpoint"), "served": checkpoint("served_checkpoint"),
+    })
 }
 
 fn bad(detail: String) -> Error {
@@ -99,6 +124,9 @@ pub fn snapshot(path: &Path) -> Result<Value> {
         let line = line.map_err(|e| bad(e.to_string()))?;
         let v: Value = serde_json::from_str(&line).map_err(|e| bad(format!("line {}: {e}", i + 1)))?;
         if i == 0 {
+            if v["kind"] != KIND {
+                return Err(bad("the first line does not say that it is a snapshot of this format".into()));
+            }
             size = v["size"].as_u64().unwrap_or(0);
             log = v["log"].as_str().unwrap_or("").to_owned();
         } else if let Some(subject) = v["subject"].as_str() {
@@ -113,12 +141,23 @@ pub fn snapshot(path: &Path) -> Result<Value> {
     let text = |k: &str| end[k].as_str().unwrap_or("").to_owned();
     let vkey = VerifierKey::parse(&text("vkey"))?;
     let checkpoint = Checkpoint::open(text("checkpoint").as_bytes(), &vkey, &log)?;
+    let hashes: Option<Vec<Hash>> = end["proof"]
+        .as_array()
+        .filter(|p| p.len() <= 64)
+        .and_then(|p| p.iter().map(|h| Hash::from_hex(h.as_str()?).ok()).collect());
+    let proof = hashes.ok_or_else(|| bad("the closing line holds no inclusion proof".into()))?;
+    let (leaf, tree) = (leaf_hash(text("commit").as_bytes()), checkpoint.checkpoint());
+    if size == 0 {
+        return Err(bad("the header names no size".into()));
+    }
+    verify_inclusion(leaf, size - 1, tree.size, &proof, tree.root)
+        .map_err(|_| bad("the commit is not in the tree of the signed checkpoint".into()))?;
     let commit = DecodedNodeRecord::decode(text("commit").as_bytes())?;
     let NodeRecord::Commit(commit) = commit.record() else {
         return Err(bad("the closing line holds no commit".into()));
     };
     let root = root_of(&facts);
-    if commit.root.0 != root {
+    if commit.root.0 != root || text("state_root") != data_encoding::HEXLOWER.encode(&root) {
         return Err(bad("the facts do not have the root of the commit".into()));
     }
     if commit.size != size || checkpoint.checkpoint().size < size {

@@ -12,6 +12,8 @@ use crate::registry::facts::Facts;
 use crate::registry::record::Subject;
 use crate::registry::state::View;
 use crate::registry::statemap::{StateMap, map_key};
+use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::tree::inclusion_proof;
 
 /// Format of the first line.
 pub const KIND: &str = "domovoi snapshot v0";
@@ -43,9 +45,15 @@ pub fn write(view: &LogView, mut line: impl FnMut(&[u8]) -> Result<()>) -> Resul
         }
     }
     let commit = view.reader.entry(head.index)?;
+    let note = view.reader.checkpoint_text().ok_or_else(none)?;
+    let text = note.split_once("\n\n").map_or(&*note, |(text, _)| text);
+    let covered = Checkpoint::parse(&format!("{}\n", text.trim_end()))?.size;
+    let proof: Vec<String> =
+        inclusion_proof(&view.reader, head.index, covered)?.iter().map(ToString::to_string).collect();
     line(&encode(&json!({
         "commit": String::from_utf8_lossy(&commit),
-        "checkpoint": view.reader.checkpoint_text().as_deref(),
+        "checkpoint": &*note,
+        "proof": proof,
         "vkey": view.charter.region_by_origin(&view.origin).map(|r| r.log_vkey.to_string()),
         "state_root": data_encoding::HEXLOWER.encode(&head.root),
     })))

@@ -156,7 +156,13 @@ impl Follower {
     }
 
     /// One round. The status says afterwards what became of it; an error is also returned, for the scheduler's backoff.
+    ///
+    /// After a fork there are no more rounds: whoever signed two trees is not believed again because one of them is served
+    /// later. The answers grow stale, and say so.
     pub async fn round(&self) -> Result<()> {
+        if self.followed.status.read().held.as_ref().is_some_and(|h| h.code == FORK) {
+            return Ok(());
+        }
         self.followed.status.write().last_attempt = Some(now_ms());
         let mut served = None;
         let result = self.try_round(&mut served).await;
@@ -269,11 +275,15 @@ fn restore_status(json: &[u8]) -> Option<FollowStatus> {
     })
 }
 
+/// Code of a fork.
+const FORK: &str = "peer.fork";
+
 fn fork(size: u64) -> Error {
     Error::isolate(
         "peer.fork",
         format!("the peer signed two different trees of size {size}"),
-        "both signed checkpoints are kept as evidence; nothing new is accepted from this log",
+        "both signed checkpoints are kept as evidence; nothing new is accepted from this log until a person has decided: \
+         to go on, stop this node and remove status.json of the mirror",
     )
 }
 

@@ -5,6 +5,8 @@ mod api;
 mod config;
 mod data;
 mod docs;
+mod follow;
+mod forge;
 mod http;
 mod import_readers;
 mod kill;

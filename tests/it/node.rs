@@ -130,7 +130,14 @@ impl Node {
         }
         let made = run_in(&dir.path().join("node"), &args).json();
         let charter = made["charter_sha256"].as_str().map(str::to_owned);
-        Node { dir, port, charter, args: Vec::new(), child: None, client: OnceLock::new() }
+        let mut node = Node::over(dir, port);
+        node.charter = charter;
+        node
+    }
+
+    /// A node whose data directory somebody else makes.
+    pub fn over(dir: TempDir, port: u16) -> Node {
+        Node { dir, port, charter: None, args: Vec::new(), child: None, client: OnceLock::new() }
     }
 
     /// The inspectorate of Moscow, as an example of a region, and its node running.
