@@ -120,16 +120,14 @@ fn count(view: &LogView, day: Day) -> BTreeMap<String, Counts> {
         counts.contested += u64::from(b.managements_on(day).count() > 1);
         let chats = state.chats_by_building(&b.building);
         let official = chats.iter().filter_map(|n| state.chat(*n)).find(|c| {
-            c.is_active()
+            state.is_official(c)
                 && c.kind != ChatKind::Entrance
                 && c.buildings.contains(&b.building)
                 && c.status_on(day).is_some()
         });
         if let Some(chat) = official {
             counts.with_chat += 1;
-            let run = chat
-                .delegations_on(day)
-                .any(|a| b.managements_on(day).any(|m| m.organisation.as_ref() == Some(&a.organisation)));
+            let run = chat.admins.iter().any(|a| b.delegation_holds(a, day));
             counts.without_administrator += u64::from(!run);
         }
     }

@@ -139,6 +139,8 @@ pub struct ChatView {
     pub owner: OrgId,
     /// Its name.
     pub owner_name: String,
+    /// False while the owner is suspended: the chat keeps its owner and is not called official.
+    pub owner_in_good_standing: bool,
     /// Since when.
     #[schema(value_type = Option<String>)]
     pub owner_since: Option<Day>,
@@ -160,7 +162,7 @@ pub struct ChatView {
     /// What was last checked in MAX; apart from what is recorded.
     #[schema(value_type = Option<Object>)]
     pub last_checked_in_max: Option<ChatObserved>,
-    /// Document of the registering record.
+    /// The document the ownership rests on.
     #[schema(value_type = Option<Object>)]
     pub basis: Option<crate::registry::record::Basis>,
     /// Id of its last record: what the next one must name as `prev`.
@@ -349,11 +351,9 @@ impl<'n> Reader<'n> {
                 facts.push(b);
             }
         }
-        let manages =
-            |o: &OrgId| facts.iter().any(|b| b.managements_on(self.day).any(|m| m.organisation.as_ref() == Some(o)));
         let administrators = c.admins.iter().filter(|a| !a.void).map(|a| {
             let open = crate::registry::facts::within(a.from, a.to, self.day);
-            let holds = manages(&a.organisation);
+            let holds = facts.iter().any(|b| b.delegation_holds(a, self.day));
             AdminView {
                 organisation: a.organisation.clone(),
                 name: self.organisation_name(&a.organisation),
@@ -364,7 +364,12 @@ impl<'n> Reader<'n> {
             }
         });
         let administrators = administrators.collect();
-        let holder = self.view.state().holder(&owner.authority);
+        let (holder, in_good_standing) = {
+            let state = self.view.state();
+            let holder = state.holder(&owner.authority);
+            let good = state.authority(&holder).is_some_and(|a| a.suspended.is_none());
+            (holder, good)
+        };
         let owners = c.owners.iter().map(|o| OwnerView {
             authority: o.authority.clone(),
             name: self.authority_name(&o.authority),
@@ -379,6 +384,7 @@ impl<'n> Reader<'n> {
             status_since: status.from,
             owner_name: self.authority_name(&holder),
             owner: holder,
+            owner_in_good_standing: in_good_standing,
             owner_since: owner.from,
             owners: owners.collect(),
             administrators,
@@ -387,7 +393,7 @@ impl<'n> Reader<'n> {
             max: c.max,
             successor: c.successor,
             last_checked_in_max: c.observed.clone(),
-            basis: None,
+            basis: owner.basis.clone(),
             last_record: last_record(entry),
             freshness: self.freshness(),
         })

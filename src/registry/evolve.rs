@@ -3,7 +3,7 @@
 use super::body::*;
 use super::facts::*;
 use super::ids::{ChatNumber, RecordId};
-use super::record::Record;
+use super::record::{Basis, Record};
 use super::text::Day;
 
 /// Applies `record` to the facts of its subject. Facts that are absent stay absent unless the record begins them.
@@ -60,7 +60,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             title: b.title.clone(),
             buildings: b.buildings.0.clone(),
             rotated: Vec::new(),
-            owners: vec![Owner { authority: b.authority.clone(), record: id, from }],
+            owners: vec![Owner { authority: b.authority.clone(), record: id, from, basis: record.basis.clone() }],
             statuses: vec![Status { status: ChatStatus::Declared, record: id, from, reason: None }],
             admins: Vec::new(),
             link: b.link,
@@ -80,7 +80,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 rotated.retain(|l| Some(*l) != b.link);
             }
             let mut owners = before.as_ref().map(|c| c.owners.clone()).unwrap_or_default();
-            owners.push(Owner { authority: b.owner.clone(), record: id, from });
+            owners.push(Owner { authority: b.owner.clone(), record: id, from, basis: record.basis.clone() });
             let mut statuses = before.as_ref().map(|c| c.statuses.clone()).unwrap_or_default();
             statuses.push(Status { status: ChatStatus::Official, record: id, from, reason: None });
             Some(Facts::Chat(Box::new(ChatFacts {
@@ -115,7 +115,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 Facts::Authority(a) => evolve_authority(a, body, id, from),
                 Facts::Key(k) => evolve_key(k, body, id),
                 Facts::Building(b) => evolve_building(b, body, id, from, observed),
-                Facts::Chat(c) => evolve_chat(c, body, id, from),
+                Facts::Chat(c) => evolve_chat(c, body, id, from, record.basis.as_ref()),
                 Facts::Bot(b) => evolve_bot(b, body, id, from),
                 Facts::Organisation(_) => {}
             }
@@ -200,7 +200,7 @@ fn evolve_building(f: &mut BuildingFacts, body: &Body, record: RecordId, from: O
     }
 }
 
-fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Day>) {
+fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Day>, basis: Option<&Basis>) {
     match body {
         Body::ChatAmended(b) => {
             if let Some(title) = &b.title {
@@ -225,7 +225,9 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
             c.successor = Some(b.successor);
         }
         Body::ChatObserved(b) => c.observed = Some(b.clone()),
-        Body::OwnershipTransferred(b) => c.owners.push(Owner { authority: b.to.clone(), record, from }),
+        Body::OwnershipTransferred(b) => {
+            c.owners.push(Owner { authority: b.to.clone(), record, from, basis: basis.cloned() });
+        }
         Body::AdminDelegated(b) => c.admins.push(Delegation {
             organisation: b.organisation.clone(),
             record,

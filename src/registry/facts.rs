@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::body::*;
 use super::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId};
+use super::record::Basis;
 use super::text::{Day, Millis, Text};
 use crate::error::{Error, Result};
 
@@ -234,6 +235,8 @@ facts! {
         record: RecordId;
         /// First day, where known.
         from: Day,
+        /// The document it rests on.
+        basis: Basis,
     }
     /// One standing of a chat.
     Status {
@@ -402,9 +405,5 @@ impl ChatFacts {
     /// Official or suspended: it takes up its buildings' one place.
     pub fn is_active(&self) -> bool {
         matches!(self.status(), ChatStatus::Official | ChatStatus::Suspended)
-    }
-    /// Delegations that were neither withdrawn nor void on `day`; whether they lapsed is a question of managements.
-    pub fn delegations_on(&self, day: Day) -> impl Iterator<Item = &Delegation> {
-        self.admins.iter().filter(move |a| !a.void && within(a.from, a.to, day))
     }
 }
