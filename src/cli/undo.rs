@@ -77,12 +77,16 @@ impl Undo {
                 continue;
             }
             let later = first.get(&subject_of(r)?).is_some_and(|index| r.index > *index);
-            let named =
-                first.keys().filter_map(|s| s.to_string().split_once(':').map(|(_, id)| id.to_owned())).any(|id| {
-                    r.r#type.starts_with("chat.")
-                        && r.body["buildings"]
-                            .as_array()
-                            .is_some_and(|b| b.iter().any(|b| b.as_str() == Some(id.as_str())))
+            // A chat rests on a building that this batch registers. One that was there before, or whose management alone the
+            // batch changed, does not.
+            let named = r.r#type.starts_with("chat.")
+                && r.body["buildings"].as_array().into_iter().flatten().any(|b| {
+                    let on = |(made, s): &(&HistoryView, Subject)| {
+                        made.r#type == "building.registered"
+                            && made.index < r.index
+                            && matches!(s, Subject::Building(id) if b.as_str() == Some(id.to_string().as_str()))
+                    };
+                    plan.iter().any(on)
                 });
             if (later || named) && !superseded.contains(r.id.as_str()) {
                 dependants.push(r);

@@ -2,6 +2,7 @@
 
 mod address_real;
 mod api;
+mod cli;
 mod config;
 mod data;
 mod docs;
@@ -10,7 +11,6 @@ mod forge;
 mod http;
 mod import_readers;
 mod kill;
-#[allow(dead_code)] // follow and cli, on their way, use the rest
 mod node;
 mod rules;
 mod storage;

@@ -75,6 +75,8 @@ pub fn program(data: &Path) -> Command {
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("DOMOVOI_")) {
         command.env_remove(name);
     }
+    // Reports are written where the command runs: not into this repository.
+    command.current_dir(data.parent().unwrap());
     command.env("DOMOVOI_PASSPHRASE", PASSPHRASE).arg("--data").arg(data).stdin(Stdio::null());
     command
 }
@@ -212,12 +214,6 @@ impl Node {
         let mut child = self.child.take().unwrap();
         assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
         assert!(child.wait().unwrap().success(), "{}", self.log());
-    }
-
-    /// SIGHUP.
-    pub fn reload(&self) {
-        let id = self.child.as_ref().unwrap().id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
     }
 
     /// Runs a command on this node's data directory with `--json`.
