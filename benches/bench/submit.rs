@@ -18,7 +18,7 @@ use crate::{Measure, Outcome, REPEATS, median, timed};
 
 const CLIENTS: usize = 64;
 /// Records each measure submits, one at a time.
-const RECORDS: usize = 30_000;
+const RECORDS: usize = 6_400;
 /// Entries a second that Tessera's POSIX log reached on this class of machine (architecture.md).
 const TESSERA: f64 = 6400.0;
 
