@@ -3,6 +3,8 @@
 //! The index is believed only after the map rebuilt from its rows has the root that the log committed at that size. If
 //! not, it is emptied and everything is replayed from the log; the state is the same either way.
 
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 use crate::registry::facts::Facts;
 use crate::registry::ids::RecordId;
@@ -18,19 +20,21 @@ use crate::storage::log_store::LogReader;
 /// Entries read from the log at a time.
 pub const CHUNK: u64 = 16_384;
 
+/// Rows of the index taken apart at a time.
+const ROWS: usize = 8192;
+
 /// Reports (done, total) entries.
 pub type Progress<'p> = dyn FnMut(u64, u64) + 'p;
 
 /// The row of a subject: number of records, each index and id, then the facts' frozen encoding.
-pub fn encode_row(entry: &Entry) -> Vec<u8> {
-    let facts = entry.facts.encode();
-    let mut row = Vec::with_capacity(4 + entry.history.len() * 40 + facts.len());
-    row.extend_from_slice(&(entry.history.len() as u32).to_be_bytes());
-    for h in &entry.history {
+pub fn encode_row(history: &[HistoryItem], facts: &[u8]) -> Vec<u8> {
+    let mut row = Vec::with_capacity(4 + history.len() * 40 + facts.len());
+    row.extend_from_slice(&(history.len() as u32).to_be_bytes());
+    for h in history {
         row.extend_from_slice(&h.index.to_be_bytes());
         row.extend_from_slice(&h.id.0);
     }
-    row.extend_from_slice(&facts);
+    row.extend_from_slice(facts);
     row
 }
 
@@ -51,7 +55,9 @@ pub fn decode_row(row: &[u8]) -> Result<Entry> {
 
 /// What the index must be told about a batch.
 pub fn index_batch(changes: &Changes, commit: &Commit, size: u64) -> IndexBatch {
-    let rows = changes.subjects.iter().map(|(s, e)| (s.to_string().into_bytes(), encode_row(e))).collect();
+    let history = |s: &Subject| changes.subjects.get(s).map_or(&[][..], |e| e.history.as_slice());
+    let row = |(s, facts): &(Subject, Vec<u8>)| (s.to_string().into_bytes(), encode_row(history(s), facts));
+    let rows = changes.encoded.iter().map(row).collect();
     IndexBatch {
         applied: Applied { size, time_ms: commit.time.get(), root: commit.root.0 },
         rows,
@@ -77,6 +83,20 @@ fn commit_at(reader: &LogReader, size: u64) -> Result<(Commit, RecordId)> {
     }
 }
 
+/// Takes rows apart on all cores, puts them into the state and empties `rows`. False when one of them is damaged.
+fn restore(state: &mut State, rows: &mut Vec<(Vec<u8>, Vec<u8>)>) -> bool {
+    let read: Vec<Option<(Subject, Entry)>> = rows
+        .par_iter()
+        .map(|(key, row)| Some((std::str::from_utf8(key).ok()?.parse().ok()?, decode_row(row).ok()?)))
+        .collect();
+    rows.clear();
+    let all = read.iter().all(Option::is_some);
+    for (subject, entry) in read.into_iter().flatten() {
+        state.restore_entry(subject, entry);
+    }
+    all
+}
+
 /// State and map as the index has them, if the log's own commit agrees.
 fn from_index(
     reader: &LogReader,
@@ -88,20 +108,20 @@ fn from_index(
         return Ok(None);
     }
     let mut state = State::new(jurisdiction.clone());
-    let mut damaged = None;
+    let (mut intact, mut read) = (true, Vec::with_capacity(ROWS));
     index.load(&mut |key, row| {
-        let subject = std::str::from_utf8(key).ok().and_then(|s| s.parse::<Subject>().ok());
-        match (subject, decode_row(row)) {
-            (Some(subject), Ok(entry)) => state.restore_entry(subject, entry),
-            _ => damaged = Some(()),
+        read.push((key.to_vec(), row.to_vec()));
+        if read.len() == ROWS {
+            intact &= restore(&mut state, &mut read);
         }
     })?;
+    intact &= restore(&mut state, &mut read);
     let (commit, id) = commit_at(reader, applied.size)?;
     let mut map = StateMap::new();
     for (name, value) in state.leaves() {
         map.set(map_key(&name), value);
     }
-    if damaged.is_some() || map.root() != commit.root.0 || commit.root.0 != applied.root {
+    if !intact || map.root() != commit.root.0 || commit.root.0 != applied.root {
         return Ok(None);
     }
     let head = Head { index: applied.size - 1, id, time: commit.time.get(), root: commit.root.0 };

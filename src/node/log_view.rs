@@ -73,6 +73,10 @@ impl LogView {
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
         self.state.read()
     }
+    /// True while the writer holds the state: whoever reads it now waits, some tens of milliseconds at most.
+    pub fn is_being_written(&self) -> bool {
+        self.state.is_locked_exclusive()
+    }
     /// For the one writer of this view: the sequencer or the follower.
     pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write()

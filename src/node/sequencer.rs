@@ -11,6 +11,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use ed25519_dalek::SigningKey;
 use rayon::prelude::*;
@@ -188,9 +189,19 @@ fn next_batch(queue: &Receiver<Submission>, records: usize, stop: &AtomicBool) -
     Some(batch)
 }
 
+/// The index is written this often at most: its synced writes would compete with those of the log, which somebody waits
+/// for. What it has not got yet is replayed from the log after a crash.
+const INDEX_EVERY: Duration = Duration::from_millis(500);
+/// Rows that are written without waiting longer; bounds the memory.
+const INDEX_ROWS: usize = 1 << 16;
+
 fn write_index(mut index: SledIndex, batches: Receiver<IndexBatch>) {
     while let Ok(mut batch) = batches.recv() {
-        while let Ok(next) = batches.try_recv() {
+        let until = Instant::now() + INDEX_EVERY;
+        // The end of the writer ends the wait, so that a clean stop leaves the index complete.
+        while batch.rows.len() < INDEX_ROWS
+            && let Ok(next) = batches.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
             join_batches(&mut batch, next);
         }
         if let Err(e) = index.write(batch) {

@@ -8,11 +8,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::facts::{ChatFacts, Facts, LinkFacts, evolve, leaf_value};
 use super::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, OktmoPrefix, OrgId, RecordId, RegionCode};
 use super::node_record::{Adopted, Commit};
 use super::record::{Record, Subject};
 use super::signature::PublicKey;
+use super::statemap::Bytes32;
+
+/// Below this number of changed subjects, spreading them over cores costs more than it saves.
+const PARALLEL_FROM: usize = 256;
 
 /// What the charter says about one region's log: who may sign what, and for which ОКТМО codes.
 #[derive(Debug, Clone)]
@@ -278,10 +284,10 @@ impl State {
         self.charter = charter;
     }
     /// Every leaf of the state map, (key name, value), for a map built anew.
-    pub fn leaves(&self) -> impl Iterator<Item = (String, [u8; 32])> + '_ {
-        let subjects = self.subjects.iter().map(|(s, e)| (s.to_string(), leaf_value(&e.facts.encode())));
+    pub fn leaves(&self) -> impl Iterator<Item = (String, Bytes32)> + '_ {
+        let subjects = self.subjects.par_iter().map(|(s, e)| (s.to_string(), leaf_value(&e.facts.encode())));
         let links = self.finders.links.iter().map(|(l, chats)| link_leaf(*l, chats));
-        subjects.chain(links)
+        subjects.collect::<Vec<_>>().into_iter().chain(links)
     }
     /// Begins a batch whose first entry has index [`State::size`].
     pub fn overlay(&self) -> Overlay<'_> {
@@ -305,7 +311,7 @@ impl State {
 }
 
 /// The leaf of a join link: its name and value.
-pub fn link_leaf(link: LinkDigest, chats: &BTreeSet<ChatNumber>) -> (String, [u8; 32]) {
+pub fn link_leaf(link: LinkDigest, chats: &BTreeSet<ChatNumber>) -> (String, Bytes32) {
     let facts = LinkFacts { link, chats: chats.iter().copied().collect() };
     // As in Facts::encode: plain data, no way to fail.
     (format!("link:{link}"), leaf_value(&serde_json::to_vec(&facts).unwrap_or_default()))
@@ -372,8 +378,10 @@ pub struct Overlay<'s> {
 pub struct Changes {
     /// New facts and histories.
     pub subjects: HashMap<Subject, Entry>,
+    /// The frozen encoding of each subject's new facts: hashed for the state map, stored by the index.
+    pub encoded: Vec<(Subject, Vec<u8>)>,
     /// Leaves of the state map to set, (key name, value).
-    pub leaves: Vec<(String, [u8; 32])>,
+    pub leaves: Vec<(String, Bytes32)>,
     ids: HashMap<RecordId, u64>,
     finders: Finders,
     /// Version of the charter in force after the batch.
@@ -410,10 +418,20 @@ impl Overlay<'_> {
     }
     /// Ends the batch.
     pub fn finish(self) -> Changes {
-        let mut leaves: Vec<(String, [u8; 32])> =
-            self.subjects.iter().map(|(s, e)| (s.to_string(), leaf_value(&e.facts.encode()))).collect();
-        leaves.extend(self.finders.links.keys().map(|link| link_leaf(*link, &self.chats_by_link(link))));
-        Changes { subjects: self.subjects, leaves, ids: self.ids, finders: self.finders, charter: self.charter }
+        let links = self.finders.links.keys().map(|link| link_leaf(*link, &self.chats_by_link(link)));
+        let mut leaves: Vec<(String, Bytes32)> = links.collect();
+        let encode = |(s, e): (&Subject, &Entry)| (s.clone(), e.facts.encode());
+        let encoded: Vec<(Subject, Vec<u8>)> = match self.subjects.len() {
+            0..PARALLEL_FROM => self.subjects.iter().map(encode).collect(),
+            _ => self.subjects.par_iter().map(encode).collect(),
+        };
+        let leaf = |(s, facts): &(Subject, Vec<u8>)| (s.to_string(), leaf_value(facts));
+        match encoded.len() {
+            0..PARALLEL_FROM => leaves.extend(encoded.iter().map(leaf)),
+            _ => leaves.par_extend(encoded.par_iter().map(leaf)),
+        }
+        let Overlay { subjects, ids, finders, charter, .. } = self;
+        Changes { subjects, encoded, leaves, ids, finders, charter }
     }
 }
 

@@ -1,0 +1,163 @@
+//! `scripts/bench`: how fast the node is, each figure beside the limit that this machine set in the same run.
+//!
+//! Not a criterion benchmark: a figure without its limit says more about the machine than about the code. Every log here
+//! is generated, with keys made from fixed seeds; only `import_moscow` reads real data. A timed measure is taken
+//! [`REPEATS`] times and the median is shown, since other work on the machine only ever makes it slower.
+//!
+//! `BENCH_RECORDS` (200000) is the size of the generated log for follow_verify, start and fsck; `BENCH_CHATS` (200000)
+//! the number of chats behind status_get; `BENCH_DIR` where the logs are generated (a temporary directory).
+
+mod import;
+mod log;
+mod serve;
+mod submit;
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// What a measure may fail with: the bench ends and says so.
+pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+/// Repetitions of a timed measure; odd, so that the median is one of them.
+pub const REPEATS: usize = 3;
+
+/// One line of the result.
+pub struct Measure {
+    name: &'static str,
+    value: f64,
+    unit: &'static str,
+    limit: f64,
+    /// What the limit is.
+    against: String,
+}
+
+impl Measure {
+    /// A figure and the limit it is held against.
+    pub fn new(name: &'static str, value: f64, unit: &'static str, limit: f64, against: impl Into<String>) -> Measure {
+        Measure { name, value, unit, limit, against: against.into() }
+    }
+    fn ratio(&self) -> f64 {
+        self.value / self.limit
+    }
+}
+
+/// Middle of an odd number of values.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// Seconds that `work` takes, and what it gives.
+pub fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+    let start = Instant::now();
+    let out = work();
+    (start.elapsed().as_secs_f64(), out)
+}
+
+/// A count from the environment.
+fn count(name: &str, default: usize) -> usize {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
+
+/// Where the generated logs lie: kept for the run, then removed.
+struct Scratch {
+    dir: tempfile::TempDir,
+}
+
+impl Scratch {
+    fn new() -> Outcome<Scratch> {
+        let dir = match std::env::var_os("BENCH_DIR") {
+            Some(parent) => tempfile::tempdir_in(parent)?,
+            None => tempfile::tempdir()?,
+        };
+        Ok(Scratch { dir })
+    }
+    /// A directory that no other measure uses.
+    fn empty(&self, name: &str) -> Outcome<PathBuf> {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+    /// A node with `houses` houses, each with a manager and a chat. Made by another process, so that its memory is not
+    /// counted with the measure's.
+    fn node(&self, houses: usize) -> Outcome<PathBuf> {
+        let path = self.dir.path().join(format!("node-{houses}"));
+        if !path.exists() {
+            eprintln!("generating a log of {} records (test keys)", houses * 3);
+            let this = std::env::current_exe()?;
+            let status =
+                std::process::Command::new(this).arg("--generate").arg(&path).arg(houses.to_string()).status()?;
+            if !status.success() {
+                return Err("the log could not be generated".into());
+            }
+        }
+        Ok(path)
+    }
+}
+
+const NAMES: &[&str] =
+    &["follow_verify", "submit_64", "submit_64_https", "submit_idle", "status_get", "import_moscow", "start", "fsck"];
+
+fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
+    let records = count("BENCH_RECORDS", 200_000);
+    match name {
+        "follow_verify" => log::follow_verify(&scratch.node(records / 3)?),
+        "start" => log::start(&scratch.node(records / 3)?),
+        "fsck" => log::fsck(&scratch.node(records / 3)?),
+        "submit_64" => submit::concurrent(&scratch.empty(name)?),
+        "submit_64_https" => submit::over_https(&scratch.empty(name)?),
+        "submit_idle" => submit::idle(&scratch.empty(name)?),
+        "status_get" => serve::status_get(&scratch.node(count("BENCH_CHATS", 200_000))?),
+        "import_moscow" => import::moscow(&scratch.empty(name)?),
+        _ => Err(format!("no measure «{name}»; there are {}", NAMES.join(", ")).into()),
+    }
+}
+
+fn main() -> Outcome<()> {
+    let mut args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    if let [first, dir, houses] = args.as_slice()
+        && first == "--generate"
+    {
+        return world::generate(Path::new(dir), houses.parse()?);
+    }
+    let json = args.iter().any(|a| a == "--json");
+    args.retain(|a| a != "--json");
+    let names: Vec<&str> = if args.is_empty() { NAMES.to_vec() } else { args.iter().map(String::as_str).collect() };
+    let scratch = Scratch::new()?;
+    if !json {
+        println!("{:<16} {:>12} {:<28} {:>12} {:>7}  limit", "name", "value", "unit", "limit", "ratio");
+    }
+    for name in names {
+        let m = run(name, &scratch)?;
+        if json {
+            let line = serde_json::json!({ "name": m.name, "value": m.value, "unit": m.unit, "limit": m.limit,
+                "ratio": m.ratio(), "against": m.against });
+            println!("{line}");
+        } else {
+            println!(
+                "{:<16} {:>12.3} {:<28} {:>12.3} {:>7.3}  {}",
+                m.name,
+                m.value,
+                m.unit,
+                m.limit,
+                m.ratio(),
+                m.against
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Waits for a child that was asked to end, and ends it if it does not.
+pub fn end(child: &mut std::process::Child) {
+    let asked = std::process::Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+    for _ in 0..200 {
+        if asked.is_ok() && matches!(child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}
