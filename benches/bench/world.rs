@@ -153,7 +153,7 @@ pub fn open(dir: &Path) -> Outcome<Node> {
     let opening = Opening {
         data: dir,
         passphrase: Some(&passphrase()),
-        bounds: Bounds { records: 4096, waiting: 1024 },
+        bounds: Bounds { records: 4096, bytes: 8 << 20, waiting: 1024 },
         stale_after_hours: 24,
         confirm_restored_head: None,
     };

@@ -45,7 +45,11 @@ impl Serve {
             Opening {
                 data: &data,
                 passphrase: passphrase.as_ref(),
-                bounds: Bounds { records: config.sequencer.max_batch_records, waiting: WAITING },
+                bounds: Bounds {
+                    records: config.sequencer.max_batch_records,
+                    bytes: config.sequencer.max_batch_bytes,
+                    waiting: WAITING,
+                },
                 stale_after_hours: config.sync.stale_after_hours,
                 confirm_restored_head: self.confirm_restored_head,
             },

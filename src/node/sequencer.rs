@@ -75,6 +75,8 @@ pub struct Submission {
 pub struct Bounds {
     /// Most records in one batch.
     pub records: usize,
+    /// Most bytes of records in one batch.
+    pub bytes: usize,
     /// Submissions that may wait; more are told to come again.
     pub waiting: usize,
 }
@@ -114,7 +116,7 @@ impl Sequencer {
         writer.adopt_charter()?;
         let (flag, stop) = (failed.clone(), stopping.clone());
         let thread = spawn("sequencer", move || {
-            while let Some(batch) = next_batch(&waiting, bounds.records, &stop) {
+            while let Some(batch) = next_batch(&waiting, bounds, &stop) {
                 if let Err(e) = writer.run(batch) {
                     tracing::error!(error = %e, "the log cannot be written: this node stops");
                     flag.store(true, Ordering::SeqCst);
@@ -167,20 +169,23 @@ fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>
         .map_err(|e| Error::stop("thread.spawn", format!("no thread for {name}: {e}"), "raise the limit of threads"))
 }
 
-/// Waits for one submission, then takes all that wait, up to about `records` records. `None` when it is time to end.
-fn next_batch(queue: &Receiver<Submission>, records: usize, stop: &AtomicBool) -> Option<Vec<Submission>> {
+/// Waits for one submission, then takes all that wait until the bounds are reached; a submission is never divided.
+/// `None` when it is time to end.
+fn next_batch(queue: &Receiver<Submission>, bounds: Bounds, stop: &AtomicBool) -> Option<Vec<Submission>> {
     let first = match queue.try_recv() {
         Ok(s) => s,
         Err(TryRecvError::Disconnected) => return None,
         Err(TryRecvError::Empty) if stop.load(Ordering::SeqCst) => return None,
         Err(TryRecvError::Empty) => queue.recv().ok()?,
     };
-    let mut count = first.entries.len();
+    let weigh = |s: &Submission| (s.entries.len(), s.entries.iter().map(Vec::len).sum::<usize>());
+    let (mut records, mut bytes) = weigh(&first);
     let mut batch = vec![first];
-    while count < records {
+    while records < bounds.records && bytes < bounds.bytes {
         match queue.try_recv() {
             Ok(s) => {
-                count += s.entries.len();
+                let (more_records, more_bytes) = weigh(&s);
+                (records, bytes) = (records + more_records, bytes + more_bytes);
                 batch.push(s);
             }
             Err(_) => break,
