@@ -293,9 +293,16 @@ fn by_node(outcome: &Value) -> Problem {
     let text = |key: &str| outcome[key].as_str().unwrap_or_default();
     let (code, detail) = (text("code"), text("detail"));
     let what = crate::error::russian(code).map_or("узел не принял запись", |(what, _)| what);
+    let field = match code {
+        "rule.chat.taken" | "rule.chat.handle" => "Ссылка",
+        "rule.chat.one_per_house" | "rule.building.id" | "rule.building.unknown" | "rule.building.retired" => "ID дома",
+        "rule.oktmo.region" | "rule.signer.oktmo" => "ОКТМО",
+        c if c.starts_with("rule.management.") => "Организация",
+        _ => report::WHOLE_ROW,
+    };
     Problem::new(
         &report::NODE,
-        "",
+        field,
         format!("[{code}] {what} ({detail})"),
         format!("[{code}] {detail} — {}", text("remedy")),
     )

@@ -274,7 +274,7 @@ impl<'s> Planner<'s> {
     fn find(&mut self, place: &Place) -> std::result::Result<BuildingId, Problem> {
         if let Some(id) = &place.building {
             let (ru, en) = (format!("в реестре нет дома {id}"), format!("the register has no building {id}"));
-            return self.state.primary(id).ok_or_else(|| Problem::new(&report::PLACE_UNKNOWN, "", ru, en));
+            return self.state.primary(id).ok_or_else(|| Problem::new(&report::PLACE_UNKNOWN, "ID дома", ru, en));
         }
         let address = place.address.as_deref().unwrap_or_default();
         let state = self.state;
@@ -297,7 +297,7 @@ impl<'s> Planner<'s> {
                 (&report::PLACE_UNKNOWN, near, ru, format!("no building of the register has the address «{address}»"))
             }
         };
-        let mut problem = Problem::new(code, "", ru, en);
+        let mut problem = Problem::new(code, "Адрес", ru, en);
         problem.candidates = candidates;
         Err(problem)
     }
@@ -402,11 +402,11 @@ impl<'s> Planner<'s> {
 
 /// An error of the planner as a problem of the row.
 fn refusal(e: &Error) -> Problem {
-    let code = match e.code() {
-        "import.house.gone" => &report::HOUSE_GONE,
-        "import.chat.exists" => &report::CHAT_EXISTS,
-        _ => &report::RECORD,
+    let (code, field) = match e.code() {
+        "import.house.gone" => (&report::HOUSE_GONE, "ID дома"),
+        "import.chat.exists" => (&report::CHAT_EXISTS, "Ссылка"),
+        _ => (&report::RECORD, report::WHOLE_ROW),
     };
     let what = e.russian().map_or(e.code(), |(what, _)| what);
-    Problem::new(code, "", format!("{what} ({})", e.detail()), e.detail())
+    Problem::new(code, field, format!("{what} ({})", e.detail()), e.detail())
 }

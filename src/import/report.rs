@@ -191,6 +191,8 @@ pub struct Summary {
 
 /// Columns the report adds; the readers pass over them, but for the last.
 pub const REPORT_COLUMNS: [&str; 6] = ["строка", "поле", "причина", "что сделать", "варианты", CHOICE_COLUMN];
+/// The field of what no single cell is to blame for.
+pub const WHOLE_ROW: &str = "вся строка";
 /// Where the clerk writes the building that is meant.
 pub const CHOICE_COLUMN: &str = "выбор";
 /// Most characters of a cell of XLSX.
