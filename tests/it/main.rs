@@ -12,6 +12,7 @@ mod http;
 mod import_readers;
 mod kill;
 mod node;
+mod registry_decode;
 mod rules;
 mod storage;
 mod storage_copies;
