@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::node::layout::origin_hash;
 use crate::node::log_view::LogView;
 use crate::node::query::history_view;
-use crate::node::sequencer::Outcome;
+use crate::node::sequencer::{MAX_SUBMISSION, Outcome};
 use crate::node::verdict::Freshness;
 use crate::node::{FollowStatus, Node, read_charter};
 use crate::storage::durable::read_bounded;
@@ -127,7 +127,9 @@ pub struct SubmitView {
     request_body(content = String, content_type = "application/jsonl"),
     responses((status = 200, body = SubmitView), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
 async fn submit(State(node): State<Arc<Node>>, Query(q): Query<SubmitQuery>, body: Bytes) -> Result<Json<SubmitView>> {
-    let entries = body.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec).collect();
+    // One more than is taken is enough to refuse: millions of one-byte lines must not become millions of allocations.
+    let lines = body.split(|b| *b == b'\n').filter(|l| !l.is_empty()).take(MAX_SUBMISSION + 1);
+    let entries = lines.map(<[u8]>::to_vec).collect();
     let outcomes = node.submit(entries, q.dry_run == Some(1)).await?;
     let size = node.own().and_then(|v| v.head()).map_or(0, |h| h.index + 1);
     Ok(Json(SubmitView { outcomes: outcomes.into_iter().map(Into::into).collect(), size }))
