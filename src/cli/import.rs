@@ -222,7 +222,7 @@ fn buildings(
     let mut planner = Planner::new(state, frame);
     planner.names(&names(reads.iter().filter_map(|r| r.value.as_ref()?.tenure.as_ref())))?;
     let seen: HashSet<BuildingId> = reads.iter().filter_map(|r| Some(r.value.as_ref()?.building.clone())).collect();
-    let mut work = Work { report: Report { columns, rows: Vec::with_capacity(reads.len()) }, ..Work::default() };
+    let mut work = Work { report: Report { columns, ..Report::default() }, ..Work::default() };
     // A row that was refused still names its house: what is refused is not gone.
     let refused: HashSet<String> =
         reads.iter().filter(|r| r.value.is_none()).flat_map(|r| r.cells.iter().cloned()).collect();
@@ -239,7 +239,7 @@ fn buildings(
 
 fn chats(bytes: &[u8], state: &State, frame: impl Fn(Option<Day>) -> Result<Frame>) -> Result<Work> {
     let opened = clerk::chats(bytes, &Limits::default())?;
-    let mut work = Work { report: Report { columns: opened.columns.clone(), rows: Vec::new() }, ..Work::default() };
+    let mut work = Work { report: Report { columns: opened.columns.clone(), ..Report::default() }, ..Work::default() };
     let mut planner = Planner::new(state, frame(Some(today(state)))?);
     plan_rows(&mut work, opened.collect::<Result<_>>()?, |row| planner.chat(row));
     work.planned = planner.planned;
@@ -250,7 +250,7 @@ fn managements(bytes: &[u8], state: &State, frame: impl Fn(Option<Day>) -> Resul
     // A new management is known before it begins.
     let latest = Day::of_ms(crate::node::now_ms() + 366 * 86_400_000, 3);
     let opened = clerk::managements(bytes, latest, &Limits::default())?;
-    let mut work = Work { report: Report { columns: opened.columns.clone(), rows: Vec::new() }, ..Work::default() };
+    let mut work = Work { report: Report { columns: opened.columns.clone(), ..Report::default() }, ..Work::default() };
     let reads: Vec<_> = opened.collect::<Result<_>>()?;
     let mut planner = Planner::new(state, frame(Some(today(state)))?);
     planner.names(&names(reads.iter().filter_map(|r| Some(&r.value.as_ref()?.tenure))))?;

@@ -105,7 +105,8 @@ pub struct Columns<R> {
 /// Names of a column by meaning, in lower case with single spaces; one that ends in `*` is a beginning.
 pub type Synonyms<R> = [(R, &'static [&'static str])];
 
-fn fold_name(name: &str) -> String {
+/// A column name in lower case, single spaces, without signs.
+pub(super) fn fold_name(name: &str) -> String {
     let folded: String = name
         .to_lowercase()
         .chars()

@@ -62,6 +62,8 @@ codes! {
     HOUSE_KIND = "import.house.kind", "реестр ведёт только многоквартирные дома; если тип указан неверно, исправьте его", "the registry holds apartment buildings only; correct the type if it is wrong";
     /// A type nobody knows.
     HOUSE_KIND_UNKNOWN = "import.house.kind-unknown", "уточните тип дома", "name the type of the house";
+    /// A house that no longer stands.
+    HOUSE_DEMOLISHED = "import.house.demolished", "ничего делать не нужно; если дом стоит, исправьте дату сноса", "nothing is to be done; if the house stands, correct the date";
     /// A house of another region.
     REGION = "import.region", "передайте строку региону, которому принадлежит дом", "hand the row to the region the house is in";
     /// The same row again.
@@ -174,8 +176,10 @@ pub struct RowOutcome {
 pub struct Report {
     /// Column names of the source.
     pub columns: Vec<String>,
-    /// One for each row.
+    /// One for each row that is given out one by one.
     pub rows: Vec<RowOutcome>,
+    /// Rows that are only counted, by code: of some sources they are millions and nothing is to be done about them.
+    pub counted: BTreeMap<&'static str, u64>,
 }
 
 /// Counts of a report.
@@ -209,6 +213,12 @@ impl Report {
             for problem in &row.problems {
                 *summary.problems.entry(problem.code.code).or_default() += 1;
             }
+        }
+        for (&code, &n) in &self.counted {
+            let outcome = if code == DUPLICATE.code { Outcome::Unchanged } else { Outcome::Refused };
+            summary.rows += n;
+            *summary.outcomes.entry(outcome).or_default() += n;
+            *summary.problems.entry(code).or_default() += n;
         }
         summary
     }
