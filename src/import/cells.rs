@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 
 use super::table::{HEADER_JOIN, Row};
+use crate::registry::body::ManagementForm;
 use crate::registry::text::{Day, Text};
 
 /// No management of a house is older: before, nobody but the state managed houses.
@@ -94,6 +95,39 @@ pub fn organisation_name(cell: &str, proprietor: bool) -> Option<Text> {
             w.chars().count() > 5 && ["ович", "евич", "овна", "евна", "ична"].iter().any(|end| w.ends_with(end))
         }) && words.len() <= 4;
     if proprietor || person { Text::new(SOLE_PROPRIETOR).ok() } else { Some(name) }
+}
+
+/// The form of management a word names; none when it names none.
+pub(super) fn form(cell: &str) -> Option<ManagementForm> {
+    let folded = cell.trim().to_lowercase().replace('ё', "е");
+    let has = |words: &[&str]| words.iter().any(|w| folded.contains(w));
+    Some(match folded.as_str() {
+        "ук" | "уо" => ManagementForm::Company,
+        "тсж" | "тсн" => ManagementForm::OwnersAssociation,
+        "жск" | "жк" => ManagementForm::Cooperative,
+        "direct" | "ну" => ManagementForm::Direct,
+        "нет" | "не выбран" | "не управляется" => ManagementForm::None,
+        _ if has(&["временн"]) => ManagementForm::Temporary,
+        _ if has(&["застройщик"]) => ManagementForm::Developer,
+        _ if has(&["непосредств"]) => ManagementForm::Direct,
+        _ if has(&["товариществ", "тсж", "тсн"]) => ManagementForm::OwnersAssociation,
+        _ if has(&["кооператив", "жск"]) => ManagementForm::Cooperative,
+        _ if has(&["управляющ"]) => ManagementForm::Company,
+        _ => return None,
+    })
+}
+
+/// An association or cooperative says in its name what it is; of others the source does not tell.
+pub(super) fn form_by_name(name: &str) -> ManagementForm {
+    let folded = name.to_lowercase();
+    let first = folded.split(|c: char| !c.is_alphabetic()).find(|w| !w.is_empty()).unwrap_or_default();
+    match first {
+        "тсж" | "тсн" | "товарищество" => ManagementForm::OwnersAssociation,
+        "жск" | "жк" | "жилищный" if first != "жилищный" || folded.contains("кооператив") => {
+            ManagementForm::Cooperative
+        }
+        _ => ManagementForm::Unknown,
+    }
 }
 
 /// Which columns hold what, by the names a table gives them.

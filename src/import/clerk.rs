@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 
-use super::cells::{Columns, Synonyms, day_within, is_unknown, organisation_name};
-use super::houses::{form, is_proprietor};
+use super::cells::{Columns, Synonyms, day_within, form, is_unknown, organisation_name};
+use super::houses::is_proprietor;
 use super::input::Input;
 use super::report::{self, CHOICE_COLUMN, Code, Outcome, Problem, Read};
 use super::rows::{ChatRow, ManagementRow, Place, Tenure};

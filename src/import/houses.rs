@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 
-use super::cells::{Columns, Synonyms, day_within, is_unknown, organisation_name, whole};
+use super::cells::{Columns, Synonyms, day_within, form, form_by_name, is_unknown, organisation_name, whole};
 use super::format::Format;
 use super::input::Input;
 use super::premises::{Place, Premises};
@@ -490,39 +490,6 @@ pub(super) fn is_proprietor(id: &OrgId) -> bool {
 fn portal_number(link: &str) -> Option<&str> {
     let (before, number) = link.trim_end_matches('/').rsplit_once('/')?;
     (before.ends_with("/organization") || before.ends_with("/profile")).then_some(number)
-}
-
-/// The form of management a word names; none when it names none.
-pub(super) fn form(cell: &str) -> Option<ManagementForm> {
-    let folded = cell.trim().to_lowercase().replace('ё', "е");
-    let has = |words: &[&str]| words.iter().any(|w| folded.contains(w));
-    Some(match folded.as_str() {
-        "ук" | "уо" => ManagementForm::Company,
-        "тсж" | "тсн" => ManagementForm::OwnersAssociation,
-        "жск" | "жк" => ManagementForm::Cooperative,
-        "direct" | "ну" => ManagementForm::Direct,
-        "нет" | "не выбран" | "не управляется" => ManagementForm::None,
-        _ if has(&["временн"]) => ManagementForm::Temporary,
-        _ if has(&["застройщик"]) => ManagementForm::Developer,
-        _ if has(&["непосредств"]) => ManagementForm::Direct,
-        _ if has(&["товариществ", "тсж", "тсн"]) => ManagementForm::OwnersAssociation,
-        _ if has(&["кооператив", "жск"]) => ManagementForm::Cooperative,
-        _ if has(&["управляющ"]) => ManagementForm::Company,
-        _ => return None,
-    })
-}
-
-/// An association or cooperative says in its name what it is; of others the source does not tell.
-fn form_by_name(name: &str) -> ManagementForm {
-    let folded = name.to_lowercase();
-    let first = folded.split(|c: char| !c.is_alphabetic()).find(|w| !w.is_empty()).unwrap_or_default();
-    match first {
-        "тсж" | "тсн" | "товарищество" => ManagementForm::OwnersAssociation,
-        "жск" | "жк" | "жилищный" if first != "жилищный" || folded.contains("кооператив") => {
-            ManagementForm::Cooperative
-        }
-        _ => ManagementForm::Unknown,
-    }
 }
 
 /// Takes the form's own «д. » away that some rows have in front of the whole address.
