@@ -214,7 +214,11 @@ fn open<'a, T>(
             "the table lacks {needed}; it has «{}»",
             columns.join("», «").chars().take(300).collect::<String>()
         );
-        return Err(Error::refuse("import.header", detail, "name the columns as docs/import.md lists them"));
+        return Err(Error::refuse(
+            "import.header",
+            detail,
+            "name the columns as the manual lists them (docs/manual.ru.md, 5)",
+        ));
     }
     Ok(Rows { columns, table, read, value, latest, seen: HashMap::new() })
 }

@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 
-use super::cells::{Columns, Synonyms, day_within, form, form_by_name, is_unknown, organisation_name, whole};
+use super::cells::{
+    Columns, Synonyms, day_within, form, form_by_name, is_unknown, organisation_name, turned, whole, without_label,
+};
 use super::format::Format;
 use super::input::Input;
 use super::premises::{Place, Premises};
@@ -118,7 +120,28 @@ pub struct Houses<'a> {
     premises: Premises,
 }
 
+/// A snapshot read whole: its houses, and what became of every row.
+pub struct Snapshot {
+    /// Column names as written.
+    pub columns: Vec<String>,
+    /// What the source is.
+    pub format: Format,
+    /// Rows that are given out one by one.
+    pub reads: Vec<Read<HouseRow>>,
+    /// Rows that are counted by code.
+    pub counted: BTreeMap<&'static str, u64>,
+}
+
 impl<'a> Houses<'a> {
+    /// Reads the rest.
+    ///
+    /// # Errors
+    /// The first row that cannot be read.
+    pub fn snapshot(mut self) -> Result<Snapshot> {
+        let reads = (&mut self).collect::<Result<_>>()?;
+        Ok(Snapshot { columns: self.columns, format: self.format, reads, counted: self.counted })
+    }
+
     /// Opens a snapshot of any format.
     ///
     /// # Errors
@@ -490,38 +513,6 @@ pub(super) fn is_proprietor(id: &OrgId) -> bool {
 fn portal_number(link: &str) -> Option<&str> {
     let (before, number) = link.trim_end_matches('/').rsplit_once('/')?;
     (before.ends_with("/organization") || before.ends_with("/profile")).then_some(number)
-}
-
-/// Takes the form's own «д. » away that some rows have in front of the whole address.
-fn without_label(address: &str) -> &str {
-    let Some(rest) = address.strip_prefix("д. ") else { return address };
-    let first = rest.split([' ', '.', ',']).next().unwrap_or_default().to_lowercase();
-    let whole = [
-        "г",
-        "город",
-        "обл",
-        "респ",
-        "край",
-        "р-н",
-        "п",
-        "пос",
-        "поселок",
-        "посёлок",
-        "пгт",
-        "ул",
-        "улица",
-        "пр-кт",
-        "пр",
-    ];
-    if whole.contains(&first.as_str()) { rest } else { address }
-}
-
-/// «улица, дом, город, область» in the order everybody else writes.
-fn turned(address: &str) -> String {
-    match address.split(", ").collect::<Vec<_>>().as_slice() {
-        [street, house, town, region] => format!("{region}, г. {town}, {street}, д. {house}"),
-        _ => address.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -64,6 +64,10 @@ codes! {
     HOUSE_KIND_UNKNOWN = "import.house.kind-unknown", "уточните тип дома", "name the type of the house";
     /// A house that no longer stands.
     HOUSE_DEMOLISHED = "import.house.demolished", "ничего делать не нужно; если дом стоит, исправьте дату сноса", "nothing is to be done; if the house stands, correct the date";
+    /// A record of ГАР that is history.
+    GAR_OUTDATED = "import.gar.outdated", "ничего делать не нужно", "nothing is to be done";
+    /// A house that ГАР does not call an apartment building, and that has fewer than two flats there.
+    GAR_UNPROVEN = "import.gar.unproven", "если дом многоквартирный, загрузите его из списка домов региона", "if it is an apartment building, import it from the region's list of houses";
     /// A house of another region.
     REGION = "import.region", "передайте строку региону, которому принадлежит дом", "hand the row to the region the house is in";
     /// The same row again.
@@ -80,6 +84,12 @@ codes! {
     OKTMO = "import.oktmo", "впишите код ОКТМО из 8 или 11 цифр", "write an ОКТМО code of 8 or 11 digits";
     /// No organisation, or not one.
     ORGANISATION = "import.organisation", "впишите ОГРН (13 цифр) или ИНН (10 цифр) и проверьте цифры", "write ОГРН (13 digits) or ИНН (10 digits) and check the digits";
+    /// A branch of an organisation that stands for itself.
+    ORGANISATION_BRANCH = "import.organisation.branch", "ничего делать не нужно: учитывается сама организация", "nothing is to be done: the organisation itself counts";
+    /// An organisation that manages no houses.
+    ORGANISATION_ROLE = "import.organisation.role", "ничего делать не нужно", "nothing is to be done";
+    /// An organisation that the register does not mention.
+    ORGANISATION_UNRELATED = "import.organisation.unrelated", "ничего делать не нужно; чтобы записать и такие организации, добавьте --all", "nothing is to be done; add --all to record such organisations too";
     /// A form of management nobody knows.
     FORM = "import.form", "впишите: УК, ТСЖ, ЖСК, непосредственное управление или застройщик", "write: УК, ТСЖ, ЖСК, direct management or developer";
     /// Neither link nor chat id.

@@ -261,7 +261,7 @@ fn no_header(first: &[String]) -> Error {
     Error::refuse(
         "import.header",
         format!("no row among the first {HEADER_WITHIN} names a known column; the first is «{}»", seen.join("», «")),
-        "name the columns as docs/import.md lists them",
+        "name the columns as the manual lists them (docs/manual.ru.md, 5)",
     )
 }
 
