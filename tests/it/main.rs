@@ -9,6 +9,8 @@ mod docs;
 mod follow;
 mod forge;
 mod http;
+pub mod import_exports;
+mod import_gar;
 mod import_readers;
 mod kill;
 mod node;
