@@ -6,6 +6,7 @@ mod cli;
 mod config;
 mod data;
 mod docs;
+mod durability;
 mod follow;
 mod forge;
 mod http;
