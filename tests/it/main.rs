@@ -11,6 +11,7 @@ mod forge;
 mod http;
 mod import_readers;
 mod kill;
+mod model;
 mod node;
 mod registry_decode;
 mod rules;
