@@ -12,6 +12,7 @@ mod forge;
 mod http;
 mod import_readers;
 mod kill;
+mod model;
 mod node;
 mod registry_decode;
 mod rules;

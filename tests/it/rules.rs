@@ -5,7 +5,7 @@ mod generate;
 mod naive;
 mod refused;
 mod tamper;
-mod world;
+pub mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
