@@ -20,6 +20,7 @@ pub mod repair;
 pub mod report;
 pub mod serve;
 pub mod show;
+mod source;
 pub mod undo;
 
 use std::path::PathBuf;
