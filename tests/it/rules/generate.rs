@@ -23,10 +23,15 @@ pub struct Op {
     flaw: u8,
 }
 
+impl Op {
+    /// The step that six bytes of a fuzzer mean.
+    pub fn of_bytes([kind, a, b, c, signer, flaw]: [u8; 6]) -> Op {
+        Op { kind, a, b, c, signer, flaw }
+    }
+}
+
 pub fn ops(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op>> {
-    let op = (any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>())
-        .prop_map(|(kind, a, b, c, signer, flaw)| Op { kind, a, b, c, signer, flaw });
-    prop::collection::vec(op, len)
+    prop::collection::vec(any::<[u8; 6]>().prop_map(Op::of_bytes), len)
 }
 
 /// What is done, as often as it is named, out of 256; the rest of the numbers commit.

@@ -16,9 +16,9 @@ use super::world::*;
 
 /// A region in which something of everything has happened.
 #[derive(Clone)]
-struct Scene {
-    w: World,
-    k: SigningKey,
+pub struct Scene {
+    pub w: World,
+    pub k: SigningKey,
     /// Official, over building 0, administered by company 0.
     chat: ChatNumber,
     /// Closed, over building 6.
@@ -36,7 +36,7 @@ struct Scene {
     void_building: RecordId,
 }
 
-fn scene() -> Scene {
+pub fn scene() -> Scene {
     let mut w = World::with_authorities(1);
     let (root, k) = (root_key(), authority_key(0, 0));
     for n in [3, 4] {
@@ -111,7 +111,7 @@ fn retire(n: usize) -> Body {
 fn succeed(a: usize, b: usize) -> Body {
     Body::AuthoritySucceeded(AuthoritySucceeded { authority: authority(a), successor: authority(b) })
 }
-fn register(n: usize) -> Body {
+pub fn register(n: usize) -> Body {
     Body::BuildingRegistered(house(n, "45100000", vec![]))
 }
 fn chat_new(owner: usize, buildings: &[usize], handle: usize) -> Body {
@@ -120,7 +120,7 @@ fn chat_new(owner: usize, buildings: &[usize], handle: usize) -> Body {
 
 impl Scene {
     /// Signed by authority 0, on day 10.
-    fn by(&self, body: Body) -> Vec<u8> {
+    pub fn by(&self, body: Body) -> Vec<u8> {
         self.signed(body, &[&self.k])
     }
     fn root(&self, body: Body) -> Vec<u8> {
@@ -165,9 +165,9 @@ impl Scene {
     }
 }
 
-type Case = (&'static str, &'static str, fn(&mut Scene) -> Vec<u8>);
+pub type Case = (&'static str, &'static str, fn(&mut Scene) -> Vec<u8>);
 
-const ENVELOPE: &[Case] = &[
+pub const ENVELOPE: &[Case] = &[
     ("another typ", "envelope.header", |s| s.header(r#"{"alg":"EdDSA","kid":"KID","typ":"domovoi-node+jws"}"#)),
     ("another alg", "envelope.header", |s| s.header(r#"{"alg":"ES256","kid":"KID","typ":"domovoi-record+jws"}"#)),
     ("alg none", "envelope.header", |s| s.header(r#"{"alg":"none","kid":"KID","typ":"domovoi-record+jws"}"#)),
@@ -230,7 +230,7 @@ const ENVELOPE: &[Case] = &[
     }),
 ];
 
-const PAYLOAD: &[Case] = &[
+pub const PAYLOAD: &[Case] = &[
     ("a member twice", "record.payload", |s| s.json(register(12), r#"{"v":0"#, r#"{"v":0,"v":0"#)),
     ("an unknown member", "record.payload", |s| s.json(register(12), r#"{"v":0"#, r#"{"v":0,"w":0"#)),
     ("an array for the object", "record.payload", |s| {
@@ -289,7 +289,7 @@ const PAYLOAD: &[Case] = &[
     }),
 ];
 
-const RULES: &[Case] = &[
+pub const RULES: &[Case] = &[
     ("another log", "rule.log", |s| s.drafted(register(12), |d| d.log = "test.example/log/78".into())),
     ("said already", "rule.known", |s| s.w.log[s.w.accepted[3].0 as usize].clone()),
     ("too late", "rule.deadline", |s| {
