@@ -162,6 +162,10 @@ impl<'a> Table<'a> {
         let mut choice = (best, at, at, names(&table.ahead[at].cells));
         for upper in [at.checked_sub(1), Some(at)].into_iter().flatten() {
             let Some(lower) = table.ahead.get(upper + 1) else { continue };
+            // A name that stands over several columns leaves cells beside it empty; in a row of data every name has its cell.
+            if !stands_over(&table.ahead[upper].cells, &lower.cells) {
+                continue;
+            }
             let joined = joined(&table.ahead[upper].cells, &lower.cells);
             let count = knows(&joined);
             if count > choice.0 && known[upper] + known[upper + 1] >= count {
@@ -186,14 +190,7 @@ impl<'a> Table<'a> {
                 Rows::Sheet(rows) => rows.next().transpose()?,
             };
             match row {
-                Some(row) if row.is_blank() || self.repeats.as_ref().is_some_and(|h| *h == row.cells) => {}
-                Some(row) if self.is_other_header(&row) => {
-                    return Err(Error::refuse(
-                        "import.header",
-                        format!("row {}: a file of the archive has other columns than the first", row.number),
-                        "unpack the archive and import its files one by one",
-                    ));
-                }
+                Some(row) if row.is_blank() => {}
                 Some(mut row) => {
                     for cell in &mut row.cells {
                         if cell.trim().len() != cell.len() {
@@ -209,11 +206,41 @@ impl<'a> Table<'a> {
 }
 
 impl Table<'_> {
-    /// Whether the row is the header of a further file that has other columns.
-    fn is_other_header(&self, row: &Row) -> bool {
-        let Some(header) = &self.repeats else { return false };
-        let same = row.cells.iter().filter(|c| !c.trim().is_empty() && header.contains(c)).count();
-        same > 1 && same * 2 >= header.len()
+    /// Whether the row is the header again, as it stands above each file of an archive.
+    fn is_header_again(&self, row: &Row) -> Result<bool> {
+        let Some(header) = &self.repeats else { return Ok(false) };
+        if *header == row.cells {
+            return Ok(true);
+        }
+        let same = row.cells.iter().filter(|c| !c.is_empty() && header.contains(c)).count();
+        if same > 1 && same * 2 >= header.len() {
+            return Err(Error::refuse(
+                "import.header",
+                format!("row {}: a file of the archive has other columns than the first", row.number),
+                "unpack the archive and import its files one by one",
+            ));
+        }
+        Ok(false)
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>> {
+        loop {
+            let row = match self.ahead.pop_front() {
+                Some(row) => row,
+                None => match self.read()? {
+                    Some(row) => row,
+                    None => return Ok(None),
+                },
+            };
+            if self.is_header_again(&row)? {
+                continue;
+            }
+            self.count += 1;
+            if self.count > self.limits.rows {
+                return Err(too_large(format!("more than {} rows", self.limits.rows)));
+            }
+            return Ok(Some(row));
+        }
     }
 }
 
@@ -225,33 +252,31 @@ impl Iterator for Table<'_> {
         if self.failed {
             return None;
         }
-        let row = self.ahead.pop_front().map(|r| Ok(Some(r))).unwrap_or_else(|| self.read());
-        self.count += 1;
-        if self.count > self.limits.rows && matches!(row, Ok(Some(_))) {
-            self.failed = true;
-            return Some(Err(too_large(format!("more than {} rows", self.limits.rows))));
-        }
+        let row = self.next_row();
         self.failed = !matches!(row, Ok(Some(_)));
         row.transpose()
     }
 }
 
 /// Formats that are recognised in order to say what to do with them.
-fn foreign_format(bytes: &[u8]) -> Result<()> {
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).to_lowercase();
-    let what = if bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
-        "an old Excel workbook (.xls)"
-    } else if bytes.starts_with(b"%PDF") {
-        "a PDF document"
-    } else if start.trim_start_matches(['\u{feff}', ' ', '\n', '\r']).starts_with("<!doctype html")
-        || start.trim_start().starts_with("<html")
-        || start.trim_start().starts_with("<?xml")
-    {
-        "a web page or XML"
-    } else if bytes.is_empty() {
-        "empty"
-    } else {
-        return Ok(());
+fn foreign_format(head: &[u8]) -> Result<()> {
+    const LISTS: [&str; 6] = ["<houses", "<addressobjects", "<params", "<items", "<apartments", "<housetypes"];
+    let start = String::from_utf8_lossy(&head[..head.len().min(128)]).to_lowercase();
+    let start = start.trim_start_matches(['\u{feff}', ' ', '\n', '\r']);
+    let markup = ["<!doctype html", "<html", "<?xml"].iter().any(|s| start.starts_with(s));
+    if LISTS.iter().any(|list| start.contains(list)) {
+        return Err(Error::refuse(
+            "import.format",
+            "the file is a list of ГАР alone",
+            "give the zip of ГАР as it is published, or the folder with all lists of one region",
+        ));
+    }
+    let what = match head {
+        [] => "empty",
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => "an old Excel workbook (.xls)",
+        [b'%', b'P', b'D', b'F', ..] => "a PDF document",
+        _ if markup => "a web page or XML",
+        _ => return Ok(()),
     };
     Err(Error::refuse("import.format", format!("the file is {what}"), "save the table as .xlsx or .csv"))
 }
@@ -267,6 +292,12 @@ fn no_header(first: &[String]) -> Error {
 
 fn names(cells: &[String]) -> Vec<String> {
     cells.iter().map(|c| c.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// Whether some column is named in the lower row only.
+fn stands_over(upper: &[String], lower: &[String]) -> bool {
+    let blank = |i: usize| upper.get(i).is_none_or(|c| c.trim().is_empty());
+    lower.iter().enumerate().any(|(i, c)| !c.trim().is_empty() && blank(i))
 }
 
 /// One header of two rows. A name above stands over the unnamed cells to its right too.
