@@ -19,6 +19,7 @@ pub mod record;
 pub mod report;
 pub mod serve;
 pub mod show;
+mod source;
 pub mod undo;
 
 use std::path::PathBuf;

@@ -551,7 +551,7 @@ impl Node {
                     Question::Max(m) => state.chats_by_max(m),
                     Question::Building(id) => match state.primary(id) {
                         Some(primary) => {
-                            house = state.building(&primary).map(|b| b.chat_required);
+                            house = state.building(&primary).map(|b| b.chat_required(state.threshold(day)));
                             let all = state.chats_by_building(&primary);
                             all.into_iter()
                                 .filter(|n| state.chat(*n).is_some_and(|c| c.buildings.contains(&primary)))
