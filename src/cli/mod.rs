@@ -16,9 +16,11 @@ pub mod inspect;
 pub mod key;
 pub mod output;
 pub mod record;
+pub mod repair;
 pub mod report;
 pub mod serve;
 pub mod show;
+mod source;
 pub mod undo;
 
 use std::path::PathBuf;

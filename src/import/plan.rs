@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::report::{self, Problem};
-use super::rows::{ChatRow, HouseRow, ManagementRow, Place, Tenure};
+use super::rows::{ChatRow, HouseRow, ManagementRow, OrganisationRow, Place, Tenure};
 use crate::error::{Error, Result};
 use crate::registry::address::{AddressIndex, AddressKey, Match};
 use crate::registry::body::*;
@@ -254,6 +254,17 @@ impl<'s> Planner<'s> {
             self.plan(None, Body::OrganisationNamed(body), None)?;
         }
         Ok(())
+    }
+
+    /// One row of a register of organisations: its name, under each of its numbers.
+    pub fn organisation(&mut self, o: &OrganisationRow) -> RowPlan {
+        let before = self.planned.len();
+        let named = o.name.iter().flat_map(|name| o.ids.iter().map(move |id| (id.clone(), name.clone())));
+        match self.names(&named.collect::<Vec<_>>()) {
+            Err(e) => RowPlan::Refused(refusal(&e)),
+            Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
+            Ok(()) => RowPlan::Records,
+        }
     }
 
     /// Buildings of the register that the snapshot no longer has: reported, never retired by themselves.
