@@ -15,8 +15,8 @@ use super::blind::Bug;
 use super::region::{Phase, Place, Region, Signed, Who, sign};
 use super::spec::{KeyIs, Say, Spec, Standing};
 use crate::rules::world::{
-    START, amended, assigned, authority, basis, building, chat_over, company, day, granted, house, link, standing, text,
-    transfer,
+    START, amended, assigned, authority, basis, building, chat_over, company, day, granted, house, link, standing,
+    text, transfer,
 };
 
 /// The two regions as the model finds them, and what the first records are called.
@@ -91,7 +91,7 @@ fn begin(region: &mut Region, body: Body, from: Option<Day>, by: &[Who]) -> Reco
     let overlay = region.overlay(Phase::Now, Bug::None);
     let subject = body.subject(&RecordId([0; 32]), region.place.code());
     let signed = sign(draft(region.place, body, from, region.last(&overlay, &subject), false), by);
-    region.judge(&overlay, &signed, Phase::Now, Bug::None).unwrap();
+    region.judge(&overlay, &signed, Phase::Now).unwrap();
     let id = signed.verified.record().id;
     drop(overlay);
     *region = region.with(signed, Say::CorrectChat, region.spec.clone());
@@ -191,7 +191,9 @@ fn body(say: Say, about: Option<RecordId>, last_link: u8) -> (Body, Option<Day>)
         }
         Say::GrantLate(n) => (key_for(&Who::Late(n).key(), n, Phase::Later.begins()), None),
         Say::Assign(c) => (assigned(0, Some(company(c.into()))), at(10)),
-        Say::End(_) => (Body::ManagementEnded(ManagementEnded { building: building(0), management: about }), at(10)),
+        Say::End(_) => {
+            (Body::ManagementEnded(ManagementEnded { building: building(0), management: about, goes_on: None }), at(10))
+        }
         Say::Delegate(c) => (Body::AdminDelegated(admin(c)), at(11)),
         Say::Withdraw(c) => (Body::AdminWithdrawn(admin(c)), at(12)),
         Say::SuspendChat => (Body::ChatSuspended(standing(chat)), at(5)),
