@@ -504,7 +504,8 @@ impl Writing {
         if ran.next.is_some() {
             node.seen = if node.older { RECOVERED_LOSS } else { ROLLED_FORWARD };
         }
-        let succeeded = |log: &Log| REGIONS.lock().unwrap().get(log).is_some_and(|(r, _)| r.spec.successor[0].is_some());
+        let succeeded =
+            |log: &Log| REGIONS.lock().unwrap().get(log).is_some_and(|(r, _)| r.spec.successor[0].is_some());
         if succeeded(&node.log) {
             node.seen |= SUCCESSION_SURVIVED;
         }
@@ -608,7 +609,9 @@ impl Model for Writing {
             Property::always(STATE, |_, n: &Node| n.fault != Some(STATE)),
             Property::sometimes("a batch is rolled forward", |_, n: &Node| n.seen & ROLLED_FORWARD != 0),
             Property::sometimes("a batch is signed twice", |_, n: &Node| {
-                n.has_signed && n.signed.last() == n.work.as_ref() && n.process.as_ref().is_some_and(|p| p.steps.len() == 2)
+                n.has_signed
+                    && n.signed.last() == n.work.as_ref()
+                    && n.process.as_ref().is_some_and(|p| p.steps.len() == 2)
             }),
             Property::sometimes("all is written", |m: &Writing, n: &Node| {
                 n.staged == m.batches && n.work.is_none() && n.process.is_some()
