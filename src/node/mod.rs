@@ -26,6 +26,7 @@ use secrecy::SecretString;
 use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, VerifiedCharter};
 use crate::storage::index::SledIndex;
+use crate::storage::lock::KeyClaim;
 use crate::storage::log_store::LogStore;
 use crate::storage::{format, keys};
 use crate::tlog::checkpoint::Checkpoint;
@@ -111,6 +112,13 @@ impl Node {
     pub fn open(opening: Opening<'_>, progress: &mut Progress<'_>) -> Result<Node> {
         let layout = Layout::new(opening.data);
         format::check(opening.data)?;
+        if !layout.has_own_log() && (layout.key("log").exists() || layout.private().join("fence").exists()) {
+            return Err(Error::stop(
+                "origin.missing",
+                format!("{} does not exist, but the node has a log of its own", layout.origin_file().display()),
+                "run «domovoi fsck --repair», or restore the file from a backup; after an init that was interrupted, begin anew",
+            ));
+        }
         let own = match layout.has_own_log() {
             true => Some(open_own(&layout, &opening, progress)?),
             false => None,
@@ -165,7 +173,7 @@ impl Node {
 /// Reads the pinned charter of a data directory.
 pub fn read_charter(path: &Path) -> Result<VerifiedCharter> {
     let bytes = crate::storage::durable::read_bounded(path, 1 << 20)?;
-    Charter::open(&bytes)
+    Charter::open(&bytes).map_err(|e| e.at(path.display()))
 }
 
 /// The state of a log and its index, loaded from a data directory without a running node.
@@ -179,8 +187,12 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let region = charter.region_by_origin(&origin).ok_or_else(|| {
         Error::stop(
             "charter.origin",
-            format!("the charter names no log «{origin}»"),
-            "restore charter.json of this node",
+            format!(
+                "{} names no log «{origin}», as {} says",
+                layout.charter().display(),
+                layout.origin_file().display()
+            ),
+            "restore the one of the two that is not this node's; «domovoi fsck --repair» restores the origin",
         )
     })?;
     let jurisdiction = charter.jurisdiction(region);
@@ -191,16 +203,18 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "set DOMOVOI_PASSPHRASE or passphrase_file",
         )
     })?;
-    let log_key = NoteSigner::new(&origin, keys::read(&layout.key("log"), passphrase)?)?;
+    let log_key = keys::read(&layout.key("log"), passphrase)?;
+    let claim = KeyClaim::acquire(&log_key)?;
+    let log_key = NoteSigner::new(&origin, log_key)?;
     let commit = keys::read(&layout.key("commit"), passphrase)?;
     if log_key.verifier().to_string() != region.log_vkey.to_string() {
         return Err(Error::stop(
             "key.log",
-            "keys/log.pem is not the log key the charter names",
+            format!("{} is not the log key the charter names", layout.key("log").display()),
             "restore the key or the charter",
         ));
     }
-    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private())?;
+    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), log_key.verifier())?;
     store.confirm_restored(opening.confirm_restored_head)?;
     if let Some(pending) = pending {
         tracing::info!(
@@ -214,7 +228,7 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let mut index = open_index(layout)?;
     let (state, replay) = load::load(&reader, &mut index, &jurisdiction, progress)?;
     let view = Arc::new(LogView::new(Role::Own, charter, reader, state));
-    let keys = SequencerKeys { log: log_key, commit };
+    let keys = SequencerKeys { log: log_key, commit, claim };
     let sequencer = Sequencer::start(view.clone(), store, replay.map, index, keys, opening.bounds)?;
     Ok((view, sequencer))
 }

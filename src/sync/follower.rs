@@ -17,7 +17,7 @@ use crate::node::{FollowStatus, Followed, Held, now_ms, read_charter};
 use crate::registry::replay::{PreparedChunk, Replay, Trust, prepare};
 use crate::registry::state::View;
 use crate::registry::verify::KeyRing;
-use crate::storage::durable::{read_bounded, write_atomic};
+use crate::storage::durable::{create_dir, read_bounded, write_atomic};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
 use crate::storage::mirror_store::MirrorStore;
 use crate::tlog::note::VerifierKey;
@@ -120,14 +120,8 @@ impl Follower {
     ) -> Result<Follower> {
         let layout = data.mirror(origin);
         if let Some(bytes) = charter {
-            let io = |e: std::io::Error| {
-                Error::stop(
-                    "mirror.create",
-                    format!("{}: {e}", layout.data().display()),
-                    "fix permissions or make room",
-                )
-            };
-            std::fs::create_dir_all(layout.data()).map_err(io)?;
+            create_dir(layout.data())
+                .map_err(|e| Error::stop("mirror.create", e.detail(), "fix permissions or make room"))?;
             write_atomic(&layout.charter(), bytes)?;
             write_atomic(&layout.origin_file(), origin.as_bytes())?;
         }
@@ -137,7 +131,7 @@ impl Follower {
         })?;
         let jurisdiction = charter.jurisdiction(region);
         let vkey = VerifierKey::parse(region.log_vkey.as_str())?;
-        let mirror = MirrorStore::open(&layout.log())?;
+        let mirror = MirrorStore::open(&layout.log(), &vkey)?;
         let mut index = SledIndex::open(&layout.index())?;
         let (state, replay) = load(&mirror.reader(), &mut index, &jurisdiction, progress)?;
         let ring = ring_of(&state);
@@ -203,7 +197,14 @@ impl Follower {
         }
         if size == stored {
             let accepted = crate::tlog::tree::root(&view.reader, stored)?;
-            return if accepted == root { Ok(()) } else { Err(fork(size)) };
+            if accepted != root {
+                return Err(fork(size));
+            }
+            if view.reader.checkpoint_text().is_none() && size > 0 {
+                // The mirror's own was damaged.
+                self.work.lock().mirror.publish(checkpoint.note_text())?;
+            }
+            return Ok(());
         }
         let size = size.min(stored + round::MAX_ROUND);
         if size != checkpoint.checkpoint().size {
