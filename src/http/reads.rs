@@ -63,7 +63,7 @@ impl WhenQuery {
     }
 }
 
-fn query(name: &str, value: &str) -> Error {
+pub(super) fn query(name: &str, value: &str) -> Error {
     let shown: String = value.chars().take(60).collect();
     Error::refuse("query.value", format!("{name} = «{shown}» is not understood"), "see /api/v1/openapi.json")
 }
@@ -192,9 +192,11 @@ struct SubjectQuery {
     /// kind:id, for example `chat:77-ABCD-EFGH-JKMN`.
     subject: String,
     /// Position to begin at.
+    #[param(format = Int64, maximum = 4294967295u64)]
     from: Option<u32>,
-    /// Most items, up to 1000.
-    limit: Option<u32>,
+    /// Most items; more than 1000 are never given.
+    #[param(maximum = 65535)]
+    limit: Option<u16>,
     /// See the other reads.
     #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
@@ -224,6 +226,14 @@ async fn history(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -
     Ok(Json(Page { items, next }))
 }
 
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct LastQuery {
+    /// kind:id, for example `chat:77-ABCD-EFGH-JKMN`.
+    subject: String,
+}
+
 /// The last record of a subject.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Last {
@@ -234,9 +244,9 @@ pub struct Last {
 }
 
 /// What the next record of a subject must name as `prev` in the node's own log.
-#[utoipa::path(get, path = "/api/v1/subjects/last", params(SubjectQuery),
+#[utoipa::path(get, path = "/api/v1/subjects/last", params(LastQuery),
     responses((status = 200, body = Last), Problem))]
-async fn last(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -> Result<Json<Last>> {
+async fn last(State(node): State<Arc<Node>>, Query(q): Query<LastQuery>) -> Result<Json<Last>> {
     let subject: Subject = q.subject.parse()?;
     let entry = own(&node)?.state().entry(&subject).and_then(|e| e.last_record());
     Ok(Json(Last { subject: q.subject, last_record: entry.map(|id| id.to_string()) }))

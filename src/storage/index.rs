@@ -157,7 +157,10 @@ impl SledIndex {
         if self.failed.get() || open.sync().is_err() {
             std::mem::forget(open);
         } else {
-            let _ = guarded(|| Ok(drop(open)));
+            let _ = guarded(|| {
+                drop(open);
+                Ok(())
+            });
         }
     }
 

@@ -11,7 +11,7 @@ mod follow;
 mod forge;
 mod fuzz;
 mod http;
-pub mod import_exports;
+mod import_exports;
 mod import_gar;
 mod import_readers;
 mod kill;

@@ -204,7 +204,7 @@ impl Flip for Followers {
     }
 
     fn new() -> Followers {
-        let mut peer = Node::moscow();
+        let peer = Node::moscow();
         let (clients, signer) = (Witness::resume(Known::default()), peer.signer("operator"));
         assert!([150, 120, 30, 2].iter().all(|n| clients.submit(&peer, &signer, *n)));
         let mut follower = Node::init(None);

@@ -103,7 +103,8 @@ pub struct Signed {
 }
 
 /// Signing takes longer than all rules together, so what was signed once is kept, by its payload and signers.
-static CACHE: LazyLock<Mutex<HashMap<(Vec<u8>, Vec<Who>), Arc<Signed>>>> = LazyLock::new(Mutex::default);
+type Cache = HashMap<(Vec<u8>, Vec<Who>), Arc<Signed>>;
+static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
 pub fn sign(draft: Draft, by: &[Who]) -> Arc<Signed> {
     let (_, payload) = Record::encode(draft).unwrap();

@@ -280,7 +280,7 @@ struct Live {
 
 fn take(live: &mut Option<Live>, dir: &Path, step: Step) -> Result<()> {
     if step == Step::Open {
-        let (store, pending) = LogStore::open(&dir.join("log"), &dir.join("private"))?;
+        let (store, pending) = LogStore::open(&dir.join("log"), &dir.join("private"), signer().verifier())?;
         let at = if pending.is_some() { At::Fenced } else { At::Idle };
         let log = Log::default();
         *live = Some(Live { store, pending, staged: None, log, at });
@@ -494,7 +494,8 @@ impl Writing {
     fn opened(&self, node: &mut Node, ran: &Ran) {
         let work = node.work.take();
         let known = |log: &Log| *log == node.log || work.as_ref() == Some(log);
-        if !node.older && !(known(&ran.published) && ran.next.as_ref().is_none_or(|n| work.as_ref() == Some(n))) {
+        let expected = known(&ran.published) && ran.next.as_ref().is_none_or(|n| work.as_ref() == Some(n));
+        if !node.older && !expected {
             node.fault = Some(OPENS);
         }
         if !replays(&ran.published) || ran.next.as_ref().is_some_and(|n| !replays(n)) {
