@@ -2,6 +2,7 @@
 
 mod address_real;
 mod api;
+mod charters;
 mod cli;
 mod config;
 mod data;
@@ -12,6 +13,7 @@ mod http;
 mod import_readers;
 mod kill;
 mod node;
+mod regions;
 mod registry_decode;
 mod rules;
 mod storage;
@@ -19,3 +21,4 @@ mod storage_copies;
 mod storage_index;
 mod tlog;
 mod tlog_decode;
+mod transfer;
