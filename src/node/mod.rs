@@ -15,6 +15,7 @@ pub mod log_view;
 pub mod query;
 pub mod sequencer;
 pub mod snapshot;
+pub mod union;
 pub mod verdict;
 
 use std::collections::BTreeMap;

@@ -26,7 +26,8 @@ pub(crate) fn write_error(path: &Path, e: &std::io::Error) -> Error {
     )
 }
 
-fn read_error(path: &Path, e: &std::io::Error) -> Error {
+/// What a failed reading of `path` is called: `disk.missing`, `disk.read`.
+pub fn read_error(path: &Path, e: &std::io::Error) -> Error {
     if e.kind() == ErrorKind::NotFound {
         return Error::refuse("disk.missing", format!("{} does not exist", path.display()), "check the path");
     }
