@@ -26,3 +26,4 @@ mod storage_index;
 mod tlog;
 mod tlog_decode;
 mod transfer;
+mod transfer_nodes;
