@@ -22,32 +22,40 @@ use crate::registry::record::Subject;
 use crate::registry::state::View;
 use crate::registry::text::{Day, Millis};
 
+/// Reads a day. What only looks like one keeps the error that says so.
+fn day(name: &str, s: &str) -> Result<Day> {
+    let form = s.len() == 10
+        && s.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+    s.parse::<Day>().map_err(|e| if form { e } else { query(name, s) })
+}
+
 /// The moment a read is about.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct WhenQuery {
     /// True on that day, YYYY-MM-DD.
+    #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
     /// Recorded by the end of that day, YYYY-MM-DD, or by that moment, Unix milliseconds.
+    #[param(pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,15})$")]
     known_at: Option<String>,
 }
 
 impl WhenQuery {
     fn when(&self) -> Result<When> {
-        let known = |s: &str| match s.parse::<Day>() {
+        let known = |s: &str| match s.parse::<u64>() {
+            Ok(number) => Millis::new(number),
             // The end of the day in UTC: whoever needs another hour gives milliseconds.
-            Ok(day) => {
+            Err(_) => {
+                let day = day("known_at", s)?;
                 let next = day.next().unwrap_or(day).date().to_zoned(jiff::tz::TimeZone::UTC);
                 let ms = next.map(|z| z.timestamp().as_millisecond()).unwrap_or(i64::MAX);
                 Millis::new(u64::try_from(ms - 1).unwrap_or(0))
             }
-            Err(_) => {
-                let number = s.parse::<u64>().map_err(|_| query("known_at", s))?;
-                Millis::new(number)
-            }
         };
         Ok(When {
-            as_of: self.as_of.as_deref().map(|s| s.parse::<Day>().map_err(|_| query("as_of", s))).transpose()?,
+            as_of: self.as_of.as_deref().map(|s| day("as_of", s)).transpose()?,
             known_at: self.known_at.as_deref().map(known).transpose()?,
         })
     }
@@ -107,7 +115,7 @@ macro_rules! read_one {
     ($name:ident, $path:literal, $view:ty, $doc:literal, |$reader:ident, $id:ident| $ask:expr) => {
         #[doc = $doc]
         #[utoipa::path(get, path = $path, params(("id" = String, Path, description = "Id"), WhenQuery),
-            responses((status = 200, body = $view), (status = "4XX", body = Problem)))]
+            responses((status = 200, body = $view), Problem))]
         async fn $name(
             State(node): State<Arc<Node>>,
             Path($id): Path<String>,
@@ -144,11 +152,13 @@ read_one!(
 );
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct VerifyQuery {
     /// A join link as it was pasted. Tells this server which chat is meant; prefer `digest`.
     link: Option<String>,
     /// SHA-256 of the canonical join link, hex.
+    #[param(pattern = "^[0-9a-f]{64}$")]
     digest: Option<String>,
     /// The registry's number of a chat.
     chat: Option<String>,
@@ -159,14 +169,16 @@ struct VerifyQuery {
     /// The building the asker says the chat is for.
     for_building: Option<String>,
     /// See the other reads.
+    #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
     /// See the other reads.
+    #[param(pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,15})$")]
     known_at: Option<String>,
 }
 
 /// Is this chat official? Exactly one of link, digest, chat, max, building.
 #[utoipa::path(get, path = "/api/v1/verify", params(VerifyQuery),
-    responses((status = 200, body = Verdict), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Verdict), Problem))]
 async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> Result<Json<Verdict>> {
     let when = WhenQuery { as_of: q.as_of, known_at: q.known_at }.when()?;
     let question = match (q.link, q.digest, q.chat, q.max, q.building) {
@@ -188,6 +200,7 @@ async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> 
 }
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct SubjectQuery {
     /// kind:id, for example `chat:77-ABCD-EFGH-JKMN`.
@@ -197,8 +210,10 @@ struct SubjectQuery {
     /// Most items, up to 1000.
     limit: Option<u32>,
     /// See the other reads.
+    #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
     /// See the other reads.
+    #[param(pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,15})$")]
     known_at: Option<String>,
 }
 
@@ -213,7 +228,7 @@ pub struct Page {
 
 /// Every record of a subject, oldest first.
 #[utoipa::path(get, path = "/api/v1/history", params(SubjectQuery),
-    responses((status = 200, body = Page), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page), Problem))]
 async fn history(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -> Result<Json<Page>> {
     let subject: Subject = q.subject.parse()?;
     let when = WhenQuery { as_of: q.as_of, known_at: q.known_at }.when()?;
@@ -236,7 +251,7 @@ pub struct Last {
 
 /// What the next record of a subject must name as `prev` in the node's own log.
 #[utoipa::path(get, path = "/api/v1/subjects/last", params(SubjectQuery),
-    responses((status = 200, body = Last), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Last), Problem))]
 async fn last(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -> Result<Json<Last>> {
     let subject: Subject = q.subject.parse()?;
     let entry = own(&node)?.state().entry(&subject).and_then(|e| e.last_record());
@@ -249,18 +264,20 @@ pub(super) fn own(node: &Node) -> Result<Arc<LogView>> {
 }
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CoverageQuery {
     /// YYYY-MM-DD; today by default.
+    #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
 }
 
 /// Coverage by region and municipality. A region without data has no counts.
 #[utoipa::path(get, path = "/api/v1/coverage", params(CoverageQuery),
-    responses((status = 200, body = Coverage), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Coverage), Problem))]
 async fn coverage(State(node): State<Arc<Node>>, Query(q): Query<CoverageQuery>) -> Result<Json<Coverage>> {
     let day = match q.as_of {
-        Some(s) => s.parse::<Day>().map_err(|_| query("as_of", &s))?,
+        Some(s) => day("as_of", &s)?,
         None => Day::of_ms(now_ms(), 3),
     };
     blocking(move || Ok(node.coverage(day))).await.map(Json)

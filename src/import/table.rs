@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::input::{Input, Text, is_zip, too_large, unreadable};
 use super::report::unshielded;
-use super::text_source::{self, TextSource};
+use super::text_source::{self, END, TextSource};
 use super::workbook::{self, Workbook};
 use crate::error::{Error, Result};
 use crate::registry::ids::RegionCode;
@@ -353,7 +353,7 @@ impl<'a> TextRows<'a> {
                 ),
             }
         })?;
-        if !more {
+        if !more || self.record.iter().eq([END.encode_utf8(&mut [0; 1]) as &str]) {
             return Ok(None);
         }
         self.reader.get_mut().next_record();
@@ -363,6 +363,11 @@ impl<'a> TextRows<'a> {
         let number = self.reader.position().line().saturating_sub(1 + self.inside);
         let longest = self.record.iter().map(str::len).max().unwrap_or(0);
         limits.check_cell(number, self.record.len(), longest)?;
+        if self.record.iter().any(|c| c.contains(END)) {
+            // The lines of such a cell do not end a record, the last as little as the others.
+            let detail = format!("row {}: a quote is open to the end of the file", number + 1);
+            return Err(Error::refuse("import.cell", detail, "look for a quote that is left open near that row"));
+        }
         Ok(Some(Row { number, cells: self.record.iter().map(unshielded).collect() }))
     }
 }

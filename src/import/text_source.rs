@@ -74,7 +74,7 @@ pub(super) fn survey(source: &Text<'_>, limits: &Limits) -> Result<Survey> {
             n => filled += n,
         }
     }
-    survey.head = String::from_utf8_lossy(&head[..filled]).into_owned();
+    survey.head = String::from_utf8_lossy(&head[..filled]).trim_end_matches([END, '\n']).to_owned();
     Ok(survey)
 }
 
@@ -99,7 +99,11 @@ impl Survey {
     }
 }
 
-/// The decoded text; every line ends in `\n`, the last too.
+/// Alone on the last line of what a [`TextSource`] gives. No text holds it, since zero bytes are left out; so a reader that
+/// does not find it on a line of its own knows that a quote was never closed.
+pub(super) const END: char = '\0';
+
+/// The decoded text; every line ends in `\n`, the last too; then [`END`], as a line.
 pub(super) struct TextSource<'a> {
     input: Box<dyn Read + 'a>,
     decoder: Decoder,
@@ -148,8 +152,11 @@ impl TextSource<'_> {
             }
             self.after_cr = byte == b'\r';
         }
-        if self.ended && self.text.last().copied().unwrap_or(self.last) != b'\n' {
-            self.text.push(b'\n');
+        if self.ended {
+            if self.text.last().copied().unwrap_or(self.last) != b'\n' {
+                self.text.push(b'\n');
+            }
+            self.text.extend([END as u8, b'\n']);
         }
         self.last = self.text.last().copied().unwrap_or(self.last);
         Ok(())

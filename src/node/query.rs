@@ -417,7 +417,7 @@ impl<'n> Reader<'n> {
             max: c.max,
             successor: c.successor,
             last_checked_in_max: c.observed.clone(),
-            claim: self.node.claim_of(&self.view.origin, c.chat),
+            claim: self.node.claim_of(&self.view.origin, c),
             offered: c.offered.clone(),
             left: c.left.clone(),
             arrived: c.arrived.clone(),
@@ -611,13 +611,6 @@ impl Node {
             (ChatStatus::Declared, _) => 3,
             _ => 4,
         };
-        if views.len() > 1 {
-            let houses = matches!(question, Question::Building(_));
-            let (mut of_kind, others): (Vec<ChatView>, Vec<_>) =
-                chats.into_iter().partition(|c| !houses || c.kind == ChatKind::House);
-            self.contest(&mut of_kind);
-            chats = of_kind.into_iter().chain(others).collect();
-        }
         chats.sort_by_key(|c| (c.claim, rank(c)));
         let chat = &chats[0];
         let rotated = digest.is_some_and(|d| chat.link_digest != Some(d));

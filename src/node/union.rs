@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::Node;
 use super::log_view::LogView;
-use super::query::ChatView;
+use crate::registry::body::ChatKind;
 use crate::registry::facts::{ChatFacts, ChatStatus};
 use crate::registry::ids::ChatNumber;
 use crate::registry::record::Subject;
@@ -63,32 +63,40 @@ impl Node {
         claims
     }
 
-    /// How the word of the log `origin` on a chat stands.
-    pub fn claim_of(&self, origin: &str, number: ChatNumber) -> Claim {
-        if self.views().len() == 1 {
+    /// How the word of the log `origin` on a chat stands. What it claims of a link, a chat id or a house that another log's
+    /// chat had first is disputed: no later claim makes an official chat less official, and none is hidden.
+    pub fn claim_of(&self, origin: &str, chat: &ChatFacts) -> Claim {
+        let views = self.views();
+        if views.len() == 1 {
             return Claim::Holds;
         }
-        self.claims(number).into_iter().find(|(view, _)| view.origin == origin).map_or(Claim::Holds, |(_, claim)| claim)
+        let stands = |number, origin: &str| {
+            let mut claims = self.claims(number).into_iter();
+            claims.find(|(view, _)| view.origin == origin).map_or(Claim::Holds, |(_, claim)| claim)
+        };
+        let own = stands(chat.chat, origin);
+        if own != Claim::Holds || !chat.is_active() {
+            return own;
+        }
+        let since = (self.since(chat.chat), origin.to_owned());
+        let earlier = |(number, log): &(ChatNumber, String)| {
+            (self.since(*number), log.clone()) < since && stands(*number, log) == Claim::Holds
+        };
+        let others = views.iter().filter(|v| v.origin != origin);
+        match others.flat_map(|v| rivals(v, chat)).any(|rival| earlier(&rival)) {
+            true => Claim::Disputed,
+            false => Claim::Holds,
+        }
     }
 
-    /// Several chats, of different logs, in force over what was asked about: the one that was recorded first stays what it
-    /// is, the others are shown as disputed. No later claim makes an official chat less official.
-    pub fn contest(&self, chats: &mut [ChatView]) {
-        let since = |c: &ChatView| {
-            let first = |view: &Arc<LogView>| {
-                let state = view.state();
-                let entry = state.entry(&Subject::Chat(c.chat))?;
-                entry.history.first().and_then(|h| state.time_of(h.index))
-            };
-            self.views().iter().filter_map(first).min().unwrap_or(u64::MAX)
+    /// When a chat was first recorded, by the commit times of the logs that know it.
+    fn since(&self, number: ChatNumber) -> u64 {
+        let first = |view: &Arc<LogView>| {
+            let state = view.state();
+            let entry = state.entry(&Subject::Chat(number))?;
+            entry.history.first().and_then(|h| state.time_of(h.index))
         };
-        let in_force =
-            |c: &ChatView| c.claim == Claim::Holds && matches!(c.status, ChatStatus::Official | ChatStatus::Suspended);
-        let first = chats.iter().filter(|c| in_force(c)).min_by_key(|c| (since(c), c.freshness.log.clone()));
-        let Some(log) = first.map(|c| c.freshness.log.clone()) else { return };
-        for c in chats.iter_mut().filter(|c| in_force(c) && c.freshness.log != log) {
-            c.claim = Claim::Disputed;
-        }
+        self.views().iter().filter_map(first).min().unwrap_or(u64::MAX)
     }
 
     /// True where a log has a chat by right as far as this node can tell: it was registered there, or the log it came from
@@ -110,6 +118,19 @@ impl Node {
             _ => self.views(),
         }
     }
+}
+
+/// Chats in force in another log that have this chat's link or id, or are the house's own where this one is.
+fn rivals(view: &LogView, chat: &ChatFacts) -> Vec<(ChatNumber, String)> {
+    let state = view.state();
+    let mut numbers = chat.link.map(|l| state.chats_by_link(&l)).unwrap_or_default();
+    numbers.extend(chat.max.iter().flat_map(|m| state.chats_by_max(m)));
+    if chat.kind == ChatKind::House {
+        let here = chat.buildings.iter().filter_map(|id| state.primary(id)).flat_map(|id| state.chats_by_building(&id));
+        numbers.extend(here.filter(|n| state.chat(*n).is_some_and(|c| c.kind == ChatKind::House)));
+    }
+    let rival = |n: &ChatNumber| *n != chat.chat && state.chat(*n).is_some_and(ChatFacts::is_active);
+    numbers.into_iter().filter(rival).map(|n| (n, view.origin.clone())).collect()
 }
 
 /// True where `to` took the chat over from `from` by an offer that `from` has made since it had the chat itself, or that

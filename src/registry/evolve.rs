@@ -63,7 +63,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             buildings: b.buildings.0.clone(),
             rotated: Vec::new(),
             owners: vec![Owner { authority: b.authority.clone(), record: id, from, basis: record.basis.clone() }],
-            statuses: vec![Status { status: ChatStatus::Declared, record: id, from, reason: None }],
+            statuses: vec![Status { status: ChatStatus::Declared, record: id, from, reason: None, basis: None }],
             admins: Vec::new(),
             link: b.link,
             max: b.max,
@@ -89,7 +89,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             let mut owners = before.as_ref().map(|c| c.owners.clone()).unwrap_or_default();
             owners.push(Owner { authority: b.owner.clone(), record: id, from, basis: record.basis.clone() });
             let mut statuses = before.as_ref().map(|c| c.statuses.clone()).unwrap_or_default();
-            statuses.push(Status { status: ChatStatus::Official, record: id, from, reason: None });
+            statuses.push(Status { status: ChatStatus::Official, record: id, from, reason: None, basis: None });
             Some(Facts::Chat(Box::new(ChatFacts {
                 chat: subject_chat?,
                 kind: b.kind,
@@ -121,6 +121,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             from,
             to: None,
             withdrawn: None,
+            basis: record.basis.clone(),
         })),
         (Body::TransferAccepted(b), facts) if subject_chat.is_some() => Some(transfer::arrive(facts, b, record)),
         (
@@ -156,7 +157,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
         }
         (body, Some(mut facts)) => {
             match &mut facts {
-                Facts::Authority(a) => evolve_authority(a, body, id, from),
+                Facts::Authority(a) => evolve_authority(a, body, id, from, record.basis.as_ref()),
                 Facts::Key(k) => evolve_key(k, body, id),
                 Facts::Building(b) => evolve_building(b, body, id, from, observed),
                 Facts::Chat(c) => evolve_chat(c, body, id, from, record.basis.as_ref()),
@@ -170,7 +171,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
     }
 }
 
-fn evolve_authority(a: &mut AuthorityFacts, body: &Body, record: RecordId, from: Option<Day>) {
+fn evolve_authority(a: &mut AuthorityFacts, body: &Body, record: RecordId, from: Option<Day>, basis: Option<&Basis>) {
     match body {
         Body::AuthorityAmended(b) => {
             a.name = b.name.clone();
@@ -180,9 +181,11 @@ fn evolve_authority(a: &mut AuthorityFacts, body: &Body, record: RecordId, from:
                 a.suspended = None;
             }
         }
-        Body::AuthoritySuspended(b) => a.suspended = Some(Standing { record, reason: b.reason, from }),
+        Body::AuthoritySuspended(b) => {
+            a.suspended = Some(Standing { record, reason: b.reason, from, basis: basis.cloned() })
+        }
         Body::AuthoritySucceeded(b) => {
-            a.succeeded = Some(Succession { successor: b.successor.clone(), record, from });
+            a.succeeded = Some(Succession { successor: b.successor.clone(), record, from, basis: basis.cloned() });
         }
         _ => {}
     }
@@ -249,6 +252,7 @@ fn evolve_building(f: &mut BuildingFacts, body: &Body, record: RecordId, from: O
 }
 
 fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Day>, basis: Option<&Basis>) {
+    let standings = c.statuses.len();
     match body {
         Body::ChatAmended(b) => {
             if let Some(title) = &b.title {
@@ -316,6 +320,9 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
         }
         Body::TransferOffered(_) | Body::TransferReleased(_) => transfer::evolve_chat(c, body, record, from),
         _ => {}
+    }
+    if let Some(new) = c.statuses.get_mut(standings) {
+        new.basis = basis.cloned();
     }
 }
 

@@ -82,6 +82,8 @@ facts! {
         reason: StandingReason;
         /// First day.
         from: Day,
+        /// The document it rests on.
+        basis: Basis,
     }
     /// A succession.
     Succession {
@@ -91,6 +93,8 @@ facts! {
         record: RecordId;
         /// First day.
         from: Day,
+        /// The document it rests on.
+        basis: Basis,
     }
     /// Facts of a signing key.
     KeyFacts {
@@ -265,6 +269,8 @@ facts! {
         from: Day,
         /// Why.
         reason: StandingReason,
+        /// The document it rests on; where ownership begins with it, the owner has it.
+        basis: Basis,
     }
     /// One delegation: [from, to). It also lapses by itself when the organisation stops managing.
     Delegation {
@@ -358,6 +364,8 @@ facts! {
         to: Day,
         /// The record that withdrew it.
         withdrawn: RecordId,
+        /// The document the attestation rests on.
+        basis: Basis,
     }
 }
 
@@ -552,7 +560,7 @@ impl ChatFacts {
         from: Option<Day>,
         reason: Option<StandingReason>,
     ) {
-        self.statuses.push(Status { status, record, from, reason });
+        self.statuses.push(Status { status, record, from, reason, basis: None });
     }
     /// True where `status`, one of this chat's, is the one its registration or declaration began.
     pub(super) fn begins_with(&self, status: &Status) -> bool {

@@ -18,7 +18,7 @@ use crate::node::log_view::{LogView, Role};
 use crate::node::{FollowStatus, Followed, Held, now_ms};
 use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
 use crate::registry::verify::KeyRing;
-use crate::storage::durable::{read_bounded, write_atomic};
+use crate::storage::durable::{create_dir, read_bounded, write_atomic};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
 use crate::storage::mirror_store::MirrorStore;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
@@ -119,21 +119,16 @@ impl Follower {
     ) -> Result<Follower> {
         let layout = data.mirror(origin);
         if let Some(bytes) = charter {
-            let io = |e: std::io::Error| {
-                Error::stop(
-                    "mirror.create",
-                    format!("{}: {e}", layout.data().display()),
-                    "fix permissions or make room",
-                )
-            };
-            std::fs::create_dir_all(layout.data()).map_err(io)?;
+            create_dir(layout.data())
+                .map_err(|e| Error::stop("mirror.create", e.detail(), "fix permissions or make room"))?;
             write_atomic(&layout.charter(), bytes)?;
             write_atomic(&layout.source(), source.name.as_bytes())?;
             write_atomic(&layout.origin_file(), origin.as_bytes())?;
         }
         let chain = read_chain(&layout)?;
         let charters = chain.of_log(origin)?;
-        let mirror = MirrorStore::open(&layout.log())?;
+        let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
+        let mirror = MirrorStore::open(&layout.log(), &keys)?;
         let mut index = SledIndex::open(&layout.index())?;
         let (state, replay) = load(&mirror.reader(), &mut index, &charters, progress)?;
         let ring = ring_of(&state);
@@ -199,7 +194,14 @@ impl Follower {
         }
         if size == stored {
             let accepted = crate::tlog::tree::root(&view.reader, stored)?;
-            return if accepted == root { Ok(()) } else { Err(fork(size)) };
+            if accepted != root {
+                return Err(fork(size));
+            }
+            if view.reader.checkpoint_text().is_none() && size > 0 {
+                // The mirror's own was damaged.
+                self.work.lock().mirror.publish(checkpoint.note_text())?;
+            }
+            return Ok(());
         }
         let size = size.min(stored + round::MAX_ROUND);
         if size != checkpoint.checkpoint().size {

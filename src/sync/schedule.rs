@@ -127,5 +127,6 @@ fn known_origins(node: &Node, source: &Source) -> Vec<String> {
         }
         Err(_) => false,
     });
-    of_source.filter_map(|m| m.origin().ok()).collect()
+    // An origin that is not its folder's is damaged: the mirror is opened with what the peer's charter says.
+    of_source.filter_map(|m| m.origin().ok().filter(|o| node.layout.mirror(o).data() == m.data())).collect()
 }

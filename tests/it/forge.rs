@@ -229,6 +229,12 @@ pub enum Change {
 }
 
 impl Served {
+    /// A log that was made elsewhere.
+    pub fn of(charter: Vec<u8>, checkpoint: Vec<u8>, entries: Vec<Vec<u8>>) -> Served {
+        let leaves = entries.iter().map(|e| leaf_hash(e)).collect();
+        Served { charter, charters: HashMap::new(), checkpoint, entries, leaves, changed: None }
+    }
+
     /// A file of the log. What the checkpoint does not cover can be had, too: a follower must not need the server's word.
     pub fn file(&self, path: LogPath) -> Option<Vec<u8>> {
         let mut bytes = match path {

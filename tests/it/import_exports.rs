@@ -154,6 +154,7 @@ fn frt_houses_with_every_oddity() {
     assert_eq!(third.tenure, None, "«x1» is no profile");
 }
 
+#[expect(clippy::type_complexity, reason = "taken apart at once by every caller")]
 fn organisations(bytes: &[u8]) -> (Vec<OrganisationRow>, (u64, u64, u64), BTreeMap<&'static str, u64>, String) {
     let mut opened = Organisations::open(bytes, &Limits::default(), None).expect("opens");
     let reads: Vec<_> = (&mut opened).map(|r| r.expect("a row")).collect();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::durability::witness::{Witness, checkpoint};
+use super::durability::witness::{Known, Witness, checkpoint};
 use super::node::Node;
 
 const ROUNDS: u32 = 18;
@@ -13,7 +13,7 @@ const ROUNDS: u32 = 18;
 fn kill_9_loses_nothing_acknowledged_and_never_forks() {
     let mut node = Node::moscow();
     let signer = node.signer("operator");
-    let clients = Witness::default();
+    let clients = Witness::resume(Known::default());
     let mut interrupted = 0;
     for round in 0..ROUNDS {
         if round % 6 == 5 {

@@ -233,6 +233,8 @@ impl Node {
                 return Err("the node is not ready".into());
             }
             std::thread::sleep(Duration::from_millis(15));
+            // The certificate that was there may have been replaced.
+            self.client = OnceLock::new();
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! "Rules that never break" (domain.md), as invariants over long random logs. Each is one named check below; what it is
 //! compared with is [`naive`], written without the code it judges.
 
-mod generate;
+pub mod generate;
 mod naive;
-mod refused;
+pub mod refused;
 mod tamper;
 pub mod world;
 

@@ -13,7 +13,7 @@ use super::forge::{Forge, Lie, Peers};
 use super::node::{AUTHORITY, Around, Node, Signer};
 use super::regions::{federation_keys, sign_charter, text};
 
-const OBLAST: &str = "ogrn:1025004249200";
+const OBLAST: &str = "ogrn:1025004249203";
 
 /// Two regions under one charter, as a federation would have made it before their nodes first start.
 fn federation() -> (Node, Node, CharterBody) {
@@ -314,4 +314,61 @@ fn one_bad_entry_holds_a_followed_log_until_a_charter_excepts_it() {
     until("the mirror is loaded", || member(&ministry, &forge.origin));
     assert_eq!(ministry.get("/api/v1/buildings/reformagkh:20002").status, 404);
     assert_eq!(ministry.get("/api/v1/buildings/reformagkh:20003").status, 200);
+}
+
+/// What one region claims of another's chat without a chain that the other's log confirms: the chat stays with whom it was,
+/// the claim is shown.
+#[test]
+fn a_claim_without_a_valid_chain_downgrades_nothing_and_is_shown_as_disputed() {
+    use super::forge::Served;
+    use super::regions::{MOSCOW, OBLAST, TVER, first_charter};
+    use super::transfer::Border;
+    let mut honest = Border::new();
+    let mut other = Border { leaving: honest.leaving.clone(), receiving: honest.receiving.clone(), chat: honest.chat };
+    // The leaving node signs two logs: in one the chat is offered, and accepted on that; the other it serves.
+    let offer = other.offer();
+    other.accept(&offer).unwrap();
+    for n in 20..23 {
+        honest.leaving.build(n, vec![]);
+    }
+    // The receiving region also registers, later, a chat of its own with another chat's id.
+    honest.leaving.build(2, vec![]);
+    let incumbent = honest.leaving.chat(&[2], 9);
+    other.receiving.time = honest.leaving.time + 1_000_000;
+    other.receiving.build(3, vec![]);
+    let copycat = other.receiving.chat(&[3], 9);
+
+    let charter = first_charter(&[MOSCOW, OBLAST, TVER], |_| {});
+    let pin = Charter::open(&charter).unwrap().sha256().to_string();
+    let (peers, mut ministry) = (Peers::start(), ministry());
+    for (name, region) in [("leaving", &honest.leaving), ("receiving", &other.receiving)] {
+        peers.set(name, Served::of(charter.clone(), region.checkpoint(), region.log.clone()));
+        let url = format!("{}/{name}", peers.url);
+        ministry.run(&["follow", &url, "--name", name, "--charter-sha256", &pin]).json();
+    }
+    ministry.start();
+    synced(&ministry, &honest.leaving.origin(), honest.leaving.state.size());
+    synced(&ministry, &other.receiving.origin(), other.receiving.state.size());
+    let (a, b) = (honest.leaving.origin(), other.receiving.origin());
+    // These logs are of another time: an answer is fresh from the end of the first round on.
+    for log in [&a, &b] {
+        until("a whole round", || member(&ministry, log).filter(|m| m["status"]["last_success"].is_u64()));
+    }
+    let owner = MOSCOW.authority(0).to_string();
+    let both = vec![format!("{a} holds"), format!("{b} disputed")];
+    assert_eq!(told(&ministry, &honest.chat.to_string()), ("official".into(), owner.clone(), both.clone()));
+    assert_eq!(ministry.api(&format!("chats/{}", honest.chat))["owner"], owner);
+    let v = ministry.api("verify?max=max:-9");
+    assert_eq!((&v["state"], &v["chats"][0]["chat"]), (&json!("official"), &json!(incumbent)), "{v}");
+    assert_eq!((&v["chats"][1]["chat"], &v["chats"][1]["claim"]), (&json!(copycat), &json!("disputed")));
+    // Who asks for the claim by its own number is told.
+    let asked = told(&ministry, &copycat.to_string());
+    assert_eq!((asked.0, asked.2), ("disputed".into(), vec![format!("{b} disputed")]));
+    // Without the fork in sight, the same acceptance is good.
+    let mut fresh = super::follow::ministry();
+    let url = format!("{}/receiving", peers.url);
+    fresh.run(&["follow", &url, "--name", "receiving", "--charter-sha256", &pin]).json();
+    fresh.start();
+    synced(&fresh, &b, other.receiving.state.size());
+    assert_eq!(told(&fresh, &honest.chat.to_string()).2, vec![format!("{b} holds")]);
 }

@@ -9,7 +9,7 @@ use rand::RngExt;
 
 use super::disk::{Machine, file_systems, possible};
 use super::shim;
-use super::witness::Witness;
+use super::witness::{Known, Witness};
 use crate::node::{AUTHORITY, Node};
 
 /// Rounds of one log before a new one is begun: young logs and indexes are cut, too.
@@ -36,7 +36,7 @@ fn chain(fs: &'static str, rounds: u32, env: &[(String, String)], tally: &mut Ta
     let mut node = Node::init_at(dir, Some(("77", AUTHORITY, "Мосжилинспекция")));
     let signer = node.signer("operator");
     node.env = env.to_vec();
-    let clients = Witness::default();
+    let clients = Witness::resume(Known::default());
     // What `init` has reported as done is there after a cut, too.
     machine.cut();
     machine.power_on()?;

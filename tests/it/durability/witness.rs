@@ -22,8 +22,9 @@ pub struct Known {
 }
 
 /// Clients of one log: they submit, remember what was acknowledged, and watch its checkpoint.
-#[derive(Default)]
 pub struct Witness {
+    /// Number of the first subject they make, a building.
+    pub first: u64,
     known: Mutex<Known>,
     next: AtomicU64,
 }
@@ -39,9 +40,10 @@ pub fn checkpoint(node: &Node) -> Option<(u64, String)> {
 impl Witness {
     /// Clients that know this already.
     pub fn resume(known: Known) -> Witness {
-        // The numbers of records are used once; a later client begins far from the earlier ones.
-        let next = known.acknowledged.len() as u64 * 1000;
-        Witness { known: Mutex::new(known), next: AtomicU64::new(next) }
+        // Subjects of their own: what an earlier client submitted may be in the log without an answer.
+        static CLIENTS: AtomicU64 = AtomicU64::new(0);
+        let next = CLIENTS.fetch_add(1, Ordering::SeqCst) * 1_000_000;
+        Witness { first: next + 1, known: Mutex::new(known), next: AtomicU64::new(next) }
     }
 
     /// Everything known at this moment.

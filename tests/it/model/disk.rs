@@ -67,6 +67,10 @@ impl Image {
         })
     }
 
+    pub fn with_file(&self, name: &str, bytes: Vec<u8>) -> Image {
+        self.changed(|files| drop(files.insert(name.to_owned(), Arc::new(bytes))))
+    }
+
     pub fn without(&self, prefix: &str) -> Image {
         self.changed(|files| files.retain(|name, _| !name.starts_with(prefix)))
     }
@@ -93,20 +97,23 @@ fn temp_of(name: &str) -> String {
 /// files in place and any not (with the temporary file torn, or without), or the journal torn in its place.
 pub fn cuts(before: &Image, after: &Image) -> Vec<Image> {
     let mut groups: BTreeMap<u8, Vec<&String>> = BTreeMap::new();
-    for (name, bytes) in after.0.iter().filter(|(name, bytes)| before.0.get(*name) != Some(bytes)) {
-        let _ = bytes;
+    for (name, _) in after.0.iter().filter(|(name, bytes)| before.0.get(*name) != Some(bytes)) {
         groups.entry(group(name, before)).or_default().push(name);
     }
     let mut out = vec![before.clone()];
     let mut base = before.clone();
-    for names in groups.values() {
+    for (order, names) in &groups {
         for subset in 0..1_u32 << names.len().min(6) {
             let placed = base.changed(|files| {
-                for (i, name) in names.iter().enumerate().filter(|(i, _)| subset >> i & 1 == 1) {
-                    let _ = i;
+                for (_, name) in names.iter().enumerate().filter(|(i, _)| subset >> i & 1 == 1) {
                     files.insert((*name).clone(), after.0[*name].clone());
                 }
             });
+            out.push(placed.clone());
+            // What is torn beside a placed file adds nothing, and a torn tile's temporary file is read by nobody.
+            if subset != 0 || *order == 2 {
+                continue;
+            }
             let torn = placed.changed(|files| {
                 for (_, name) in names.iter().enumerate().filter(|(i, _)| subset >> i & 1 == 0) {
                     let bytes = &after.0[*name];
@@ -117,7 +124,7 @@ pub fn cuts(before: &Image, after: &Image) -> Vec<Image> {
                     }
                 }
             });
-            out.extend([placed, torn]);
+            out.push(torn);
         }
         base = base.changed(|files| {
             names.iter().for_each(|name| drop(files.insert((*name).clone(), after.0[*name].clone())));

@@ -91,7 +91,7 @@ fn begin(region: &mut Region, body: Body, from: Option<Day>, by: &[Who]) -> Reco
     let overlay = region.overlay(Phase::Now, Bug::None);
     let subject = body.subject(&RecordId([0; 32]), region.place.code());
     let signed = sign(draft(region.place, body, from, region.last(&overlay, &subject), false), by);
-    region.judge(&overlay, &signed, Phase::Now, Bug::None).unwrap();
+    region.judge(&overlay, &signed, Phase::Now).unwrap();
     let id = signed.verified.record().id;
     drop(overlay);
     *region = region.with(signed, Say::CorrectChat, region.spec.clone());

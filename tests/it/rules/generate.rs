@@ -23,6 +23,13 @@ pub struct Op {
     flaw: u8,
 }
 
+impl Op {
+    /// The step that seven bytes of a fuzzer mean.
+    pub fn of_bytes([high, low, a, b, c, signer, flaw]: [u8; 7]) -> Op {
+        Op { kind: u16::from_be_bytes([high, low]), a, b, c, signer, flaw }
+    }
+}
+
 pub fn ops(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op>> {
     let op = (any::<u16>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>())
         .prop_map(|(kind, a, b, c, signer, flaw)| Op { kind, a, b, c, signer, flaw });

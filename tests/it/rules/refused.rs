@@ -16,13 +16,13 @@ use ed25519_dalek::SigningKey;
 use super::world::*;
 
 mod rules;
-use rules::RULES;
+pub use rules::RULES;
 
 /// A region in which something of everything has happened.
 #[derive(Clone)]
-struct Scene {
-    w: World,
-    k: SigningKey,
+pub struct Scene {
+    pub w: World,
+    pub k: SigningKey,
     /// Official, over building 0, administered by company 0.
     chat: ChatNumber,
     /// Closed, over building 6.
@@ -40,7 +40,7 @@ struct Scene {
     void_building: RecordId,
 }
 
-fn scene() -> Scene {
+pub fn scene() -> Scene {
     let mut w = World::with_authorities(1);
     let (root, k) = (root_key(), authority_key(0, 0));
     for n in [3, 4] {
@@ -136,7 +136,7 @@ fn objection(subject: Subject, outcome: Option<Outcome>, resolved_by: Option<Rec
     let (number, date) = (text("вх-7"), day(5));
     Body::ObjectionNoted(ObjectionNoted { subject, number, date, outcome, resolved_by })
 }
-fn register(n: usize) -> Body {
+pub fn register(n: usize) -> Body {
     Body::BuildingRegistered(house(n, "45100000", vec![]))
 }
 fn chat_new(owner: usize, buildings: &[usize], handle: usize) -> Body {
@@ -145,7 +145,7 @@ fn chat_new(owner: usize, buildings: &[usize], handle: usize) -> Body {
 
 impl Scene {
     /// Signed by authority 0, on day 10.
-    fn by(&self, body: Body) -> Vec<u8> {
+    pub fn by(&self, body: Body) -> Vec<u8> {
         self.signed(body, &[&self.k])
     }
     fn root(&self, body: Body) -> Vec<u8> {
@@ -205,9 +205,9 @@ impl Scene {
     }
 }
 
-type Case = (&'static str, &'static str, fn(&mut Scene) -> Vec<u8>);
+pub type Case = (&'static str, &'static str, fn(&mut Scene) -> Vec<u8>);
 
-const ENVELOPE: &[Case] = &[
+pub const ENVELOPE: &[Case] = &[
     ("another typ", "envelope.header", |s| s.header(r#"{"alg":"EdDSA","kid":"KID","typ":"domovoi-node+jws"}"#)),
     ("another alg", "envelope.header", |s| s.header(r#"{"alg":"ES256","kid":"KID","typ":"domovoi-record+jws"}"#)),
     ("alg none", "envelope.header", |s| s.header(r#"{"alg":"none","kid":"KID","typ":"domovoi-record+jws"}"#)),
@@ -270,7 +270,7 @@ const ENVELOPE: &[Case] = &[
     }),
 ];
 
-const PAYLOAD: &[Case] = &[
+pub const PAYLOAD: &[Case] = &[
     ("a member twice", "record.payload", |s| s.json(register(12), r#"{"v":0"#, r#"{"v":0,"v":0"#)),
     ("an unknown member", "record.payload", |s| s.json(register(12), r#"{"v":0"#, r#"{"v":0,"w":0"#)),
     ("an array for the object", "record.payload", |s| {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) const RULES: &[Case] = &[
+pub const RULES: &[Case] = &[
     ("another log", "rule.log", |s| s.drafted(register(12), |d| d.log = "test.example/log/78".into())),
     ("said already", "rule.known", |s| s.w.log[s.w.accepted[3].0 as usize].clone()),
     ("too late", "rule.deadline", |s| {
