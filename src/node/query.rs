@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::log_view::{LogView, When, unknown};
 use super::notes::{FlagView, ObjectionView, RequirementView, RetiredView, is_suspect};
+use super::union::Claim;
 use super::verdict::Freshness;
 use super::{Node, now_ms};
 use crate::error::{Error, Result};
@@ -21,6 +22,7 @@ use crate::registry::link::LinkDigest;
 use crate::registry::record::{Basis, Subject};
 use crate::registry::state::{Entry, View};
 use crate::registry::text::{Day, Millis};
+use crate::registry::transfer::{Arrived, Left, Offered};
 
 /// A period of management as readers see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -199,6 +201,20 @@ pub struct ChatView {
     /// What was last checked in MAX; apart from what is recorded.
     #[schema(value_type = Option<Object>)]
     pub last_checked_in_max: Option<ChatObserved>,
+    /// How this log's word stands where several logs know the chat.
+    pub claim: Claim,
+    /// It is offered to another region's log.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Offered>,
+    /// It has left for another region's log.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
+    /// It came from another region's log.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<Arrived>,
     /// The document the ownership rests on.
     #[schema(value_type = Option<Object>)]
     pub basis: Option<Basis>,
@@ -419,6 +435,14 @@ impl<'n> Reader<'n> {
             .is_some_and(|a| a.suspended.as_ref().is_none_or(|s| s.from.is_some_and(|from| from > self.day)));
         let claimed_at = entry.history.first().and_then(|h| self.view.state().time_of(h.index)).unwrap_or(0);
         let last_owner = owners.last();
+        // Where it went is known from the proof that it went; the other log may not be followed here.
+        let (holder, holder_name, in_good_standing) = match &c.left {
+            Some(left) if status.status == ChatStatus::Moved => (left.to.clone(), left.to.to_string(), true),
+            _ => {
+                let name = self.authority_name(&holder);
+                (holder, name, in_good_standing)
+            }
+        };
         Ok(ChatView {
             chat: c.chat,
             title: c.title.to_string(),
@@ -428,7 +452,7 @@ impl<'n> Reader<'n> {
             status_reason: status.reason,
             status_basis: status.basis.clone(),
             entrance: c.entrance,
-            owner_name: self.authority_name(&holder),
+            owner_name: holder_name,
             owner: holder,
             owner_in_good_standing: in_good_standing,
             owner_since: last_owner.map_or(owner.from, |o| o.from),
@@ -445,6 +469,10 @@ impl<'n> Reader<'n> {
             imitations: self.imitations_of(c.chat)?,
             suspect: self.suspect_records(&subject)?,
             claimed_at,
+            claim: self.node.claim_of(&self.view.origin, c),
+            offered: c.offered.clone(),
+            left: c.left.clone(),
+            arrived: c.arrived.clone(),
             last_record: last_record(entry),
             freshness: self.freshness(),
         })
@@ -551,7 +579,7 @@ impl Node {
             None => now,
         };
         let age_seconds = now.saturating_sub(seen_at) / 1000;
-        let expired = view.charter.is_expired(now);
+        let expired = view.charter().is_expired(now);
         Freshness {
             log: view.origin.clone(),
             size: head.map_or(0, |h| h.index + 1),
@@ -559,6 +587,7 @@ impl Node {
             seen_at,
             age_seconds,
             stale: expired || age_seconds > self.stale_after_hours * 3600,
+            held: status.as_ref().and_then(|f| f.status.read().held.as_ref().map(|h| h.code.clone())),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod address_real;
 mod api;
+mod charters;
 mod cli;
 mod config;
 mod data;
@@ -21,6 +22,7 @@ mod kill;
 mod model;
 mod negative;
 mod node;
+mod regions;
 mod registry_decode;
 mod rules;
 mod storage;
@@ -28,3 +30,5 @@ mod storage_copies;
 mod storage_index;
 mod tlog;
 mod tlog_decode;
+mod transfer;
+mod transfer_nodes;

@@ -55,7 +55,7 @@ impl Dirs {
         self.base.path().join("private")
     }
     pub fn open(&self) -> Result<(LogStore, Option<Pending>), Error> {
-        LogStore::open(&self.log(), &self.private(), signer().verifier())
+        LogStore::open(&self.log(), &self.private(), &[signer().verifier()])
     }
     pub fn refusal(&self) -> Error {
         let error = self.open().map(drop).unwrap_err();
@@ -524,7 +524,7 @@ fn a_missing_or_cut_file_is_an_error_for_its_reader_only() {
 #[test]
 fn a_mirror_is_durable_verified_and_all_or_none() {
     let dirs = Dirs::new();
-    let open = || MirrorStore::open(&dirs.log(), signer().verifier());
+    let open = || MirrorStore::open(&dirs.log(), &[signer().verifier()]);
     {
         let mut mirror = open().unwrap();
         assert_eq!(open().map(drop).unwrap_err().code(), "storage.locked");
