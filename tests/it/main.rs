@@ -23,5 +23,6 @@ mod rules;
 mod storage;
 mod storage_copies;
 mod storage_index;
+mod storage_repair;
 mod tlog;
 mod tlog_decode;
