@@ -28,6 +28,7 @@ mod rules;
 mod storage;
 mod storage_copies;
 mod storage_index;
+mod storage_repair;
 mod tlog;
 mod tlog_decode;
 mod transfer;
