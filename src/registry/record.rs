@@ -74,7 +74,7 @@ impl std::str::FromStr for Subject {
             "bot" => Subject::Bot(BotName::new(id)?),
             "imitation" => Subject::Imitation(id.parse()?),
             "applicability" => Subject::Applicability(id.parse()?),
-            "log" if id.is_empty() => Subject::Log,
+            "log" if s == kind => Subject::Log,
             _ => return Err(bad()),
         })
     }
