@@ -1,19 +1,23 @@
 //! One running node: the log it writes, the logs it follows, and the answers it gives from both.
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
-//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] (answers). A record comes in through
+//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`] and [`verdict`] (is this chat official?). A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
 
+pub mod answer;
+pub mod charters;
 pub mod config;
 pub mod coverage;
 pub mod layout;
 pub mod load;
 pub mod log_view;
+pub mod notes;
 pub mod query;
 pub mod sequencer;
 pub mod snapshot;
+pub mod union;
 pub mod verdict;
 
 use std::collections::BTreeMap;
@@ -25,12 +29,14 @@ use secrecy::SecretString;
 
 use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::registry::record::RECORD_VERSION;
+use crate::registry::signature::PublicKey;
 use crate::storage::index::SledIndex;
 use crate::storage::lock::KeyClaim;
 use crate::storage::log_store::LogStore;
 use crate::storage::{format, keys};
 use crate::tlog::checkpoint::Checkpoint;
-use crate::tlog::note::NoteSigner;
+use crate::tlog::note::{NoteSigner, VerifierKey};
 use layout::Layout;
 use load::Progress;
 use log_view::{LogView, Role};
@@ -182,9 +188,9 @@ pub fn open_index(layout: &Layout) -> Result<SledIndex> {
 }
 
 fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<(Arc<LogView>, Sequencer)> {
-    let charter = read_charter(&layout.charter())?;
+    let chain = charters::read_chain(layout)?;
     let origin = layout.origin()?;
-    let region = charter.region_by_origin(&origin).ok_or_else(|| {
+    let region = chain.latest().region_by_origin(&origin).ok_or_else(|| {
         Error::stop(
             "charter.origin",
             format!(
@@ -195,7 +201,7 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "restore the one of the two that is not this node's; «domovoi fsck --repair» restores the origin",
         )
     })?;
-    let jurisdiction = charter.jurisdiction(region);
+    let (region, charters) = (region.clone(), chain.of_log(&origin)?);
     let passphrase = opening.passphrase.ok_or_else(|| {
         Error::stop(
             "key.passphrase",
@@ -214,7 +220,22 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "restore the key or the charter",
         ));
     }
-    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), log_key.verifier())?;
+    if PublicKey::of(&commit) != charters.latest().commit_key {
+        return Err(Error::stop(
+            "key.commit",
+            format!("{} is not the commit key the charter names", layout.key("commit").display()),
+            "restore the key or the charter",
+        ));
+    }
+    if !charters.latest().record_versions.contains(&RECORD_VERSION) {
+        return Err(Error::stop(
+            "charter.record_version",
+            format!("the charter does not switch on version {RECORD_VERSION}, which this node writes"),
+            "update this node",
+        ));
+    }
+    let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
+    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), &keys)?;
     store.confirm_restored(opening.confirm_restored_head)?;
     if let Some(pending) = pending {
         tracing::info!(
@@ -226,8 +247,8 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     }
     let reader = store.reader();
     let mut index = open_index(layout)?;
-    let (state, replay) = load::load(&reader, &mut index, &jurisdiction, progress)?;
-    let view = Arc::new(LogView::new(Role::Own, charter, reader, state));
+    let (state, replay) = load::load(&reader, &mut index, &charters, progress)?;
+    let view = Arc::new(LogView::new(Role::Own, chain, reader, state));
     let keys = SequencerKeys { log: log_key, commit, claim };
     let sequencer = Sequencer::start(view.clone(), store, replay.map, index, keys, opening.bounds)?;
     Ok((view, sequencer))

@@ -5,6 +5,7 @@ use super::facts::*;
 use super::ids::{ChatNumber, RecordId};
 use super::record::{Basis, Record};
 use super::text::Day;
+use super::transfer;
 
 /// Applies `record` to the facts of its subject. Facts that are absent stay absent unless the record begins them.
 pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &Record) -> Option<Facts> {
@@ -69,6 +70,9 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             service_account: None,
             successor: None,
             observed: None,
+            offered: None,
+            left: None,
+            arrived: None,
             entrance: b.entrance,
             objections: None,
         }))),
@@ -103,6 +107,9 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 observed: before.as_ref().and_then(|c| c.observed.clone()),
                 entrance: b.entrance,
                 objections: before.and_then(|c| c.objections),
+                offered: None,
+                left: None,
+                arrived: None,
             })))
         }
         (Body::BotAttested(b), _) => Some(Facts::Bot(BotFacts {
@@ -116,6 +123,14 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             withdrawn: None,
             basis: record.basis.clone(),
         })),
+        (Body::TransferAccepted(b), facts) if subject_chat.is_some() => Some(transfer::arrive(facts, b, record)),
+        (
+            Body::TransferOffered(_)
+            | Body::TransferAccepted(_)
+            | Body::TransferDeclined(_)
+            | Body::TransferReleased(_),
+            facts,
+        ) if subject_chat.is_none() => transfer::evolve_offer(facts, record),
         (Body::ApplicabilitySet(b), facts) => {
             let mut thresholds = match facts {
                 Some(Facts::Applicability(a)) => a.thresholds,
@@ -148,7 +163,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 Facts::Chat(c) => evolve_chat(c, body, id, from, record.basis.as_ref()),
                 Facts::Bot(b) => evolve_bot(b, body, id, from),
                 Facts::Imitation(i) => evolve_imitation(i, body, id, from),
-                Facts::Organisation(_) | Facts::Applicability(_) => {}
+                Facts::Organisation(_) | Facts::Applicability(_) | Facts::Transfer(_) => {}
             }
             Some(facts)
         }
@@ -303,6 +318,7 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
                 _ => {}
             }
         }
+        Body::TransferOffered(_) | Body::TransferReleased(_) => transfer::evolve_chat(c, body, record, from),
         _ => {}
     }
     if let Some(new) = c.statuses.get_mut(standings) {

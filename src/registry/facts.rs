@@ -12,6 +12,7 @@ use super::body::*;
 use super::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode};
 use super::record::{Basis, Subject};
 use super::text::{Day, Millis, Text};
+use super::transfer::{Arrived, Left, Offered, TransferFacts};
 use crate::error::{Error, Result};
 
 pub use super::evolve::evolve;
@@ -50,6 +51,8 @@ super::strict::words!(
         Replaced,
         /// Entered by mistake.
         Void,
+        /// Moved to another region's log.
+        Moved,
     }
 );
 
@@ -238,6 +241,12 @@ facts! {
         entrance: u16,
         /// Objections, oldest first; left out while there are none.
         objections: Vec<Objection>,
+        /// It is offered to another region, and locked.
+        offered: Offered,
+        /// It has left for another region's log.
+        left: Left,
+        /// It came from another region's log.
+        arrived: Arrived,
     }
     /// One period of ownership.
     Owner {
@@ -376,6 +385,8 @@ pub enum Facts {
     Chat(Box<ChatFacts>),
     /// See [`BotFacts`].
     Bot(BotFacts),
+    /// See [`TransferFacts`].
+    Transfer(Box<TransferFacts>),
     /// See [`ImitationFacts`].
     Imitation(ImitationFacts),
     /// See [`ApplicabilityFacts`].

@@ -280,7 +280,7 @@ struct Live {
 
 fn take(live: &mut Option<Live>, dir: &Path, step: Step) -> Result<()> {
     if step == Step::Open {
-        let (store, pending) = LogStore::open(&dir.join("log"), &dir.join("private"), signer().verifier())?;
+        let (store, pending) = LogStore::open(&dir.join("log"), &dir.join("private"), &[signer().verifier()])?;
         let at = if pending.is_some() { At::Fenced } else { At::Idle };
         let log = Log::default();
         *live = Some(Live { store, pending, staged: None, log, at });

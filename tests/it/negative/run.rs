@@ -1,21 +1,25 @@
 //! Runs a case from what its file says and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
-use domovoi::error::{Error, Result};
+use domovoi::error::Result;
 use domovoi::federation::charter::{Charter, VerifiedCharter};
-use domovoi::import::clerk;
-use domovoi::import::houses::{Houses, Options};
-use domovoi::import::report::RowOutcome;
+use domovoi::import::gar_files::Files;
+use domovoi::import::houses::{Houses, Options, Snapshot};
+use domovoi::import::input::Input;
+use domovoi::import::organisations::Organisations;
+use domovoi::import::report::{Read, RowOutcome};
 use domovoi::import::table::Limits;
+use domovoi::import::{clerk, gar};
 use domovoi::node::config::Config;
 use domovoi::registry::body::{BotName, Phone};
 use domovoi::registry::ids::*;
 use domovoi::registry::link::canonical_link;
+use domovoi::registry::record::RECORD_VERSION;
 use domovoi::registry::record::{DecodedRecord, Subject};
-use domovoi::registry::replay::{Replay, Trust, prepare};
+use domovoi::registry::replay::{Preparer, Replay, Trust};
 use domovoi::registry::rules::check;
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::{Jurisdiction, State, View};
@@ -23,15 +27,45 @@ use domovoi::registry::text::{Day, Millis, Text};
 use domovoi::registry::verify::{KeyRing, verify_records};
 use domovoi::tlog::Hash;
 use domovoi::tlog::checkpoint::Checkpoint;
-use domovoi::tlog::note::{Note, VerifierKey};
+use domovoi::tlog::note::{Note, NoteSigner, VerifierKey};
 use domovoi::tlog::tile::{LogPath, decode_bundle, decode_tile};
 use domovoi::tlog::tree::{verify_consistency, verify_inclusion};
+use ed25519_dalek::SigningKey;
 use serde_json::Value;
 
 /// Codes of [`super::GROUPS`] that no input of these kinds brings about, and why.
 pub const ELSEWHERE: &[(&str, &[&str])] = &[
     ("said of what this program writes, not of what it reads", &["bundle.entry-too-long", "key.encode", "key.encrypt"]),
     ("needs a log of its own length: `rules/refused.rs`, `rules/tamper.rs`", &["commit.batch", "rule.spans"]),
+    (
+        "takes several regions or charters: `transfer.rs`, `charters.rs`, `src/registry/map_proof_tests.rs`",
+        &[
+            "charter.conflict",
+            "charter.exception",
+            "charter.record_version",
+            "commit.version",
+            "key.commit",
+            "proof.map",
+            "proof.quoted",
+            "proof.state",
+            "rule.transfer.answer",
+            "rule.transfer.buildings",
+            "rule.transfer.deadline",
+            "rule.transfer.description",
+            "rule.transfer.early",
+            "rule.transfer.here",
+            "rule.transfer.locked",
+            "rule.transfer.log",
+            "rule.transfer.moved",
+            "rule.transfer.offer",
+            "rule.transfer.proof",
+            "rule.transfer.settled",
+            "rule.transfer.standing",
+            "rule.transfer.undo",
+            "rule.transfer.unknown",
+            "rule.version",
+        ],
+    ),
     ("no record can reach it: see UNREACHABLE in `rules/refused.rs`", &["rule.chat.owner", "rule.type"]),
     (
         "an answer of a node to what it does not have",
@@ -57,6 +91,7 @@ pub const ELSEWHERE: &[(&str, &[&str])] = &[
             "import.authority",
             "import.chat.exists",
             "import.house.gone",
+            "import.organisation.unrelated",
             "import.observed",
             "import.place.ambiguous",
             "import.place.unknown",
@@ -71,7 +106,7 @@ pub const ELSEWHERE: &[(&str, &[&str])] = &[
 pub fn codes(case: &Value) -> Vec<String> {
     let one = |result: Result<()>| result.err().map(|e| e.code().to_owned()).into_iter().collect();
     match case["what"].as_str().unwrap() {
-        "houses" | "chats" | "managements" => table(case),
+        "houses" | "chats" | "managements" | "organisations" | "gar" => table(case),
         _ => one(refusal(case)),
     }
 }
@@ -183,13 +218,17 @@ fn jurisdiction(j: &Value) -> Jurisdiction {
         commit_key: key(&j["commit_key"]),
         charter_version: number(j, "charter_version"),
         charter_sha256: text(j, "charter_sha256").parse().unwrap(),
+        // No case comes to a checkpoint of this log or to another region's.
+        log_key: NoteSigner::new(text(j, "origin"), SigningKey::from_bytes(&[220; 32])).unwrap().verifier().clone(),
+        record_versions: vec![RECORD_VERSION],
+        exceptions: Vec::new(),
+        others: Vec::new().into(),
     }
 }
 
 /// Follows entries after a log.
 fn follow(state: &mut State, replay: &mut Replay, ring: &mut KeyRing, entries: &[Vec<u8>]) -> Result<()> {
-    let commit_key = state.jurisdiction().commit_key.clone();
-    let chunk = prepare(replay.size(state), entries, &commit_key, ring, Trust::Verify);
+    let chunk = Preparer::after(state, Trust::Verify).prepare(replay.size(state), entries, ring);
     replay.apply(state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at))
 }
 
@@ -243,7 +282,7 @@ fn log(case: &Value) -> Result<()> {
 
 /// Reads a table; with `row`, the codes of that row, else the code of the file.
 fn table(case: &Value) -> Vec<String> {
-    let input = bytes(&case["input"]);
+    let input = if case["input"].is_null() { Vec::new() } else { bytes(&case["input"]) };
     let own = &case["limits"];
     let limit = |key: &str, default: u64| own[key].as_u64().unwrap_or(default);
     let d = Limits::default();
@@ -255,21 +294,51 @@ fn table(case: &Value) -> Vec<String> {
         rows: limit("rows", d.rows),
     };
     let day = || Day::parse(&text(case, "day")).unwrap();
-    let rows: Result<Vec<RowOutcome>> = match case["what"].as_str().unwrap() {
-        "houses" => {
-            let options = Options { region: Some(text(case, "region").parse().unwrap()), taken: day(), limits };
-            Houses::open(&input, options).and_then(|rows| rows.map(|r| Ok(r?.outcome())).collect())
-        }
-        "chats" => clerk::chats(&input, &limits).and_then(|rows| rows.map(|r| Ok(r?.outcome())).collect()),
-        _ => clerk::managements(&input, day(), &limits).and_then(|rows| rows.map(|r| Ok(r?.outcome())).collect()),
-    };
-    let code = |e: Error| vec![e.code().to_owned()];
-    match (rows, case["row"].as_u64()) {
-        (Err(e), _) => code(e),
-        (Ok(rows), Some(row)) => {
+    let region = || Some(text(case, "region").parse().unwrap());
+    match (read_table(case, &input, &limits, day, region), case["row"].as_u64()) {
+        (Err(e), _) => vec![e.code().to_owned()],
+        (Ok((rows, _)), Some(row)) => {
             let row = rows.iter().find(|r| r.row == row).unwrap_or_else(|| panic!("no row {row}: {case}"));
             row.problems.iter().map(|p| p.code.code.to_owned()).collect()
         }
-        (Ok(rows), None) => rows.iter().flat_map(|r| &r.problems).map(|p| p.code.code.to_owned()).collect(),
+        (Ok((rows, counted)), None) => {
+            let told = rows.iter().flat_map(|r| &r.problems).map(|p| p.code.code);
+            told.chain(counted.into_keys()).map(str::to_owned).collect()
+        }
+    }
+}
+
+/// The outcomes of rows, and the rows that are only counted, by code.
+type Outcomes = (Vec<RowOutcome>, BTreeMap<&'static str, u64>);
+
+fn read_table(
+    case: &Value,
+    input: &[u8],
+    limits: &Limits,
+    day: impl Fn() -> Day,
+    region: impl Fn() -> Option<RegionCode>,
+) -> Result<Outcomes> {
+    let options = || Options { region: region(), taken: day(), limits: limits.clone() };
+    let of_snapshot = |s: Snapshot| (s.reads.iter().map(Read::outcome).collect(), s.counted);
+    match case["what"].as_str().unwrap() {
+        "houses" => Ok(of_snapshot(Houses::open(input, options())?.snapshot()?)),
+        "gar" => {
+            let files: Vec<(String, Vec<u8>)> =
+                case["files"].as_array().unwrap().iter().map(|f| (text(f, "path"), bytes(f))).collect();
+            let inputs = files.iter().map(|(path, bytes)| (path.clone(), Input::from(bytes))).collect();
+            Ok(of_snapshot(gar::read(&Files::of_folder(inputs, region(), limits)?, &options())?))
+        }
+        "organisations" => {
+            let mut rows = Organisations::open(input, limits, None)?;
+            let told = (&mut rows).map(|r| Ok(r?.outcome())).collect::<Result<_>>()?;
+            Ok((told, rows.counted))
+        }
+        "chats" => {
+            Ok((clerk::chats(input, limits)?.map(|r| Ok(r?.outcome())).collect::<Result<_>>()?, BTreeMap::new()))
+        }
+        _ => {
+            let rows = clerk::managements(input, day(), limits)?.map(|r| Ok(r?.outcome()));
+            Ok((rows.collect::<Result<_>>()?, BTreeMap::new()))
+        }
     }
 }
