@@ -73,7 +73,7 @@ impl Fsck {
             vkey.as_ref(),
             &mut |first, entries| {
                 if let (Some((key, state, replay, ring)), true) = (&mut replay, records.is_ok()) {
-                    let chunk = prepare(first, &entries, key, ring, Trust::Verify);
+                    let chunk = prepare(first, entries, key, ring, Trust::Verify);
                     records =
                         replay.apply(state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at));
                 }
@@ -165,6 +165,7 @@ impl Reindex {
         let mut index = open_index(&layout)?;
         let before = index.applied()?;
         index.wipe()?;
+        crate::storage::durable::remove(&layout.hot())?;
         let bar = context.out.progress(0, "Построение индекса", "Rebuilding the index");
         let (state, _) = load(&reader, &mut index, &charter.jurisdiction(region), &mut |done, total| {
             bar.set_length(total);

@@ -23,7 +23,7 @@ pub const MAX_BATCH: usize = 1 << 16;
 /// An entry that has passed every check that needs no state.
 #[derive(Debug)]
 enum Prepared {
-    Record(Box<VerifiedRecord>),
+    Record(VerifiedRecord),
     Adopted(Adopted, RecordId),
     Commit(Commit, RecordId),
 }
@@ -63,14 +63,14 @@ fn decode(entry: &[u8], commit_key: &PublicKey) -> Result<Decoded> {
 }
 
 /// Takes `entries` (the first has index `first`) apart and verifies them. Keys granted in the chunk join the `ring`.
-pub fn prepare(
+pub fn prepare<E: AsRef<[u8]> + Sync>(
     first: u64,
-    entries: &[Vec<u8>],
+    entries: &[E],
     commit_key: &PublicKey,
     ring: &mut KeyRing,
     trust: Trust,
 ) -> PreparedChunk {
-    let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| decode(e, commit_key)).collect();
+    let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| decode(e.as_ref(), commit_key)).collect();
     let mut failure = None;
     let mut good = Vec::with_capacity(decoded.len());
     for (i, entry) in decoded.into_iter().enumerate() {
@@ -107,7 +107,7 @@ pub fn prepare(
                 NodeRecord::Commit(c) => Prepared::Commit(c, n.id),
             }),
             None => match verified.next() {
-                Some(v) => v.map(|v| Prepared::Record(Box::new(v))),
+                Some(v) => v.map(Prepared::Record),
                 None => break,
             },
         };
@@ -202,6 +202,7 @@ impl Replay {
     /// Rules 1–5 over the batch; the state is not touched.
     fn try_batch(&self, state: &State, commit: &Commit) -> Result<Changes> {
         let mut overlay = state.overlay();
+        overlay.reserve(self.pending.len());
         for (i, entry) in self.pending.iter().enumerate() {
             let index = state.size() + i as u64;
             let at = |e: Error| e.at(format!("entry {index}"));

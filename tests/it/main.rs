@@ -18,6 +18,7 @@ mod registry_decode;
 mod rules;
 mod storage;
 mod storage_copies;
+mod storage_hot;
 mod storage_index;
 mod tlog;
 mod tlog_decode;

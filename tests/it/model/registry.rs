@@ -134,7 +134,14 @@ fn core(c: &Option<ChatFacts>) -> Option<impl PartialEq> {
 
 impl Registry {
     /// What a record that the rules passed must not have done, read from the facts before and after.
-    fn broken(&self, before: &impl View, after: &impl View, by: &[Who], say: Say, phase: Phase) -> Option<&'static str> {
+    fn broken(
+        &self,
+        before: &impl View,
+        after: &impl View,
+        by: &[Who],
+        say: Say,
+        phase: Phase,
+    ) -> Option<&'static str> {
         for who in by.iter().filter(|w| !matches!(w, Who::Root(_))) {
             let Some(key) = before.key(&thumb(*who)) else { return Some(AGREES) };
             if key.revoked.is_some() {
@@ -164,7 +171,12 @@ impl Registry {
         }
         let apart = matches!(
             say,
-            Say::Assign(_) | Say::End(_) | Say::Delegate(_) | Say::Withdraw(_) | Say::CorrectDelegation | Say::GrantLate(_)
+            Say::Assign(_)
+                | Say::End(_)
+                | Say::Delegate(_)
+                | Say::Withdraw(_)
+                | Say::CorrectDelegation
+                | Say::GrantLate(_)
         );
         (apart && core(&old) != core(&new)).then_some(APART)
     }
@@ -347,9 +359,10 @@ impl Model for Registry {
             Property::always("the facts and the answers are what the specification says", |m: &Registry, b: &Both| {
                 m.bug != Bug::None || b.regions.iter().all(|r| agrees(r, b.phase))
             }),
-            Property::always("an active chat has one owner, in good standing or not called official", |m: &Registry, b: &Both| {
-                m.bug != Bug::None || b.regions.iter().all(|r| owned(r, b.phase))
-            }),
+            Property::always(
+                "an active chat has one owner, in good standing or not called official",
+                |m: &Registry, b: &Both| m.bug != Bug::None || b.regions.iter().all(|r| owned(r, b.phase)),
+            ),
             Property::sometimes("a transfer, and back", |_, b: &Both| b.regions[0].committed.owners == 3),
             Property::sometimes("a successor acts on what it took over", |_, b: &Both| {
                 let s = &b.regions[0].committed;
@@ -367,15 +380,20 @@ impl Model for Registry {
                 let s = &b.regions[0].committed;
                 s.keys[0] == KeyIs::Revoked && s.late[0] == KeyIs::Granted && s.owner == 0 && s.link == 2
             }),
-            Property::sometimes("an administrator lost the house; its delegation lapsed and nobody withdrew it", |_, b: &Both| {
-                let s = &b.regions[0].committed;
-                s.first_open && !s.administers(0) && s.official()
-            }),
+            Property::sometimes(
+                "an administrator lost the house; its delegation lapsed and nobody withdrew it",
+                |_, b: &Both| {
+                    let s = &b.regions[0].committed;
+                    s.first_open && !s.administers(0) && s.official()
+                },
+            ),
             Property::sometimes("the successor of the old company administers the same chat", |_, b: &Both| {
                 let s = &b.regions[0].committed;
                 s.administers(1) && !s.administers(0) && s.owners == 1 && s.official()
             }),
-            Property::sometimes("a chat entered by mistake", |_, b: &Both| b.regions[0].committed.chat == Standing::Void),
+            Property::sometimes("a chat entered by mistake", |_, b: &Both| {
+                b.regions[0].committed.chat == Standing::Void
+            }),
             Property::sometimes("a crash", |_, b: &Both| b.crashed),
         ]
     }

@@ -15,8 +15,8 @@ use super::blind::Bug;
 use super::region::{Phase, Place, Region, Signed, Who, sign};
 use super::spec::{KeyIs, Say, Spec, Standing};
 use crate::rules::world::{
-    START, amended, assigned, authority, basis, building, chat_over, company, day, granted, house, link, standing, text,
-    transfer,
+    START, amended, assigned, authority, basis, building, chat_over, company, day, granted, house, link, standing,
+    text, transfer,
 };
 
 /// The two regions as the model finds them, and what the first records are called.
