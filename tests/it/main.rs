@@ -27,6 +27,7 @@ mod registry_decode;
 mod rules;
 mod storage;
 mod storage_copies;
+mod storage_hot;
 mod storage_index;
 mod storage_repair;
 mod tlog;
