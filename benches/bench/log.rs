@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use domovoi::node::charters::read_chain;
 use domovoi::node::layout::Layout;
 use domovoi::node::load::{index_batch, join_batches, load, ring_of};
-use domovoi::node::read_charter;
+use domovoi::registry::jurisdiction::Charters;
 use domovoi::registry::record::DecodedRecord;
-use domovoi::registry::replay::{PreparedChunk, Replay, Trust, prepare};
+use domovoi::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
 use domovoi::registry::signature::{PublicKey, verify_batch};
-use domovoi::registry::state::{Jurisdiction, State};
+use domovoi::registry::state::State;
 use domovoi::registry::verify::KeyRing;
 use domovoi::storage::fsck::{DirSource, check};
 use domovoi::storage::index::{IndexBatch, SledIndex};
@@ -22,18 +23,16 @@ use crate::{Measure, Outcome, REPEATS, median, timed, world};
 /// Entries at a time, as in the follower.
 const STEP: u64 = 4096;
 
-fn jurisdiction(layout: &Layout) -> Outcome<Jurisdiction> {
-    let charter = read_charter(&layout.charter())?;
-    let region = charter.region_by_origin(&layout.origin()?).ok_or("the charter does not name the log")?;
-    Ok(charter.jurisdiction(region))
+fn charters(layout: &Layout) -> Outcome<Charters> {
+    Ok(read_chain(layout)?.of_log(&layout.origin()?)?)
 }
 
 /// Everything a follower does with entries it has fetched, but for the disk: leaf hashes and root, records taken apart,
 /// signatures, rules, state roots, index rows. The next chunk is prepared while the last one is applied.
-fn follow(reader: &LogReader, jurisdiction: &Jurisdiction) -> Outcome<u64> {
+fn follow(reader: &LogReader, charters: &Charters) -> Outcome<u64> {
     let size = reader.size();
-    let mut state = State::new(jurisdiction.clone());
-    let mut ring = ring_of(&state);
+    let mut state = State::new(charters.clone());
+    let (mut ring, mut preparer) = (ring_of(&state), Preparer::after(&state, Trust::Verify));
     let (mut replay, mut tree) = (Replay::default(), Frontier::new());
     let (mut ready, mut at): (Option<PreparedChunk>, u64) = (None, 0);
     loop {
@@ -43,7 +42,7 @@ fn follow(reader: &LogReader, jurisdiction: &Jurisdiction) -> Outcome<u64> {
             || {
                 let hashes: Vec<_> = entries.par_iter().map(|e| leaf_hash(e)).collect();
                 hashes.into_iter().for_each(|h| tree.push(h));
-                let prepared = || prepare(at, &entries, &jurisdiction.commit_key, &mut ring, Trust::Verify);
+                let prepared = || preparer.prepare(at, &entries, &mut ring);
                 (!entries.is_empty()).then(prepared)
             },
             || current.map_or(Ok(()), |chunk| apply(&mut state, &mut replay, chunk)),
@@ -113,10 +112,10 @@ fn memory(field: &str) -> f64 {
 
 pub fn follow_verify(dir: &Path) -> Outcome<Measure> {
     let layout = Layout::new(dir);
-    let (jurisdiction, reader) = (jurisdiction(&layout)?, LogReader::open(&layout.log())?);
+    let (charters, reader) = (charters(&layout)?, LogReader::open(&layout.log())?);
     // The keys are known to the limit beforehand; the follower has to find them in the log.
     let mut index = SledIndex::open(&layout.index())?;
-    let ring = ring_of(&load(&reader, &mut index, &jurisdiction, &mut |_, _| {})?.0);
+    let ring = ring_of(&load(&reader, &mut index, &charters, &mut |_, _| {})?.0);
     drop(index);
     let size = reader.size() as f64;
     // Linux: from here on the peak is this measure's.
@@ -124,7 +123,7 @@ pub fn follow_verify(dir: &Path) -> Outcome<Measure> {
     let before = memory("VmRSS");
     let (mut values, mut limits) = (Vec::new(), Vec::new());
     for _ in 0..REPEATS {
-        let (took, followed) = timed(|| follow(&reader, &jurisdiction));
+        let (took, followed) = timed(|| follow(&reader, &charters));
         followed?;
         values.push(size / took);
         limits.push(size / unavoidable(&reader, &ring)?);

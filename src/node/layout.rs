@@ -4,13 +4,14 @@
 //! FORMAT            version of this layout
 //! domovoi.toml      configuration (unless it is kept elsewhere)
 //! charter.json      the pinned charter
+//! charters/         every charter version after it: <version>.json
 //! origin            origin of the node's own log; absent on a node that only follows
 //! keys/             encrypted PKCS#8: federation-root, region-root, log, commit, operator
 //! log/              the log, as C2SP files, for any static web server
 //! log.vkey          its key as a vkey line
 //! private/          journal, signing fence, lock
 //! index/            the sled index (can be rebuilt)
-//! mirrors/<hash>/   followed logs: charter.json, log/, index/, evidence/
+//! mirrors/<hash>/   followed logs: charter.json, charters/, log/, index/, evidence/
 //! tls/              the development certificate
 //! ```
 
@@ -41,6 +42,10 @@ impl Layout {
     /// The pinned charter.
     pub fn charter(&self) -> PathBuf {
         self.0.join("charter.json")
+    }
+    /// Folder of the charter versions after the pinned one.
+    pub fn charters(&self) -> PathBuf {
+        self.0.join("charters")
     }
     /// File that names the own log's origin.
     pub fn origin_file(&self) -> PathBuf {

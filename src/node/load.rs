@@ -8,10 +8,11 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::registry::facts::Facts;
 use crate::registry::ids::RecordId;
+use crate::registry::jurisdiction::Charters;
 use crate::registry::node_record::{Commit, DecodedNodeRecord, NodeRecord};
 use crate::registry::record::Subject;
-use crate::registry::replay::{Replay, Trust, prepare};
-use crate::registry::state::{Changes, Entry, Head, HistoryItem, Jurisdiction, State, View};
+use crate::registry::replay::{Preparer, Replay, Trust};
+use crate::registry::state::{Changes, Entry, Head, HistoryItem, State};
 use crate::registry::statemap::{StateMap, map_key};
 use crate::registry::verify::KeyRing;
 use crate::storage::index::{Applied, Index, IndexBatch};
@@ -98,16 +99,17 @@ fn restore(state: &mut State, rows: &mut Vec<(Vec<u8>, Vec<u8>)>) -> bool {
 }
 
 /// State and map as the index has them, if the log's own commit agrees.
-fn from_index(
-    reader: &LogReader,
-    index: &impl Index,
-    jurisdiction: &Jurisdiction,
-) -> Result<Option<(State, StateMap)>> {
+fn from_index(reader: &LogReader, index: &impl Index, charters: &Charters) -> Result<Option<(State, StateMap)>> {
     let Some(applied) = index.applied()? else { return Ok(None) };
     if applied.size == 0 || applied.size > reader.size() {
         return Ok(None);
     }
-    let mut state = State::new(jurisdiction.clone());
+    let (commit, id) = commit_at(reader, applied.size)?;
+    // What the index holds may count an entry that a newer charter makes a no-op; the root of that commit cannot tell.
+    if !charters.knows(commit.charter) || charters.is_unattested(applied.size - 1, commit.charter) {
+        return Ok(None);
+    }
+    let mut state = State::new(charters.clone());
     let (mut intact, mut read) = (true, Vec::with_capacity(ROWS));
     index.load(&mut |key, row| {
         read.push((key.to_vec(), row.to_vec()));
@@ -116,7 +118,6 @@ fn from_index(
         }
     })?;
     intact &= restore(&mut state, &mut read);
-    let (commit, id) = commit_at(reader, applied.size)?;
     let mut map = StateMap::new();
     for (name, value) in state.leaves() {
         map.set(map_key(&name), value);
@@ -133,25 +134,31 @@ fn from_index(
 pub fn load(
     reader: &LogReader,
     index: &mut impl Index,
-    jurisdiction: &Jurisdiction,
+    charters: &Charters,
     progress: &mut Progress<'_>,
 ) -> Result<(State, Replay)> {
-    let (mut state, mut replay) = match from_index(reader, index, jurisdiction)? {
+    let (mut state, mut replay) = match from_index(reader, index, charters)? {
         Some((state, map)) => (state, Replay::resume(map)),
         None => {
             if reader.size() > 0 {
-                tracing::warn!(origin = %jurisdiction.origin, "the index is absent or does not agree with the log: rebuilding it");
+                tracing::warn!(origin = %charters.latest().origin, "the index is absent or does not agree with the log: rebuilding it");
             }
             index.wipe()?;
-            (State::new(jurisdiction.clone()), Replay::default())
+            (State::new(charters.clone()), Replay::default())
         }
     };
-    let mut ring = KeyRing::default();
+    // Signatures of what was verified before it was written are not verified again; those of an excepted entry are, since
+    // it is excepted because it does not verify.
+    let mut ring = match charters.has_exceptions() {
+        true => ring_of(&state),
+        false => KeyRing::default(),
+    };
+    let mut preparer = Preparer::after(&state, Trust::Reread);
     let total = reader.size();
     while replay.size(&state) < total {
         let first = replay.size(&state);
         let entries = reader.entries(first..total.min(first + CHUNK))?;
-        let chunk = prepare(first, &entries, &jurisdiction.commit_key, &mut ring, Trust::Reread);
+        let chunk = preparer.prepare(first, &entries, &mut ring);
         let mut batch: Option<IndexBatch> = None;
         replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
             let next = index_batch(&changes, commit, at + 1);
@@ -175,8 +182,8 @@ pub fn load(
 /// The keys a state knows, for verifying what comes next.
 pub fn ring_of(state: &State) -> KeyRing {
     let mut ring = KeyRing::default();
-    for key in state.jurisdiction().root_keys.iter() {
-        ring.add(key);
+    for version in state.charters().versions() {
+        version.root_keys.iter().for_each(|key| ring.add(key));
     }
     for (_, entry) in state.subjects() {
         if let Facts::Key(k) = &entry.facts {

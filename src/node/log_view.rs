@@ -3,6 +3,7 @@
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
+use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
 use crate::registry::facts::evolve;
 use crate::registry::ids::RegionCode;
@@ -28,10 +29,9 @@ pub struct LogView {
     pub origin: String,
     /// The region.
     pub region: RegionCode,
-    /// The charter the log is verified under.
-    pub charter: VerifiedCharter,
     /// Published tiles, entries, checkpoint.
     pub reader: LogReader,
+    chain: RwLock<CharterChain>,
     state: RwLock<State>,
 }
 
@@ -65,9 +65,21 @@ pub struct HistoryRecord {
 
 impl LogView {
     /// Puts a loaded state and its tiles together.
-    pub fn new(role: Role, charter: VerifiedCharter, reader: LogReader, state: State) -> LogView {
+    pub fn new(role: Role, chain: CharterChain, reader: LogReader, state: State) -> LogView {
         let (origin, region) = (state.jurisdiction().origin.to_string(), state.jurisdiction().region);
-        LogView { role, origin, region, charter, reader, state: RwLock::new(state) }
+        LogView { role, origin, region, reader, chain: RwLock::new(chain), state: RwLock::new(state) }
+    }
+    /// The charter chain the log is verified under.
+    pub fn chain(&self) -> CharterChain {
+        self.chain.read().clone()
+    }
+    /// Its newest charter.
+    pub fn charter(&self) -> VerifiedCharter {
+        self.chain.read().latest().clone()
+    }
+    /// For the follower: puts a longer chain in place.
+    pub(crate) fn set_chain(&self, chain: CharterChain) {
+        *self.chain.write() = chain;
     }
     /// The state as of the last commit, held still while it is looked at.
     pub fn state(&self) -> RwLockReadGuard<'_, State> {

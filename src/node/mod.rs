@@ -6,6 +6,7 @@
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
 
+pub mod charters;
 pub mod config;
 pub mod coverage;
 pub mod layout;
@@ -24,7 +25,8 @@ use parking_lot::RwLock;
 use secrecy::SecretString;
 
 use crate::error::{Error, Result};
-use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::registry::record::RECORD_VERSION;
+use crate::registry::signature::PublicKey;
 use crate::storage::index::SledIndex;
 use crate::storage::log_store::LogStore;
 use crate::storage::{format, keys};
@@ -162,28 +164,15 @@ impl Node {
     }
 }
 
-/// Reads the pinned charter of a data directory.
-pub fn read_charter(path: &Path) -> Result<VerifiedCharter> {
-    let bytes = crate::storage::durable::read_bounded(path, 1 << 20)?;
-    Charter::open(&bytes)
-}
-
 /// The state of a log and its index, loaded from a data directory without a running node.
 pub fn open_index(layout: &Layout) -> Result<SledIndex> {
     SledIndex::open(&layout.index())
 }
 
 fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<(Arc<LogView>, Sequencer)> {
-    let charter = read_charter(&layout.charter())?;
+    let chain = charters::read_chain(layout)?;
     let origin = layout.origin()?;
-    let region = charter.region_by_origin(&origin).ok_or_else(|| {
-        Error::stop(
-            "charter.origin",
-            format!("the charter names no log «{origin}»"),
-            "restore charter.json of this node",
-        )
-    })?;
-    let jurisdiction = charter.jurisdiction(region);
+    let (region, charters) = (chain.region(&origin)?.clone(), chain.of_log(&origin)?);
     let passphrase = opening.passphrase.ok_or_else(|| {
         Error::stop(
             "key.passphrase",
@@ -200,6 +189,20 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "restore the key or the charter",
         ));
     }
+    if PublicKey::of(&commit) != charters.latest().commit_key {
+        return Err(Error::stop(
+            "key.commit",
+            "keys/commit.pem is not the commit key the charter names",
+            "restore the key or the charter",
+        ));
+    }
+    if !charters.latest().record_versions.contains(&RECORD_VERSION) {
+        return Err(Error::stop(
+            "charter.record_version",
+            format!("the charter does not switch on version {RECORD_VERSION}, which this node writes"),
+            "update this node",
+        ));
+    }
     let (mut store, pending) = LogStore::open(&layout.log(), &layout.private())?;
     store.confirm_restored(opening.confirm_restored_head)?;
     if let Some(pending) = pending {
@@ -212,8 +215,8 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     }
     let reader = store.reader();
     let mut index = open_index(layout)?;
-    let (state, replay) = load::load(&reader, &mut index, &jurisdiction, progress)?;
-    let view = Arc::new(LogView::new(Role::Own, charter, reader, state));
+    let (state, replay) = load::load(&reader, &mut index, &charters, progress)?;
+    let view = Arc::new(LogView::new(Role::Own, chain, reader, state));
     let keys = SequencerKeys { log: log_key, commit };
     let sequencer = Sequencer::start(view.clone(), store, replay.map, index, keys, opening.bounds)?;
     Ok((view, sequencer))

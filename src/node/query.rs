@@ -509,7 +509,7 @@ impl Node {
             None => now,
         };
         let age_seconds = now.saturating_sub(seen_at) / 1000;
-        let expired = view.charter.is_expired(now);
+        let expired = view.charter().is_expired(now);
         Freshness {
             log: view.origin.clone(),
             size: head.map_or(0, |h| h.index + 1),

@@ -238,7 +238,7 @@ impl Writer {
     fn adopt_charter(&mut self) -> Result<()> {
         let (origin, version, sha256, adopted) = {
             let state = self.view.state();
-            let j = state.jurisdiction();
+            let j = state.charters().latest();
             (j.origin.clone(), j.charter_version, j.charter_sha256, state.charter())
         };
         if version <= adopted {

@@ -106,6 +106,7 @@ pub fn state_of(chat: &ChatView, asked: Asked<'_>, day: Day) -> VerdictState {
         ChatStatus::Suspended => return VerdictState::Suspended,
         ChatStatus::Closed | ChatStatus::Void => return VerdictState::Closed,
         ChatStatus::Replaced => return VerdictState::Superseded,
+        ChatStatus::Moved => return VerdictState::Transferred,
         ChatStatus::Official if !chat.owner_in_good_standing => return VerdictState::Suspended,
         ChatStatus::Official => {}
     }

@@ -10,6 +10,7 @@ use super::record::Subject;
 pub use super::strict::List;
 use super::strict::{from_object, index, objects, words};
 use super::text::{Day, Millis, Text};
+use super::transfer::{TransferAccepted, TransferDeclined, TransferOffered, TransferReleased};
 use crate::error::{Error, Result};
 
 /// Most buildings one chat may cover.
@@ -511,10 +512,18 @@ types! {
     "bot.attested" BotAttested(BotAttested) |b| Some(Subject::Bot(b.bot.clone()));
     "bot.withdrawn" BotWithdrawn(BotWithdrawn) |b| Some(Subject::Bot(b.bot.clone()));
     "services.published" ServicesPublished(ServicesPublished) |b| Some(Subject::Building(b.building.clone()));
+    "transfer.offered" TransferOffered(TransferOffered) |b| Some(Subject::Chat(b.chat));
+    "transfer.accepted" TransferAccepted(TransferAccepted) |b| Some(Subject::Chat(b.chat));
+    "transfer.declined" TransferDeclined(TransferDeclined) |b| Some(Subject::Transfer(b.offer));
+    "transfer.released" TransferReleased(TransferReleased) |b| Some(Subject::Chat(b.chat));
     "record.superseded" RecordSuperseded(RecordSuperseded) |b| Some(b.subject.clone());
 }
 
 impl Body {
+    /// True where the body embeds entries and proofs of another log, and may be long for it.
+    pub fn carries_proof(&self) -> bool {
+        matches!(self, Body::TransferAccepted(_) | Body::TransferDeclined(_) | Body::TransferReleased(_))
+    }
     /// The subject a record with this body and id changes.
     pub fn subject(&self, id: &RecordId, region: RegionCode) -> Subject {
         self.declared_subject().unwrap_or_else(|| Subject::Chat(ChatNumber::derive(region, &id.0)))

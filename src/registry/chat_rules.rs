@@ -147,7 +147,7 @@ pub(super) fn check(view: &impl View, record: &Record, subject: &Subject, signer
 }
 
 /// The owner of a chat, or its successor, signed with a key good for all its buildings.
-fn by_owner(view: &impl View, signers: &Signers<'_>, chat: &ChatFacts) -> Result<()> {
+pub(super) fn by_owner(view: &impl View, signers: &Signers<'_>, chat: &ChatFacts) -> Result<()> {
     let codes: Vec<&Oktmo> = chat.buildings.iter().filter_map(|b| view.building(b)).map(|b| &b.oktmo).collect();
     match chat.owner() {
         Some(owner) => by_authority(signers, &view.holder(&owner.authority), &codes),
@@ -156,7 +156,7 @@ fn by_owner(view: &impl View, signers: &Signers<'_>, chat: &ChatFacts) -> Result
 }
 
 /// The buildings are known, distinct and at least one; gives their ОКТМО codes.
-fn covered<'v>(view: &'v impl View, buildings: &[BuildingId]) -> Result<Vec<&'v Oktmo>> {
+pub(super) fn covered<'v>(view: &'v impl View, buildings: &[BuildingId]) -> Result<Vec<&'v Oktmo>> {
     let distinct: BTreeSet<_> = buildings.iter().collect();
     if buildings.is_empty() || distinct.len() != buildings.len() {
         return refuse(
@@ -169,7 +169,12 @@ fn covered<'v>(view: &'v impl View, buildings: &[BuildingId]) -> Result<Vec<&'v 
 }
 
 /// Rule 4: a building has at most one active official chat of kind house.
-fn one_house_chat(view: &impl View, kind: ChatKind, buildings: &[BuildingId], own: Option<ChatNumber>) -> Result<()> {
+pub(super) fn one_house_chat(
+    view: &impl View,
+    kind: ChatKind,
+    buildings: &[BuildingId],
+    own: Option<ChatNumber>,
+) -> Result<()> {
     if kind != ChatKind::House {
         return Ok(());
     }
@@ -192,7 +197,12 @@ fn one_house_chat(view: &impl View, kind: ChatKind, buildings: &[BuildingId], ow
 }
 
 /// A chat has a link or a MAX id, and shares neither with another chat that is in force or declared.
-fn handle(view: &impl View, own: Option<ChatNumber>, link: Option<LinkDigest>, max: Option<MaxChatId>) -> Result<()> {
+pub(super) fn handle(
+    view: &impl View,
+    own: Option<ChatNumber>,
+    link: Option<LinkDigest>,
+    max: Option<MaxChatId>,
+) -> Result<()> {
     if link.is_none() && max.is_none() {
         return refuse("rule.chat.handle", "a chat needs a join link or a MAX chat id", "name at least one");
     }

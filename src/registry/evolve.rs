@@ -5,6 +5,7 @@ use super::facts::*;
 use super::ids::{ChatNumber, RecordId};
 use super::record::{Basis, Record};
 use super::text::Day;
+use super::transfer;
 
 /// Applies `record` to the facts of its subject. Facts that are absent stay absent unless the record begins them.
 pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &Record) -> Option<Facts> {
@@ -68,6 +69,9 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             service_account: None,
             successor: None,
             observed: None,
+            offered: None,
+            left: None,
+            arrived: None,
         }))),
         (Body::ChatRegistered(b), facts) => {
             let before = match facts {
@@ -98,6 +102,9 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 service_account: b.service_account.clone().or_else(|| before.as_ref()?.service_account.clone()),
                 successor: None,
                 observed: before.and_then(|c| c.observed),
+                offered: None,
+                left: None,
+                arrived: None,
             })))
         }
         (Body::BotAttested(b), _) => Some(Facts::Bot(BotFacts {
@@ -110,6 +117,14 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             to: None,
             withdrawn: None,
         })),
+        (Body::TransferAccepted(b), facts) if subject_chat.is_some() => Some(transfer::arrive(facts, b, record)),
+        (
+            Body::TransferOffered(_)
+            | Body::TransferAccepted(_)
+            | Body::TransferDeclined(_)
+            | Body::TransferReleased(_),
+            facts,
+        ) if subject_chat.is_none() => transfer::evolve_offer(facts, record),
         (body, Some(mut facts)) => {
             match &mut facts {
                 Facts::Authority(a) => evolve_authority(a, body, id, from),
@@ -117,7 +132,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 Facts::Building(b) => evolve_building(b, body, id, from, observed),
                 Facts::Chat(c) => evolve_chat(c, body, id, from, record.basis.as_ref()),
                 Facts::Bot(b) => evolve_bot(b, body, id, from),
-                Facts::Organisation(_) => {}
+                Facts::Organisation(_) | Facts::Transfer(_) => {}
             }
             Some(facts)
         }
@@ -254,6 +269,7 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
                 c.stand(ChatStatus::Void, record, from, Some(StandingReason::Mistake));
             }
         }
+        Body::TransferOffered(_) | Body::TransferReleased(_) => transfer::evolve_chat(c, body, record, from),
         _ => {}
     }
 }

@@ -12,6 +12,7 @@ use super::body::*;
 use super::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId};
 use super::record::Basis;
 use super::text::{Day, Millis, Text};
+use super::transfer::{Arrived, Left, Offered, TransferFacts};
 use crate::error::{Error, Result};
 
 pub use super::evolve::evolve;
@@ -50,6 +51,8 @@ super::strict::words!(
         Replaced,
         /// Entered by mistake.
         Void,
+        /// Moved to another region's log.
+        Moved,
     }
 );
 
@@ -226,6 +229,12 @@ facts! {
         successor: ChatNumber,
         /// What was last seen in MAX.
         observed: ChatObserved,
+        /// It is offered to another region, and locked.
+        offered: Offered,
+        /// It has left for another region's log.
+        left: Left,
+        /// It came from another region's log.
+        arrived: Arrived,
     }
     /// One period of ownership.
     Owner {
@@ -301,6 +310,8 @@ pub enum Facts {
     Chat(Box<ChatFacts>),
     /// See [`BotFacts`].
     Bot(BotFacts),
+    /// See [`TransferFacts`].
+    Transfer(Box<TransferFacts>),
 }
 
 impl Facts {

@@ -11,35 +11,16 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::facts::{ChatFacts, Facts, LinkFacts, evolve, leaf_value};
-use super::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, OktmoPrefix, OrgId, RecordId, RegionCode};
+use super::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, OrgId, RecordId};
+use super::jurisdiction::Charters;
+pub use super::jurisdiction::Jurisdiction;
 use super::node_record::{Adopted, Commit};
 use super::record::{Record, Subject};
-use super::signature::PublicKey;
 use super::statemap::Bytes32;
+use super::transfer;
 
 /// Below this number of changed subjects, spreading them over cores costs more than it saves.
 const PARALLEL_FROM: usize = 256;
-
-/// What the charter says about one region's log: who may sign what, and for which ОКТМО codes.
-#[derive(Debug, Clone)]
-pub struct Jurisdiction {
-    /// Origin of the log.
-    pub origin: Box<str>,
-    /// The region.
-    pub region: RegionCode,
-    /// ОКТМО prefixes of the region.
-    pub oktmo: Vec<OktmoPrefix>,
-    /// Root keys of the region.
-    pub root_keys: Vec<PublicKey>,
-    /// How many of them must sign.
-    pub root_threshold: usize,
-    /// The key that signs commits.
-    pub commit_key: PublicKey,
-    /// Version of the charter this was taken from.
-    pub charter_version: u64,
-    /// SHA-256 of that charter.
-    pub charter_sha256: RecordId,
-}
 
 /// One record in a subject's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -171,6 +152,13 @@ pub trait View {
             _ => None,
         }
     }
+    /// Facts of an offer of a chat to another region, as this log has them.
+    fn transfer(&self, offer: &RecordId) -> Option<&transfer::TransferFacts> {
+        match self.facts(&Subject::Transfer(*offer))? {
+            Facts::Transfer(t) => Some(t),
+            _ => None,
+        }
+    }
     /// Facts of an authority.
     fn authority(&self, id: &OrgId) -> Option<&super::facts::AuthorityFacts> {
         match self.facts(&Subject::Authority(id.clone()))? {
@@ -212,7 +200,7 @@ pub trait View {
 /// Facts of every subject of one log as of its last commit.
 #[derive(Debug, Clone)]
 pub struct State {
-    jurisdiction: Arc<Jurisdiction>,
+    charters: Arc<Charters>,
     subjects: HashMap<Subject, Entry>,
     ids: HashMap<RecordId, u64>,
     finders: Finders,
@@ -222,10 +210,10 @@ pub struct State {
 }
 
 impl State {
-    /// The state of an empty log.
-    pub fn new(jurisdiction: Jurisdiction) -> State {
+    /// The state of an empty log under these charters.
+    pub fn new(charters: impl Into<Charters>) -> State {
         State {
-            jurisdiction: Arc::new(jurisdiction),
+            charters: Arc::new(charters.into()),
             subjects: HashMap::new(),
             ids: HashMap::new(),
             finders: Finders::default(),
@@ -233,6 +221,15 @@ impl State {
             commits: Vec::new(),
             charter: 0,
         }
+    }
+    /// The charter chain.
+    pub fn charters(&self) -> &Arc<Charters> {
+        &self.charters
+    }
+    /// Takes a longer chain of the same federation. The state stays what it is, so that must be true of it: no version that
+    /// is new makes an entry the state covers a no-op (that takes a replay).
+    pub fn extend_charters(&mut self, charters: Arc<Charters>) {
+        self.charters = charters;
     }
     /// Number of entries the state covers.
     pub fn size(&self) -> u64 {
@@ -319,7 +316,7 @@ pub fn link_leaf(link: LinkDigest, chats: &BTreeSet<ChatNumber>) -> (String, Byt
 
 impl View for State {
     fn jurisdiction(&self) -> &Jurisdiction {
-        &self.jurisdiction
+        self.charters.in_force(self.charter)
     }
     fn entry(&self, subject: &Subject) -> Option<&Entry> {
         self.subjects.get(subject)
@@ -392,8 +389,14 @@ impl Overlay<'_> {
     /// Applies a record that the rules have passed, as the entry at `index`. Cannot fail.
     pub fn apply(&mut self, checked: super::rules::Checked<'_>, index: u64) {
         let record: &Record = checked.record();
-        let region = self.base.jurisdiction.region;
-        let subject = record.subject(region);
+        let subject = record.subject(self.jurisdiction().region);
+        self.ids.insert(record.id, index);
+        self.evolve(subject, record, index);
+        if let Some(offer) = transfer::beside(record) {
+            self.evolve(Subject::Transfer(offer), record, index);
+        }
+    }
+    fn evolve(&mut self, subject: Subject, record: &Record, index: u64) {
         let chat = if let Subject::Chat(c) = &subject { Some(*c) } else { None };
         let before = self.subjects.remove(&subject).or_else(|| self.base.subjects.get(&subject).cloned());
         let (facts, mut history) = match before {
@@ -401,7 +404,6 @@ impl Overlay<'_> {
             None => (None, Vec::new()),
         };
         history.push(HistoryItem { index, id: record.id });
-        self.ids.insert(record.id, index);
         if let Some(facts) = evolve(facts, chat, record) {
             self.finders.note(&facts);
             self.subjects.insert(subject, Entry { facts, history });
@@ -415,6 +417,10 @@ impl Overlay<'_> {
     /// Version of the charter in force.
     pub fn charter(&self) -> u64 {
         self.charter
+    }
+    /// The charter chain.
+    pub fn charters(&self) -> &Charters {
+        &self.base.charters
     }
     /// Ends the batch.
     pub fn finish(self) -> Changes {
@@ -447,7 +453,7 @@ fn union<K: std::hash::Hash + Eq>(
 
 impl View for Overlay<'_> {
     fn jurisdiction(&self) -> &Jurisdiction {
-        &self.base.jurisdiction
+        self.base.charters.in_force(self.charter)
     }
     fn entry(&self, subject: &Subject) -> Option<&Entry> {
         self.subjects.get(subject).or_else(|| self.base.subjects.get(subject))
@@ -469,7 +475,7 @@ impl View for Overlay<'_> {
         all
     }
     fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
-        if self.subjects.contains_key(&Subject::Building(id.clone())) {
+        if self.entry(&Subject::Building(id.clone())).is_some() {
             return Some(id.clone());
         }
         let mut known = [&self.finders, &self.base.finders].into_iter().filter_map(|f| f.aliases.get(id));

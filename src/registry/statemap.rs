@@ -55,7 +55,7 @@ pub fn inner_hash(left: &Bytes32, right: &Bytes32) -> Bytes32 {
 }
 
 /// Bit number `depth` of a key; 0 goes left.
-fn bit(key: &Bytes32, depth: usize) -> usize {
+pub(super) fn bit(key: &Bytes32, depth: usize) -> usize {
     usize::from(key[depth / 8] >> (7 - depth % 8) & 1)
 }
 
@@ -283,6 +283,21 @@ impl StateMap {
                 out.push((i, hash));
                 hash
             }
+        }
+    }
+
+    /// The hashes of the halves not taken on the way down to `key`, and the other leaf at its end, if one is there.
+    pub(super) fn way_down(&self, key: &Bytes32) -> (Vec<Bytes32>, Option<(Bytes32, Bytes32)>) {
+        let (mut at, mut siblings) = (self.root, Vec::new());
+        while let Node::Inner(i) = at.node() {
+            let side = bit(key, siblings.len());
+            let children = self.inner[i].children;
+            siblings.push(self.hash(children[1 - side], &mut Vec::new()));
+            at = children[side];
+        }
+        match at.node() {
+            Node::Leaf(i) if self.leaves[i].key != *key => (siblings, Some((self.leaves[i].key, self.leaves[i].value))),
+            _ => (siblings, None),
         }
     }
 

@@ -80,6 +80,13 @@ pub(super) fn object<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(d: D
     d.deserialize_map(Object(std::marker::PhantomData))
 }
 
+/// An optional member that is an object.
+pub(super) fn some_object<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>(
+    d: D,
+) -> std::result::Result<Option<T>, D::Error> {
+    object(d).map(Some)
+}
+
 /// Reads `json` whole, from an object.
 pub(super) fn from_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(json);
@@ -101,6 +108,11 @@ pub(super) fn objects<'de, T: Deserialize<'de>, const N: usize, D: serde::Deseri
 /// A number that every JSON reader reads alike.
 pub(super) fn index<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Option<u64>, D::Error> {
     Ok(Option::<Millis>::deserialize(d)?.map(Millis::get))
+}
+
+/// A number that every JSON reader reads alike, where one must stand.
+pub(super) fn number<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<u64, D::Error> {
+    Ok(Millis::deserialize(d)?.get())
 }
 
 pub(super) use words;

@@ -107,8 +107,9 @@ fn known_origins(node: &Node, source: &Source) -> Vec<String> {
     let folder = node.layout.data().join("mirrors");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mirrors = entries.map(|e| crate::node::layout::Layout::new(&e.path()));
-    let of_source = mirrors.filter(|m| match crate::node::read_charter(&m.charter()) {
-        Ok(charter) => {
+    let of_source = mirrors.filter(|m| match crate::node::charters::read_chain(m) {
+        Ok(chain) => {
+            let charter = chain.first();
             let pinned = source.charter_sha256.as_deref().is_none_or(|p| charter.sha256().to_string() == p);
             let here = m
                 .origin()

@@ -77,7 +77,7 @@ impl Forge {
         };
         let charter = Charter::of_one(one, now - 3_600_000, &federation).unwrap();
         let opened = Charter::open(&charter).unwrap();
-        let jurisdiction = opened.jurisdiction(&opened.regions()[0]);
+        let jurisdiction = opened.jurisdiction(&origin).unwrap();
         let mut ring = KeyRing::default();
         [&root, &operator, &narrow].iter().for_each(|k| ring.add(&PublicKey::of(k)));
         let signer = |key: &SigningKey| Signer { key: key.clone(), origin: origin.clone() };

@@ -2,6 +2,7 @@
 
 mod address_real;
 mod api;
+mod charters;
 mod cli;
 mod config;
 mod data;
@@ -13,6 +14,7 @@ mod import_readers;
 mod kill;
 mod model;
 mod node;
+mod regions;
 mod registry_decode;
 mod rules;
 mod storage;
@@ -20,3 +22,4 @@ mod storage_copies;
 mod storage_index;
 mod tlog;
 mod tlog_decode;
+mod transfer;

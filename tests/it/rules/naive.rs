@@ -167,6 +167,11 @@ impl Naive<'_> {
             Body::BotAttested(b) => good(Some(&b.authority), vec![]),
             // Who attested it last, or whoever succeeded him: a key of one of them.
             Body::BotWithdrawn(_) => good(None, vec![]),
+            // A transfer takes two regions; tests/it/transfer.rs has them.
+            Body::TransferOffered(_)
+            | Body::TransferAccepted(_)
+            | Body::TransferDeclined(_)
+            | Body::TransferReleased(_) => false,
             Body::RecordSuperseded(b) => match &b.subject {
                 Subject::Building(id) => place(id),
                 Subject::Chat(c) => by_owner(*c),
