@@ -15,7 +15,8 @@ use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
 use blind::Bug;
 use registry::Registry;
-use spec::KINDS;
+use region::Who;
+use spec::{KINDS, Say};
 use writer::{Slip, Writing};
 
 /// Explores all of it; every `always` must hold, every `sometimes` must have been seen.
@@ -72,12 +73,25 @@ fn depth(ordinary: u8) -> u8 {
 fn one_region(depth: u8, bug: Bug) -> Registry {
     let mut most = [1; KINDS];
     most[0] = 2;
-    Registry { depth: [depth, 0], batch: 2, most, bug }
+    Registry { depth: [depth, 0], batch: 2, crossing: false, only: None, most, bug }
 }
 
 #[test]
 fn one_chat_in_one_region() {
     explore("one region", one_region(depth(3), Bug::None));
+}
+
+fn two_regions(depth: [u8; 2], only: &'static [Say], bug: Bug) -> Registry {
+    Registry { depth, batch: 1, crossing: true, only: Some(only), most: [1; KINDS], bug }
+}
+
+/// What happens in either region while a chat moves between them.
+const MEANWHILE: &[Say] =
+    &[Say::Transfer(0, 1), Say::Succeed(0, 1), Say::Succeed(2, 3), Say::Revoke(Who::Key(0)), Say::End(0), Say::Relink];
+
+#[test]
+fn one_chat_in_two_regions() {
+    explore("two regions", two_regions([depth(3), depth(2)], MEANWHILE, Bug::None));
 }
 
 /// Each fault sown into the rules is found, and by the property that is about it. (Any of them is also found by comparing

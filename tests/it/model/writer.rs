@@ -15,17 +15,17 @@ use domovoi::storage::backup;
 use domovoi::storage::fence::{Age, Fence};
 use domovoi::storage::format;
 use domovoi::storage::log_store::{LogStore, Pending, Staged};
+use domovoi::tlog::Hash as TreeHash;
 use domovoi::tlog::checkpoint::Checkpoint;
 use domovoi::tlog::note::NoteSigner;
 use domovoi::tlog::tile::{BundleId, LogPath, decode_bundle};
 use stateright::{Model, Property};
 
-use super::blind::Bug;
+use super::blind::{Blind, Bug};
 use super::disk::{Image, cuts};
 use super::region::{Phase, Place, Region, Who};
 use super::scene::{SCENE, record};
 use super::spec::Say;
-use crate::rules::world::key;
 
 /// What the node does wrong. Each stands for one thing the real one takes care of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub enum Slip {
     SignsFirst,
     /// It answers before the batch is journalled.
     AnswersFirst,
-    /// At the start it throws away a batch that was journalled but not published.
+    /// At the start it goes back to what was published, journal and fence with it.
     CutsBack,
     /// It takes the fence of a backup for its own.
     TrustsBackup,
@@ -206,7 +206,7 @@ impl PartialEq for Node {
 }
 
 fn signer() -> NoteSigner {
-    NoteSigner::new(Place::A.origin(), key(220)).unwrap()
+    Place::A.log_signer()
 }
 
 /// A directory in memory, where there is one; the store takes the same steps as on a disk.
@@ -226,7 +226,7 @@ fn choices(log: &Log) -> Vec<Batch> {
     let region = REGIONS.lock().unwrap()[log].0.clone();
     let owner = region.spec.holder(region.spec.owner);
     let all = [Say::Transfer(owner, 1 - owner), Say::Succeed(0, 1), Say::Assign(1)];
-    let lawful = |say: &Say| region.spec.lawful(*say, signers(*say), true, Phase::Now);
+    let lawful = |say: &Say| region.spec.lawful(*say, signers(*say), true, Phase::Now, &SCENE.regions[1].spec, &[]);
     all.into_iter().filter(lawful).take(2).map(Batch::Say).collect()
 }
 
@@ -247,8 +247,8 @@ fn longer(log: &Log, batch: Batch) -> Log {
     let region = REGIONS.lock().unwrap()[log].0.clone();
     let overlay = region.overlay(Phase::Now, Bug::None);
     let signed = record(&region, &overlay, say, signers(say), true);
-    region.judge(&overlay, &signed, Phase::Now).unwrap();
-    let next = region.with(signed, say, region.spec.apply(say)).commit(Phase::Now, Bug::None);
+    region.judge(&Blind::new(&overlay, Bug::None), &signed, Phase::Now).unwrap();
+    let next = region.with(signed, say, region.spec.apply(say, &SCENE.regions[1].spec)).commit(Phase::Now, Bug::None);
     LONGER.lock().unwrap().insert((log.clone(), say), next.log.clone());
     REGIONS.lock().unwrap().entry(next.log.clone()).or_insert_with(|| (next.clone(), false));
     next.log
@@ -381,16 +381,17 @@ impl Writing {
     /// What the process found wrong before it even opens the store.
     fn started(&self, disk: &Image) -> Process {
         let mut from = disk.clone();
-        if self.slip == Slip::CutsBack {
-            from = from.without("private/journal");
+        let fence = |note: Option<&Arc<Vec<u8>>>| {
+            let head = note.map(|n| Checkpoint::open(n, signer().verifier(), Place::A.origin()).unwrap());
+            let (size, root) = head.map_or((0, TreeHash::EMPTY_TREE), |h| (h.checkpoint().size, h.checkpoint().root));
+            Fence { size, root, age: Age::Known }.to_text().into_bytes()
+        };
+        let note = disk.0.get("log/checkpoint");
+        if self.slip == Slip::CutsBack && disk.0.contains_key("private/fence") {
+            from = from.without("private/journal").with_file("private/fence", fence(note));
         }
-        if self.slip == Slip::RemakesFence
-            && let Some(note) = disk.0.get("log/checkpoint").filter(|_| !disk.0.contains_key("private/fence"))
-        {
-            let opened = Checkpoint::open(note, signer().verifier(), Place::A.origin()).unwrap();
-            let head = opened.checkpoint();
-            let fence = Fence { size: head.size, root: head.root, age: Age::Known };
-            from = from.with_file("private/fence", fence.to_text().into_bytes());
+        if self.slip == Slip::RemakesFence && !disk.0.contains_key("private/fence") && note.is_some() {
+            from = from.with_file("private/fence", fence(note));
         }
         Process { from, steps: Vec::new() }
     }
