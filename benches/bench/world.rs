@@ -112,7 +112,7 @@ impl World {
             flats: Some(96),
             year: Some(1985),
             emergency: None,
-            chat_required: None,
+            applicability: None,
         });
         let (record, bytes) = self.sign(body, None, &self.operator)?;
         Ok((id, record, bytes))
@@ -134,6 +134,7 @@ impl World {
             buildings: List(vec![id]),
             owner: self.authority.clone(),
             declared: None,
+            entrance: None,
             link: Some(link(n)),
             max: None,
             service_account: None,

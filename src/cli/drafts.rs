@@ -22,7 +22,7 @@ const NUMBERS: &[&str] = &["flats", "year", "suspect_from"];
 /// Fields that hold moments; on the command line a day or Unix milliseconds.
 const MOMENTS: &[&str] = &["not_before", "not_after"];
 /// Fields that are true or false.
-const FLAGS: &[&str] = &["reinstated", "chat_required", "former_administrator"];
+const FLAGS: &[&str] = &["reinstated", "goes_on", "former_administrator"];
 
 /// Builds a body from `field=value` words. In buildings' records `oktmo` is one code, elsewhere a list of prefixes.
 pub fn body(type_name: &str, words: &[String]) -> Result<Body> {

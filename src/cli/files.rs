@@ -31,6 +31,10 @@ pub struct Fsck {
     what: Option<String>,
     #[arg(long, help = "Ключ журнала (строка vkey), если рядом нет устава")]
     vkey: Option<String>,
+    #[arg(long, help = "Исправить то, что можно восстановить из самого каталога; узел должен быть остановлен")]
+    repair: bool,
+    #[arg(long, value_name = "DIR", requires = "repair", help = "Копия узла, из которой взять недостающее")]
+    from: Option<PathBuf>,
 }
 
 impl Fsck {
@@ -38,6 +42,17 @@ impl Fsck {
     pub fn run(&self, context: &Context) -> Result<()> {
         let what = self.what.clone().unwrap_or_else(|| context.common.data.display().to_string());
         let runtime = super::api::runtime()?;
+        let repaired = match self.repair {
+            true if what.starts_with("http") => {
+                return Err(Error::refuse(
+                    "fsck.remote",
+                    "a node's address cannot be repaired from here",
+                    "name its data directory, on its machine",
+                ));
+            }
+            true => super::repair::run(&context.out, std::path::Path::new(&what), self.from.as_deref())?.done,
+            false => Vec::new(),
+        };
         let (source, chain): (Box<dyn FsckSource>, _) = if what.starts_with("http") {
             let ca =
                 context.common.ca.as_ref().map(|p| crate::storage::durable::read_bounded(p, 1 << 20)).transpose()?;
@@ -124,9 +139,10 @@ impl Fsck {
         let root = replay.as_ref().and_then(|(_, s, _, _)| s.head()).map(|h| data_encoding::HEXLOWER.encode(&h.root));
         let list: Vec<_> =
             problems.iter().map(|p| json!({ "code": p.code(), "detail": p.detail(), "remedy": p.remedy() })).collect();
-        let value = json!({ "origin": report.origin, "size": report.size, "root": report.root.to_string(), "state_root": root, "notes": notes, "problems": list });
+        let value = json!({ "origin": report.origin, "size": report.size, "root": report.root.to_string(), "state_root": root, "notes": notes, "problems": list, "repaired": repaired });
         context.out.result(&value, |out| {
             out.line(&format!("{}: {} ({})", report.origin, report.size, report.root));
+            repaired.iter().for_each(|r| out.line(&format!("✓ {r}")));
             notes.iter().for_each(|n| out.line(n));
             for p in &problems {
                 let what = p.russian().map_or("", |(what, _)| what);

@@ -67,8 +67,11 @@ pub struct Completions {
 
 impl Completions {
     /// Prints the completion script.
-    pub fn run(&self, _: &Context) -> Result<()> {
-        clap_complete::generate(self.shell, &mut Cli::command(), "domovoi", &mut std::io::stdout());
+    pub fn run(&self, context: &Context) -> Result<()> {
+        // clap_complete panics where it cannot write, as into a pipe whose reader has seen enough.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "domovoi", &mut script);
+        context.out.line(String::from_utf8_lossy(&script).trim_end());
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! `domovoi import buildings|chats|management`: a table into records, with a report on every row.
+//! `domovoi import buildings|organisations|chats|management`: a table into records, with a report on every row.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -10,37 +10,67 @@ use serde_json::Value;
 
 use super::api::Api;
 use super::drafts::open_keys;
-use super::record::{SUBMIT_CHUNK, sha256};
+use super::record::SUBMIT_CHUNK;
+use super::source::Opened;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
+use crate::import::format::Format;
+use crate::import::houses::{Houses, Snapshot};
+use crate::import::input::Input;
+use crate::import::organisations::Organisations;
 use crate::import::plan::{Frame, Planned, Planner, RowPlan};
 use crate::import::report::{self, Outcome, Problem, Read, Report};
-use crate::import::rows::{HouseRow, Tenure};
+use crate::import::rows::Tenure;
 use crate::import::table::Limits;
-use crate::import::{clerk, houses};
+use crate::import::{clerk, gar, houses};
 use crate::registry::envelope::{Envelope, TYP_RECORD};
+use crate::registry::facts::Facts;
 use crate::registry::ids::{BuildingId, Oktmo, OrgId, RecordId};
 use crate::registry::record::{Basis, BasisKind};
 use crate::registry::state::{State, View};
 use crate::registry::text::{Day, Millis, Text};
-use crate::storage::durable::read_bounded;
 
 /// Imports.
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
 pub enum Import {
-    #[command(about = "Дома и их управление: выгрузка Реформы ЖКХ или другой список домов")]
-    Buildings(ImportArgs),
+    #[command(about = "Дома и их управление: выгрузка Реформы ЖКХ, ФРТ, ГИС ЖКХ, ГАР или другой список домов")]
+    Buildings(BuildingArgs),
+    #[command(about = "Организации: названия и номера (Фонд развития территорий, реестр ГИС ЖКХ)")]
+    Organisations(OrganisationArgs),
     #[command(about = "Чаты: таблица с адресом или ID дома, ссылкой и/или ID чата")]
     Chats(ImportArgs),
     #[command(about = "Управление: таблица с адресом или ID дома, организацией и датой")]
     Management(ImportArgs),
 }
 
+/// Options of an import of houses.
+#[derive(Debug, Args)]
+pub struct BuildingArgs {
+    #[command(flatten)]
+    common: ImportArgs,
+    #[arg(long, help = FORMAT_HELP)]
+    format: Option<Format>,
+}
+
+/// Options of an import of organisations.
+#[derive(Debug, Args)]
+pub struct OrganisationArgs {
+    #[command(flatten)]
+    common: ImportArgs,
+    #[arg(long, help = FORMAT_HELP)]
+    format: Option<Format>,
+    #[arg(long, help = "Записать и организации, у которых в реестре нет домов")]
+    all: bool,
+}
+
+const FORMAT_HELP: &str = "Что это за выгрузка, если она определяется неверно: reformagkh, frt, gis, gar, mingkh, \
+    frt-organisations, gis-organisations, table";
+
 /// Options of every import.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    #[arg(help = "Файл: CSV, XLSX, в том числе сжатый gzip")]
+    #[arg(help = "Файл: CSV или XLSX, в том числе в архиве gzip, zip, tar.gz; для ГАР — zip или папка")]
     file: PathBuf,
     #[arg(long, help = "День, на который верны данные, ГГГГ-ММ-ДД (если его нет в самом файле)")]
     observed: Option<Day>,
@@ -64,16 +94,18 @@ pub struct ImportArgs {
     keys: Vec<PathBuf>,
 }
 
-/// Largest file, in bytes.
-const MAX_FILE: u64 = 1 << 30;
-
 /// What became of an import, for people and programs.
 #[derive(Debug, Serialize)]
 struct Summary {
+    /// What the source was recognised as.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    format: Option<&'static str>,
     rows: u64,
     imported: u64,
     unchanged: u64,
     refused: u64,
+    /// Rows by the code of what was found about them.
+    reasons: BTreeMap<&'static str, u64>,
     records: BTreeMap<&'static str, u64>,
     /// Buildings of the register that the source no longer has.
     vanished: Vec<(String, String)>,
@@ -98,6 +130,8 @@ struct Finding {
 #[derive(Default)]
 struct Work {
     report: Report,
+    /// What the source was recognised as.
+    format: Option<Format>,
     planned: Vec<Planned>,
     vanished: Vec<(String, String)>,
 }
@@ -106,11 +140,12 @@ impl Import {
     /// Reads, plans against the verified state, signs, submits, reports.
     pub fn run(&self, context: &Context) -> Result<()> {
         let (kind, args) = match self {
-            Import::Buildings(a) => ("buildings", a),
+            Import::Buildings(a) => ("buildings", &a.common),
+            Import::Organisations(a) => ("organisations", &a.common),
             Import::Chats(a) => ("chats", a),
             Import::Management(a) => ("management", a),
         };
-        let bytes = read_bounded(&args.file, MAX_FILE)?;
+        let source = Opened::of(&args.file, &context.out)?;
         // Keys are opened before the long work, so that a mistyped passphrase is told at once.
         let default = vec![context.config()?.node.data_dir.join("keys/operator.pem")];
         let keys = match args.dry_run {
@@ -119,14 +154,16 @@ impl Import {
         };
         let api = Api::new(context)?;
         let state = api.state(context)?;
-        let digest = sha256(&bytes);
+        let digest = source.digest()?;
         let batch = format!("{kind} {}", &data_encoding::HEXLOWER.encode(&digest)[..12]);
         let frame = |found| frame(args, &state, digest, &batch, found);
-        let mut work = match kind {
-            "buildings" => buildings(&bytes, args, &state, frame)?,
-            "chats" => chats(&bytes, &state, frame)?,
-            _ => managements(&bytes, &state, frame)?,
+        let mut work = match self {
+            Import::Buildings(a) => buildings(&source, a, &state, frame)?,
+            Import::Organisations(a) => organisations(&source, a, &state, frame)?,
+            Import::Chats(_) => chats(source.input()?, &state, frame)?,
+            Import::Management(_) => managements(source.input()?, &state, frame)?,
         };
+        source.done();
         let refused = match args.dry_run {
             true => HashMap::new(),
             false => submit(context, &api, &work.planned, &keys)?,
@@ -143,7 +180,7 @@ fn frame(args: &ImportArgs, state: &State, digest: [u8; 32], batch: &str, found:
     let authorities: Vec<OrgId> = state
         .subjects()
         .filter_map(|(_, e)| match &e.facts {
-            crate::registry::facts::Facts::Authority(a) if a.succeeded.is_none() => Some(a.authority.clone()),
+            Facts::Authority(a) if a.succeeded.is_none() => Some(a.authority.clone()),
             _ => None,
         })
         .collect();
@@ -201,28 +238,43 @@ fn names<'t>(tenures: impl Iterator<Item = &'t Tenure>) -> Vec<(OrgId, Text)> {
 }
 
 fn buildings(
-    bytes: &[u8],
-    args: &ImportArgs,
+    source: &Opened,
+    args: &BuildingArgs,
     state: &State,
     frame: impl Fn(Option<Day>) -> Result<Frame>,
 ) -> Result<Work> {
-    let options =
-        |taken| houses::Options { region: Some(state.jurisdiction().region), taken, limits: Limits::default() };
-    let read = |taken| -> Result<(Vec<String>, Vec<Read<HouseRow>>)> {
-        let opened = houses::Houses::open(bytes, options(taken))?;
-        Ok((opened.columns.clone(), opened.collect::<Result<_>>()?))
+    let region = state.jurisdiction().region;
+    let options = |taken| houses::Options { region: Some(region), taken, limits: Limits::default() };
+    let gar = match args.format {
+        None | Some(Format::Gar) => source.gar(region, &Limits::default())?,
+        Some(_) => None,
     };
-    let (columns, mut reads) = read(args.observed.unwrap_or_else(|| today(state)))?;
-    let newest = reads.iter().filter_map(|r| r.value.as_ref()?.updated).max();
-    let frame = frame(newest)?;
-    if args.observed.is_none() {
-        // The file says itself of which day it is; later dates in it are mistakes.
-        reads = read(frame.observed)?.1;
+    if args.format == Some(Format::Gar) && gar.is_none() {
+        return Err(Error::refuse(
+            "import.format",
+            "the file is no archive of ГАР",
+            "leave --format out, or give the file that belongs to it",
+        ));
     }
+    let read = |taken| match &gar {
+        Some(files) => gar::read(files, &options(taken)),
+        None => Houses::open_as(source.input()?, options(taken), args.format)?.snapshot(),
+    };
+    let named = source.day().or_else(|| gar.as_ref()?.day());
+    let taken = args.common.observed.or(named).unwrap_or_else(|| today(state));
+    let mut snapshot = read(taken)?;
+    let newest = snapshot.reads.iter().filter_map(|r| r.value.as_ref()?.updated).max();
+    let frame = frame(newest.or(named))?;
+    if frame.observed != taken {
+        // The file says itself of which day it is; later dates in it are mistakes.
+        snapshot = read(frame.observed)?;
+    }
+    let Snapshot { columns, reads, counted, format } = snapshot;
     let mut planner = Planner::new(state, frame);
     planner.names(&names(reads.iter().filter_map(|r| r.value.as_ref()?.tenure.as_ref())))?;
     let seen: HashSet<BuildingId> = reads.iter().filter_map(|r| Some(r.value.as_ref()?.building.clone())).collect();
-    let mut work = Work { report: Report { columns, rows: Vec::with_capacity(reads.len()) }, ..Work::default() };
+    let report = Report { columns, counted, ..Report::default() };
+    let mut work = Work { report, format: Some(format), ..Work::default() };
     // A row that was refused still names its house: what is refused is not gone.
     let refused: HashSet<String> =
         reads.iter().filter(|r| r.value.is_none()).flat_map(|r| r.cells.iter().cloned()).collect();
@@ -237,20 +289,53 @@ fn buildings(
     Ok(work)
 }
 
-fn chats(bytes: &[u8], state: &State, frame: impl Fn(Option<Day>) -> Result<Frame>) -> Result<Work> {
-    let opened = clerk::chats(bytes, &Limits::default())?;
-    let mut work = Work { report: Report { columns: opened.columns.clone(), rows: Vec::new() }, ..Work::default() };
+fn organisations(
+    source: &Opened,
+    args: &OrganisationArgs,
+    state: &State,
+    frame: impl Fn(Option<Day>) -> Result<Frame>,
+) -> Result<Work> {
+    let mut opened = Organisations::open(source.input()?, &Limits::default(), args.format)?;
+    let mut reads = (&mut opened).collect::<Result<Vec<_>>>()?;
+    let mut counted = std::mem::take(&mut opened.counted);
+    // What the register does not mention says nothing about its houses, and a country has two hundred thousand organisations.
+    let known: HashSet<&OrgId> = state
+        .subjects()
+        .filter_map(|(_, e)| match &e.facts {
+            Facts::Building(b) => Some(b.managements.iter().filter_map(|m| m.organisation.as_ref())),
+            _ => None,
+        })
+        .flatten()
+        .collect();
+    reads.retain(|read| {
+        let keep = args.all || read.value.as_ref().is_none_or(|o| o.ids.iter().any(|id| known.contains(id)));
+        if !keep {
+            *counted.entry(report::ORGANISATION_UNRELATED.code).or_default() += 1;
+        }
+        keep
+    });
+    let mut planner = Planner::new(state, frame(source.day().or(Some(today(state))))?);
+    let report = Report { columns: opened.columns.clone(), counted, ..Report::default() };
+    let mut work = Work { report, format: Some(opened.format), ..Work::default() };
+    plan_rows(&mut work, reads, |row| planner.organisation(row));
+    work.planned = planner.planned;
+    Ok(work)
+}
+
+fn chats(input: Input<'_>, state: &State, frame: impl Fn(Option<Day>) -> Result<Frame>) -> Result<Work> {
+    let opened = clerk::chats(input, &Limits::default())?;
+    let mut work = Work { report: Report { columns: opened.columns.clone(), ..Report::default() }, ..Work::default() };
     let mut planner = Planner::new(state, frame(Some(today(state)))?);
     plan_rows(&mut work, opened.collect::<Result<_>>()?, |row| planner.chat(row));
     work.planned = planner.planned;
     Ok(work)
 }
 
-fn managements(bytes: &[u8], state: &State, frame: impl Fn(Option<Day>) -> Result<Frame>) -> Result<Work> {
+fn managements(input: Input<'_>, state: &State, frame: impl Fn(Option<Day>) -> Result<Frame>) -> Result<Work> {
     // A new management is known before it begins.
     let latest = Day::of_ms(crate::node::now_ms() + 366 * 86_400_000, 3);
-    let opened = clerk::managements(bytes, latest, &Limits::default())?;
-    let mut work = Work { report: Report { columns: opened.columns.clone(), rows: Vec::new() }, ..Work::default() };
+    let opened = clerk::managements(input, latest, &Limits::default())?;
+    let mut work = Work { report: Report { columns: opened.columns.clone(), ..Report::default() }, ..Work::default() };
     let reads: Vec<_> = opened.collect::<Result<_>>()?;
     let mut planner = Planner::new(state, frame(Some(today(state)))?);
     planner.names(&names(reads.iter().filter_map(|r| Some(&r.value.as_ref()?.tenure))))?;
@@ -343,7 +428,7 @@ fn finish(
         let name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         PathBuf::from(format!("{name}.report.xlsx"))
     });
-    let outcomes = work.report.summary().outcomes;
+    let report::Summary { rows, outcomes, problems: reasons } = work.report.summary();
     let count = |o: Outcome| outcomes.get(&o).copied().unwrap_or(0);
     let out = context.out;
     let finding = |row: &report::RowOutcome, p: &Problem| Finding {
@@ -356,18 +441,22 @@ fn finish(
         candidates: p.candidates.iter().map(|c| format!("{} — {}", c.id, c.address)).collect(),
     };
     let summary = Summary {
-        rows: work.report.rows.len() as u64,
+        format: work.format.map(Format::name),
+        rows,
         // A row that was taken over without a value that was wrong is imported or known all the same.
         imported: count(Outcome::Imported) + count(Outcome::Warned),
         unchanged: count(Outcome::Unchanged),
         refused: count(Outcome::Refused),
+        reasons,
         records,
         vanished: work.vanished.clone(),
         findings: work.report.rows.iter().flat_map(|r| r.problems.iter().map(move |p| finding(r, p))).collect(),
         batch,
         dry_run: args.dry_run,
     };
-    if summary.refused > 0 {
+    // Rows that are only counted are not for the clerk to correct.
+    let listed = work.report.rows.iter().any(|r| r.outcome == Outcome::Refused);
+    if listed {
         let bytes = match path.extension().is_some_and(|e| e == "csv") {
             true => work.report.to_csv()?,
             false => work.report.to_xlsx()?,
@@ -383,7 +472,7 @@ fn finish(
     out.result(&summary, |out| print(out, &summary));
     let (report, undo) = (path.display(), format!("domovoi undo \"{}\"", summary.batch));
     let (mut ru, mut en) = (Vec::new(), Vec::new());
-    if summary.refused > 0 {
+    if listed {
         ru.push(format!("исправьте отказанные строки в {report} и загрузите этот файл той же командой"));
         en.push(format!("correct the refused rows in {report} and import that file with the same command"));
     }

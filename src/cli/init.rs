@@ -15,7 +15,7 @@ use crate::registry::ids::{OrgId, RegionCode};
 use crate::registry::record::{Draft, Record};
 use crate::registry::signature::PublicKey;
 use crate::registry::text::{Millis, Text};
-use crate::storage::durable::write_atomic;
+use crate::storage::durable::{create_dir, write_atomic};
 use crate::storage::{format, keys};
 use crate::tlog::note::NoteSigner;
 
@@ -53,13 +53,8 @@ impl Init {
         }
         let url = self.url.clone().unwrap_or_else(|| format!("https://{}", self.listen));
         for folder in [data.clone(), data.join("keys")] {
-            std::fs::create_dir_all(&folder).map_err(|e| {
-                Error::refuse(
-                    "init.folder",
-                    format!("{}: {e}", folder.display()),
-                    "choose a folder that can be written",
-                )
-            })?;
+            create_dir(&folder)
+                .map_err(|e| Error::refuse("init.folder", e.detail(), "choose a folder that can be written"))?;
         }
         format::create(data)?;
         let pin = match &self.region {

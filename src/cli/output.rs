@@ -93,14 +93,21 @@ impl Output {
     }
     /// A progress bar with rate and remaining time; hidden where nobody looks.
     pub fn progress(&self, total: u64, ru: &str, en: &str) -> ProgressBar {
-        let bar = ProgressBar::new(total);
-        if self.json || !std::io::stderr().is_terminal() {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
         let template = self.say(
             "{msg} [{bar:30}] {human_pos}/{human_len}, {per_sec}, осталось {eta}",
             "{msg} [{bar:30}] {human_pos}/{human_len}, {per_sec}, {eta} left",
         );
+        self.bar(total, template, ru, en)
+    }
+    /// The same over bytes.
+    pub fn bytes(&self, total: u64, ru: &str, en: &str) -> ProgressBar {
+        self.bar(total, "{msg} [{bar:30}] {bytes}/{total_bytes}, {bytes_per_sec}", ru, en)
+    }
+    fn bar(&self, total: u64, template: &str, ru: &str, en: &str) -> ProgressBar {
+        let bar = ProgressBar::new(total);
+        if self.json || !std::io::stderr().is_terminal() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
         // The template is fixed; were it wrong, the default bar would be shown.
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(self.say(ru, en).to_owned());

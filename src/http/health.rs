@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::live::Live;
 use super::problem::Problem;
@@ -24,9 +25,11 @@ impl<F: Fn() -> Result<(), String> + Send + Sync + 'static> Ready for F {
     }
 }
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
+/// That the process answers, or that the node is ready.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// `ok` or `ready`.
+    pub status: &'static str,
 }
 
 type HealthState = (Arc<dyn Ready>, Arc<Live>);

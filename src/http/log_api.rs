@@ -47,7 +47,7 @@ pub struct NodeView {
 }
 
 /// What this node is.
-#[utoipa::path(get, path = "/api/v1/node", responses((status = 200, body = NodeView)))]
+#[utoipa::path(get, path = "/api/v1/node", responses((status = 200, body = NodeView), Problem))]
 async fn node_info(State(node): State<Arc<Node>>) -> Json<NodeView> {
     let own = node.own();
     Json(NodeView {
@@ -61,6 +61,7 @@ async fn node_info(State(node): State<Arc<Node>>) -> Json<NodeView> {
 }
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct SubmitQuery {
     /// 1 = only say what would happen.
@@ -126,7 +127,7 @@ pub struct SubmitView {
 /// Hands in records, one canonical envelope per line. Answered when they are durable and under a signed checkpoint.
 #[utoipa::path(post, path = "/api/v1/submit", params(SubmitQuery),
     request_body(content = String, content_type = "application/jsonl"),
-    responses((status = 200, body = SubmitView), (status = "4XX", body = Problem), (status = 503, body = Problem)))]
+    responses((status = 200, body = SubmitView), Problem))]
 async fn submit(State(node): State<Arc<Node>>, Query(q): Query<SubmitQuery>, body: Bytes) -> Result<Json<SubmitView>> {
     // One more than is taken is enough to refuse: millions of one-byte lines must not become millions of allocations.
     let lines = body.split(|b| *b == b'\n').filter(|l| !l.is_empty()).take(MAX_SUBMISSION + 1);
@@ -137,6 +138,15 @@ async fn submit(State(node): State<Arc<Node>>, Query(q): Query<SubmitQuery>, bod
 }
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct LogQuery {
+    /// Origin of the log; the node's own by default.
+    log: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct ChangesQuery {
     /// Origin of the log; the node's own by default.
@@ -149,7 +159,7 @@ struct ChangesQuery {
 
 /// Every record in the order of the log, from a cursor on. `next` is the cursor to go on from; it is always there.
 #[utoipa::path(get, path = "/api/v1/changes", params(ChangesQuery),
-    responses((status = 200, body = Page), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page), Problem))]
 async fn changes(State(node): State<Arc<Node>>, Query(q): Query<ChangesQuery>) -> Result<Json<Page>> {
     let view = which(&node, q.log.as_deref())?;
     let after = q.after.unwrap_or(0);
@@ -188,12 +198,12 @@ pub struct EntryView {
 }
 
 /// An entry of the log by its index.
-#[utoipa::path(get, path = "/api/v1/records/{index}", params(("index" = u64, Path, description = "Index"), ChangesQuery),
-    responses((status = 200, body = EntryView), (status = "4XX", body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/records/{index}", params(("index" = u64, Path, description = "Index"), LogQuery),
+    responses((status = 200, body = EntryView), Problem))]
 async fn record(
     State(node): State<Arc<Node>>,
     Path(index): Path<u64>,
-    Query(q): Query<ChangesQuery>,
+    Query(q): Query<LogQuery>,
 ) -> Result<Json<EntryView>> {
     let view = which(&node, q.log.as_deref())?;
     let size = view.head().map_or(0, |h| h.index + 1);
@@ -228,7 +238,7 @@ pub struct FederationView {
 }
 
 /// What this node follows, and how that stands.
-#[utoipa::path(get, path = "/api/v1/federation", responses((status = 200, body = FederationView)))]
+#[utoipa::path(get, path = "/api/v1/federation", responses((status = 200, body = FederationView), Problem))]
 async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
     let members = node.followed().into_iter().map(|f| MemberView {
         status: f.status.read().clone(),
@@ -239,7 +249,8 @@ async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
 }
 
 /// The charter this node pins, as it was signed.
-#[utoipa::path(get, path = "/api/v1/federation/charter", responses((status = 200, body = Object), (status = 404, body = Problem)))]
+#[utoipa::path(get, path = "/api/v1/federation/charter",
+    responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
 async fn charter(State(node): State<Arc<Node>>) -> Result<Response> {
     charter_file(node, None).await
 }
@@ -267,6 +278,7 @@ async fn charter_file(node: Arc<Node>, version: Option<u64>) -> Result<Response>
 }
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct EvidenceQuery {
     /// Origin of the followed log.
@@ -277,7 +289,7 @@ struct EvidenceQuery {
 
 /// Evidence against a followed log that is held.
 #[utoipa::path(get, path = "/api/v1/federation/evidence", params(EvidenceQuery),
-    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+    responses((status = 200, body = Object), Problem))]
 async fn evidence(State(node): State<Arc<Node>>, Query(q): Query<EvidenceQuery>) -> Result<Response> {
     let missing =
         || Error::refuse("evidence.not-found", "there is no such evidence", "see /api/v1/federation for the names");
@@ -295,9 +307,9 @@ async fn evidence(State(node): State<Arc<Node>>, Query(q): Query<EvidenceQuery>)
 
 /// A signed snapshot of the facts of the node's own log: JSON Lines, one subject a line, sorted; the last line is the
 /// checkpoint and commit they belong to.
-#[utoipa::path(get, path = "/api/v1/export/snapshot", params(ChangesQuery),
-    responses((status = 200, body = String, content_type = "application/jsonl"), (status = "4XX", body = Problem)))]
-async fn snapshot(State(node): State<Arc<Node>>, Query(q): Query<ChangesQuery>) -> Result<Response> {
+#[utoipa::path(get, path = "/api/v1/export/snapshot", params(LogQuery),
+    responses((status = 200, body = String, content_type = "application/jsonl"), Problem))]
+async fn snapshot(State(node): State<Arc<Node>>, Query(q): Query<LogQuery>) -> Result<Response> {
     let view = which(&node, q.log.as_deref())?;
     let (send, receive) = tokio::sync::mpsc::channel::<std::result::Result<Bytes, std::io::Error>>(8);
     // Written by a thread of its own in pieces; a reader that stalls stalls only that thread, until its time is up.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::health::Health;
 use super::problem::Problem;
 use crate::error::{Error, Result};
 
@@ -22,29 +23,31 @@ pub const PATH: &str = "/api/v1/openapi.json";
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")
     ),
     paths(healthz, readyz, metrics, this, log, mirror),
-    components(schemas(Problem))
+    components(schemas(Problem, Health))
 )]
 struct Document;
 
 // What the frame and the log's files answer, described here because no API handler of their own does.
 macro_rules! described {
-    ($($name:ident $path:literal $kind:literal $doc:literal ($($param:literal $says:literal),*);)+) => {$(
+    ($($name:ident $path:literal $doc:literal ($($param:literal $says:literal),*) $content:tt;)+) => {$(
         #[doc = $doc]
         #[utoipa::path(get, path = $path, params($(($param = String, Path, description = $says)),*),
-            responses((status = 200, body = String, content_type = $kind), (status = "default", body = Problem)))]
+            responses((status = 200, content $content), Problem))]
         #[allow(dead_code)]
         fn $name() {}
     )+};
 }
 
 described! {
-    healthz "/healthz" "application/json" "The process answers." ();
-    readyz "/readyz" "application/json" "The node can do its work, or 503 says what is missing." ();
-    metrics "/metrics" "text/plain" "Measurements in the Prometheus text format." ();
-    this "/api/v1/openapi.json" "application/json" "This document." ();
-    log "/log/{path}" "application/octet-stream" "The node's own log as C2SP tlog-tiles." ("path" "checkpoint, tile/… or tile/entries/…");
-    mirror "/mirror/{origin}/{path}" "application/octet-stream" "A followed log as C2SP tlog-tiles, verified."
-        ("origin" "SHA-256 of the log's origin, hex", "path" "checkpoint, tile/… or tile/entries/…");
+    healthz "/healthz" "The process answers." () ((Health = "application/json"));
+    readyz "/readyz" "The node can do its work, or 503 says what is missing." () ((Health = "application/json"));
+    metrics "/metrics" "Measurements in the Prometheus text format." () ((String = "text/plain"));
+    this "/api/v1/openapi.json" "This document." () ((Object = "application/json"));
+    log "/log/{path}" "The node's own log as C2SP tlog-tiles." ("path" "checkpoint, tile/… or tile/entries/…")
+        ((String = "application/octet-stream"), (String = "text/plain"));
+    mirror "/mirror/{origin}/{path}" "A followed log as C2SP tlog-tiles, verified."
+        ("origin" "SHA-256 of the log's origin, hex", "path" "checkpoint, tile/… or tile/entries/…")
+        ((String = "application/octet-stream"), (String = "text/plain"));
 }
 
 /// An empty router that already knows title, licence and the problem schema; resources add themselves with

@@ -1,10 +1,13 @@
 //! Errors as RFC 9457 problem documents: what every refusal looks like to a client.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::{Content, Ref, RefOr, Response as Documented, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::error::{Action, Error, russian};
 
@@ -52,6 +55,30 @@ impl Problem {
     pub fn retry_after(mut self, seconds: u32) -> Problem {
         self.retry_after = Some(seconds);
         self
+    }
+}
+
+/// Media type of a problem document.
+const MEDIA_TYPE: &str = "application/problem+json";
+
+/// What every resource may answer instead of its own content, for the OpenAPI document.
+const ANSWERS: &[(StatusCode, &str)] = &[
+    (StatusCode::BAD_REQUEST, "The request is not in the form this document gives."),
+    (StatusCode::NOT_FOUND, "There is no such thing."),
+    (StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."),
+    (StatusCode::CONFLICT, "It does not fit the present state."),
+    (StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than is taken."),
+    (StatusCode::UNPROCESSABLE_ENTITY, "Understood and refused: a checksum, a day that is none, a combination."),
+    (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "More or longer headers than are taken."),
+    (StatusCode::INTERNAL_SERVER_ERROR, "The node failed; its log says why."),
+    (StatusCode::SERVICE_UNAVAILABLE, "Not now; try again after Retry-After."),
+];
+
+impl IntoResponses for Problem {
+    fn responses() -> BTreeMap<String, RefOr<Documented>> {
+        let content = || Content::new(Some(Ref::from_schema_name(Problem::name())));
+        let response = |says: &str| ResponseBuilder::new().description(says).content(MEDIA_TYPE, content()).build();
+        ANSWERS.iter().map(|(status, says)| (status.as_str().to_owned(), response(says).into())).collect()
     }
 }
 
@@ -110,7 +137,7 @@ impl IntoResponse for Problem {
         let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = retry_after {
             headers.insert(header::RETRY_AFTER, seconds.into());

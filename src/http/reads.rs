@@ -22,32 +22,40 @@ use crate::registry::record::Subject;
 use crate::registry::state::View;
 use crate::registry::text::{Day, Millis};
 
+/// Reads a day. What only looks like one keeps the error that says so.
+fn day(name: &str, s: &str) -> Result<Day> {
+    let form = s.len() == 10
+        && s.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
+    s.parse::<Day>().map_err(|e| if form { e } else { query(name, s) })
+}
+
 /// The moment a read is about.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct WhenQuery {
     /// True on that day, YYYY-MM-DD.
+    #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
     /// Recorded by the end of that day, YYYY-MM-DD, or by that moment, Unix milliseconds.
+    #[param(pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,15})$")]
     known_at: Option<String>,
 }
 
 impl WhenQuery {
     fn when(&self) -> Result<When> {
-        let known = |s: &str| match s.parse::<Day>() {
+        let known = |s: &str| match s.parse::<u64>() {
+            Ok(number) => Millis::new(number),
             // The end of the day in UTC: whoever needs another hour gives milliseconds.
-            Ok(day) => {
+            Err(_) => {
+                let day = day("known_at", s)?;
                 let next = day.next().unwrap_or(day).date().to_zoned(jiff::tz::TimeZone::UTC);
                 let ms = next.map(|z| z.timestamp().as_millisecond()).unwrap_or(i64::MAX);
                 Millis::new(u64::try_from(ms - 1).unwrap_or(0))
             }
-            Err(_) => {
-                let number = s.parse::<u64>().map_err(|_| query("known_at", s))?;
-                Millis::new(number)
-            }
         };
         Ok(When {
-            as_of: self.as_of.as_deref().map(|s| s.parse::<Day>().map_err(|_| query("as_of", s))).transpose()?,
+            as_of: self.as_of.as_deref().map(|s| day("as_of", s)).transpose()?,
             known_at: self.known_at.as_deref().map(known).transpose()?,
         })
     }
@@ -81,9 +89,18 @@ async fn reading<T: Send + 'static>(
 
 /// The first log that knows the subject.
 fn find<T>(node: &Node, when: When, ask: impl Fn(&Reader<'_>) -> Result<T>) -> Result<T> {
+    find_among(node.views(), node, when, ask)
+}
+
+fn find_among<T>(
+    views: Vec<Arc<LogView>>,
+    node: &Node,
+    when: When,
+    ask: impl Fn(&Reader<'_>) -> Result<T>,
+) -> Result<T> {
     let mut missing =
         Error::refuse("lookup.unknown", "no log this node has knows it", "check the id, or ask that region's node");
-    for view in node.views() {
+    for view in views {
         match ask(&Reader::new(node, view, when)) {
             Err(e) if e.code() == "lookup.unknown" => missing = e,
             other => return other,
@@ -98,7 +115,7 @@ macro_rules! read_one {
     ($name:ident, $path:literal, $view:ty, $doc:literal, |$reader:ident, $id:ident| $ask:expr) => {
         #[doc = $doc]
         #[utoipa::path(get, path = $path, params(("id" = String, Path, description = "Id"), WhenQuery),
-            responses((status = 200, body = $view), (status = "4XX", body = Problem)))]
+            responses((status = 200, body = $view), Problem))]
         async fn $name(
             State(node): State<Arc<Node>>,
             Path($id): Path<String>,
@@ -110,7 +127,19 @@ macro_rules! read_one {
     };
 }
 
-read_one!(chat, "/api/v1/chats/{id}", ChatView, "A chat by the registry's number.", |r, id| r.chat(id.parse()?));
+/// A chat by the registry's number: the word of the log that holds it, where several know it.
+#[utoipa::path(get, path = "/api/v1/chats/{id}", params(("id" = String, Path, description = "Id"), WhenQuery),
+    responses((status = 200, body = ChatView), (status = "4XX", body = Problem)))]
+async fn chat(
+    State(node): State<Arc<Node>>,
+    Path(id): Path<String>,
+    Query(when): Query<WhenQuery>,
+) -> Result<Json<ChatView>> {
+    let (when, number) = (when.when()?, id.parse::<ChatNumber>()?);
+    let views = move |node: &Node| node.views_for(&Subject::Chat(number));
+    blocking(move || find_among(views(&node), &node, when, |r| r.chat(number))).await.map(Json)
+}
+
 read_one!(building, "/api/v1/buildings/{id}", BuildingView, "A building by any of its ids.", |r, id| r
     .building(&id.parse()?));
 read_one!(authority, "/api/v1/authorities/{id}", AuthorityView, "An authority.", |r, id| r.authority(&id.parse()?));
@@ -123,11 +152,13 @@ read_one!(
 );
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct VerifyQuery {
     /// A join link as it was pasted. Tells this server which chat is meant; prefer `digest`.
     link: Option<String>,
     /// SHA-256 of the canonical join link, hex.
+    #[param(pattern = "^[0-9a-f]{64}$")]
     digest: Option<String>,
     /// The registry's number of a chat.
     chat: Option<String>,
@@ -138,14 +169,16 @@ struct VerifyQuery {
     /// The building the asker says the chat is for.
     for_building: Option<String>,
     /// See the other reads.
+    #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
     /// See the other reads.
+    #[param(pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,15})$")]
     known_at: Option<String>,
 }
 
 /// Is this chat official? Exactly one of link, digest, chat, max, building.
 #[utoipa::path(get, path = "/api/v1/verify", params(VerifyQuery),
-    responses((status = 200, body = Verdict), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Verdict), Problem))]
 async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> Result<Json<Verdict>> {
     let when = WhenQuery { as_of: q.as_of, known_at: q.known_at }.when()?;
     let question = match (q.link, q.digest, q.chat, q.max, q.building) {
@@ -167,6 +200,7 @@ async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> 
 }
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct SubjectQuery {
     /// kind:id, for example `chat:77-ABCD-EFGH-JKMN`.
@@ -176,8 +210,10 @@ struct SubjectQuery {
     /// Most items, up to 1000.
     limit: Option<u32>,
     /// See the other reads.
+    #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
     /// See the other reads.
+    #[param(pattern = "^([0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{1,15})$")]
     known_at: Option<String>,
 }
 
@@ -192,12 +228,14 @@ pub struct Page {
 
 /// Every record of a subject, oldest first.
 #[utoipa::path(get, path = "/api/v1/history", params(SubjectQuery),
-    responses((status = 200, body = Page), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Page), Problem))]
 async fn history(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -> Result<Json<Page>> {
     let subject: Subject = q.subject.parse()?;
     let when = WhenQuery { as_of: q.as_of, known_at: q.known_at }.when()?;
     let (from, limit) = (q.from.unwrap_or(0) as usize, q.limit.unwrap_or(200).clamp(1, 1000) as usize);
-    let items = blocking(move || find(&node, when, |r| r.history(&subject, from, limit))).await?;
+    let items =
+        blocking(move || find_among(node.views_for(&subject), &node, when, |r| r.history(&subject, from, limit)))
+            .await?;
     let next = (items.len() == limit).then_some((from + limit) as u64);
     Ok(Json(Page { items, next }))
 }
@@ -213,7 +251,7 @@ pub struct Last {
 
 /// What the next record of a subject must name as `prev` in the node's own log.
 #[utoipa::path(get, path = "/api/v1/subjects/last", params(SubjectQuery),
-    responses((status = 200, body = Last), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Last), Problem))]
 async fn last(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -> Result<Json<Last>> {
     let subject: Subject = q.subject.parse()?;
     let entry = own(&node)?.state().entry(&subject).and_then(|e| e.last_record());
@@ -226,18 +264,20 @@ pub(super) fn own(node: &Node) -> Result<Arc<LogView>> {
 }
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct CoverageQuery {
     /// YYYY-MM-DD; today by default.
+    #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
 }
 
 /// Coverage by region and municipality. A region without data has no counts.
 #[utoipa::path(get, path = "/api/v1/coverage", params(CoverageQuery),
-    responses((status = 200, body = Coverage), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = Coverage), Problem))]
 async fn coverage(State(node): State<Arc<Node>>, Query(q): Query<CoverageQuery>) -> Result<Json<Coverage>> {
     let day = match q.as_of {
-        Some(s) => s.parse::<Day>().map_err(|_| query("as_of", &s))?,
+        Some(s) => day("as_of", &s)?,
         None => Day::of_ms(now_ms(), 3),
     };
     blocking(move || Ok(node.coverage(day))).await.map(Json)

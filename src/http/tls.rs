@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::node::config::Config;
+use crate::storage::durable;
 
 /// Largest PEM file, bytes.
 const MAX_PEM_BYTES: u64 = 1 << 20;
@@ -138,14 +139,14 @@ fn make_development(dir: &Path, extra: &[String]) -> Result<()> {
         Error::refuse("tls.development", detail, "check tls.names and that the data directory can be written")
     };
     let (certificate, key) = generate(names).map_err(|error| failed(error.to_string()))?;
-    let write = || -> std::io::Result<()> {
-        fs::create_dir_all(dir)?;
-        let _ = fs::remove_file(dir.join(DEVELOPMENT_NAMES));
-        replace(dir, DEVELOPMENT_KEY, key.as_bytes())?;
-        replace(dir, DEVELOPMENT_CERT, certificate.as_bytes())?;
-        replace(dir, DEVELOPMENT_NAMES, listed.as_bytes())
+    let write = || -> Result<()> {
+        durable::create_dir(dir)?;
+        durable::remove(&dir.join(DEVELOPMENT_NAMES))?;
+        durable::write_private(&dir.join(DEVELOPMENT_KEY), key.as_bytes())?;
+        durable::write_atomic(&dir.join(DEVELOPMENT_CERT), certificate.as_bytes())?;
+        durable::write_atomic(&dir.join(DEVELOPMENT_NAMES), listed.as_bytes())
     };
-    write().map_err(|error| failed(error.to_string()))?;
+    write().map_err(|error| failed(error.detail().to_owned()))?;
     let file = dir.join(DEVELOPMENT_CERT);
     tracing::warn!(file = %file.display(), "made a development certificate; followers need this file as follow.ca");
     Ok(())
@@ -165,13 +166,4 @@ fn generate(names: Vec<String>) -> Result<(String, zeroize::Zeroizing<String>), 
     let key = rcgen::KeyPair::generate()?;
     let certificate = params.self_signed(&key)?;
     Ok((certificate.pem(), zeroize::Zeroizing::new(key.serialize_pem())))
-}
-
-/// Writes beside, readable by the owner only, then renames over.
-fn replace(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(dir.join(name)).map_err(|error| error.error)?;
-    Ok(())
 }

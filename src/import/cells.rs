@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 
 use super::table::{HEADER_JOIN, Row};
+use crate::registry::body::ManagementForm;
 use crate::registry::text::{Day, Text};
 
 /// No management of a house is older: before, nobody but the state managed houses.
@@ -70,6 +71,22 @@ pub fn day_within(cell: &str, latest: Day) -> Result<Day, (String, String)> {
         .map_err(|_| (format!("«{shown}» — не дата"), format!("«{shown}» is no date")))
 }
 
+/// The day that a file's name says its content is of: `…-20260901.csv`, `… на 01-09-2026_1.csv`, `2026-09-01`.
+pub fn day_of_name(path: &str) -> Option<Day> {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    let found = name.split(|c: char| !c.is_ascii_digit() && !"-.".contains(c)).find_map(|word| {
+        let word = word.trim_matches(['-', '.']);
+        let compact = (word.len() == 8 && word.bytes().all(|b| b.is_ascii_digit()))
+            .then(|| format!("{}-{}-{}", &word[..4], &word[4..6], &word[6..]));
+        // «export-reestrmkd-61-20260901»: the last number is the day.
+        let last = word.rsplit_once('-').map_or(word, |(_, last)| last);
+        let last = (last.len() == 8).then(|| format!("{}-{}-{}", &last[..4], &last[4..6], &last[6..]));
+        [compact, last, Some(word.to_owned())].into_iter().flatten().find_map(|text| date(&text))
+    })?;
+    let day = Day::new(found.year(), found.month(), found.day()).ok()?;
+    (FIRST_YEAR..2100).contains(&found.year()).then_some(day)
+}
+
 /// A whole number, with spaces between thousands or a zero fraction.
 pub fn whole(cell: &str) -> Option<u64> {
     let compact: String = cell.chars().filter(|c| !c.is_whitespace()).collect();
@@ -93,7 +110,88 @@ pub fn organisation_name(cell: &str, proprietor: bool) -> Option<Text> {
         || words.iter().any(|w| {
             w.chars().count() > 5 && ["ович", "евич", "овна", "евна", "ична"].iter().any(|end| w.ends_with(end))
         }) && words.len() <= 4;
-    if proprietor || person { Text::new(SOLE_PROPRIETOR).ok() } else { Some(name) }
+    if proprietor || person {
+        Text::new(SOLE_PROPRIETOR).ok()
+    } else {
+        Text::normalise(&cyrillic_forms(name.as_str())).ok()
+    }
+}
+
+/// «OOO» in Latin letters is «ООО»: the short words for legal forms in the letters they are meant in.
+fn cyrillic_forms(name: &str) -> String {
+    const FORMS: [&str; 14] =
+        ["ООО", "ОАО", "ЗАО", "ПАО", "АО", "НАО", "ТСЖ", "ТСН", "ЖСК", "УК", "МУП", "ГУП", "МКУ", "МБУ"];
+    let letter = |c: char| "ABCEHKMOPTXY".find(c).and_then(|i| "АВСЕНКМОРТХУ".chars().nth(i)).unwrap_or(c);
+    let words = name.split_inclusive(|c: char| !c.is_alphanumeric()).map(|word| {
+        let turned: String = word.chars().map(letter).collect();
+        if FORMS.contains(&turned.trim_end_matches(|c: char| !c.is_alphanumeric())) { turned } else { word.to_owned() }
+    });
+    words.collect()
+}
+
+/// The form of management a word names; none when it names none.
+pub(super) fn form(cell: &str) -> Option<ManagementForm> {
+    let folded = cell.trim().to_lowercase().replace('ё', "е");
+    let has = |words: &[&str]| words.iter().any(|w| folded.contains(w));
+    Some(match folded.as_str() {
+        "ук" | "уо" => ManagementForm::Company,
+        "тсж" | "тсн" => ManagementForm::OwnersAssociation,
+        "жск" | "жк" => ManagementForm::Cooperative,
+        "direct" | "ну" => ManagementForm::Direct,
+        "нет" | "не выбран" | "не управляется" => ManagementForm::None,
+        _ if has(&["временн"]) => ManagementForm::Temporary,
+        _ if has(&["застройщик"]) => ManagementForm::Developer,
+        _ if has(&["непосредств"]) => ManagementForm::Direct,
+        _ if has(&["товариществ", "тсж", "тсн"]) => ManagementForm::OwnersAssociation,
+        _ if has(&["кооператив", "жск"]) => ManagementForm::Cooperative,
+        _ if has(&["управляющ"]) => ManagementForm::Company,
+        _ => return None,
+    })
+}
+
+/// An association or cooperative says in its name what it is; of others the source does not tell.
+pub(super) fn form_by_name(name: &str) -> ManagementForm {
+    let folded = name.to_lowercase();
+    let first = folded.split(|c: char| !c.is_alphabetic()).find(|w| !w.is_empty()).unwrap_or_default();
+    match first {
+        "тсж" | "тсн" | "товарищество" => ManagementForm::OwnersAssociation,
+        "жск" | "жк" | "жилищный" if first != "жилищный" || folded.contains("кооператив") => {
+            ManagementForm::Cooperative
+        }
+        _ => ManagementForm::Unknown,
+    }
+}
+
+/// Takes the form's own «д. » away that some rows have in front of the whole address.
+pub(super) fn without_label(address: &str) -> &str {
+    let Some(rest) = address.strip_prefix("д. ") else { return address };
+    let first = rest.split([' ', '.', ',']).next().unwrap_or_default().to_lowercase();
+    let whole = [
+        "г",
+        "город",
+        "обл",
+        "респ",
+        "край",
+        "р-н",
+        "п",
+        "пос",
+        "поселок",
+        "посёлок",
+        "пгт",
+        "ул",
+        "улица",
+        "пр-кт",
+        "пр",
+    ];
+    if whole.contains(&first.as_str()) { rest } else { address }
+}
+
+/// «улица, дом, город, область» in the order everybody else writes.
+pub(super) fn turned(address: &str) -> String {
+    match address.split(", ").collect::<Vec<_>>().as_slice() {
+        [street, house, town, region] => format!("{region}, г. {town}, {street}, д. {house}"),
+        _ => address.to_owned(),
+    }
 }
 
 /// Which columns hold what, by the names a table gives them.
@@ -105,7 +203,8 @@ pub struct Columns<R> {
 /// Names of a column by meaning, in lower case with single spaces; one that ends in `*` is a beginning.
 pub type Synonyms<R> = [(R, &'static [&'static str])];
 
-fn fold_name(name: &str) -> String {
+/// A column name in lower case, single spaces, without signs.
+pub(super) fn fold_name(name: &str) -> String {
     let folded: String = name
         .to_lowercase()
         .chars()
@@ -223,6 +322,22 @@ mod tests {
     }
 
     #[test]
+    fn days_of_names() {
+        for name in [
+            "export-reestrmkd-61-20260901.csv",
+            "дом/Сведения по ОЖФ Тюменская область на 01-09-2026_1.csv",
+            "AS_HOUSES_20260901_8843bf87-c334-4411-ae45-81b575e2fa6f.XML",
+            "Реестр поставщиков информации от 2026-09-01.xlsx",
+            "77_moscow_20260901.csv.gz",
+        ] {
+            assert_eq!(day_of_name(name).map(|d| d.to_string()).as_deref(), Some("2026-09-01"), "{name}");
+        }
+        for name in ["дома.csv", "20261301.csv", "12345678.csv", "export-61.csv", ""] {
+            assert_eq!(day_of_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
     fn whole_numbers() {
         assert_eq!(whole("1 063"), Some(1063));
         assert_eq!(whole("5.0"), Some(5));
@@ -246,6 +361,9 @@ mod tests {
         }
         assert_eq!(name("ООО  \"УК Дом\""), "ООО \"УК Дом\"");
         assert_eq!(name("ТСЖ \"Липецк\""), "ТСЖ \"Липецк\"");
+        // Latin O, A, T, C.
+        assert_eq!(name("OOO УК \"Стадионный\""), "ООО УК \"Стадионный\"");
+        assert_eq!(name("TCЖ-7, AО «OOH»"), "ТСЖ-7, АО «OOH»", "other Latin words stay");
         assert_eq!(organisation_name("Сидоров", true).unwrap().as_str(), SOLE_PROPRIETOR);
     }
 }

@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
-use super::cells::{Columns, Synonyms, day_within, is_unknown, organisation_name};
-use super::houses::{form, is_proprietor};
+use super::cells::{Columns, Synonyms, day_within, form, is_unknown, organisation_name};
+use super::houses::is_proprietor;
+use super::input::Input;
 use super::report::{self, CHOICE_COLUMN, Code, Outcome, Problem, Read};
 use super::rows::{ChatRow, ManagementRow, Place, Tenure};
 use super::table::{Limits, Row, Table};
@@ -138,10 +139,10 @@ struct Reader<'r> {
 ///
 /// # Errors
 /// Those of [`Table::open`]; `import.header` when columns are missing.
-pub fn chats<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Rows<'a, ChatRow>> {
+pub fn chats<'a>(input: impl Into<Input<'a>>, limits: &Limits) -> Result<Rows<'a, ChatRow>> {
     let needed = "a column of houses («Адрес» or «Код дома») and one of chats («Ссылка» or «ID чата»)";
     open(
-        bytes,
+        input.into(),
         limits,
         CHATS,
         Day::MAX,
@@ -183,12 +184,12 @@ pub fn chats<'a>(bytes: &'a [u8], limits: &Limits) -> Result<Rows<'a, ChatRow>> 
 ///
 /// # Errors
 /// Those of [`Table::open`]; `import.header` when columns are missing.
-pub fn managements<'a>(bytes: &'a [u8], latest: Day, limits: &Limits) -> Result<Rows<'a, ManagementRow>> {
+pub fn managements<'a>(input: impl Into<Input<'a>>, latest: Day, limits: &Limits) -> Result<Rows<'a, ManagementRow>> {
     let needed = "a column of houses («Адрес» or «Код дома») and one of organisations («ОГРН», «ИНН» or «Форма»)";
     let enough = |c: &Columns<Column>| {
         [Column::Ogrn, Column::Inn, Column::OrgPortal, Column::Org, Column::Form].iter().any(|&r| c.has(r))
     };
-    open(bytes, limits, MANAGEMENTS, latest, needed, enough, |reader, problems| {
+    open(input.into(), limits, MANAGEMENTS, latest, needed, enough, |reader, problems| {
         let place = reader.place(problems)?;
         let tenure = reader.tenure(problems)?;
         Ok(ManagementRow { row: reader.row.number, place, tenure })
@@ -196,7 +197,7 @@ pub fn managements<'a>(bytes: &'a [u8], latest: Day, limits: &Limits) -> Result<
 }
 
 fn open<'a, T>(
-    bytes: &'a [u8],
+    input: Input<'a>,
     limits: &Limits,
     synonyms: &'static Synonyms<Column>,
     latest: Day,
@@ -204,7 +205,7 @@ fn open<'a, T>(
     enough: impl Fn(&Columns<Column>) -> bool,
     value: fn(&Reader<'_>, &mut Vec<Problem>) -> std::result::Result<T, Refused>,
 ) -> Result<Rows<'a, T>> {
-    let table = Table::open(bytes, limits, &|names| Columns::count(names, synonyms))?;
+    let table = Table::open(input, limits, &|names| Columns::count(names, synonyms))?;
     let columns = table.columns.clone();
     let read = Columns::of(&columns, synonyms);
     let place = [Column::Choice, Column::Building, Column::Portal, Column::Address].iter().any(|&r| read.has(r));
@@ -213,7 +214,11 @@ fn open<'a, T>(
             "the table lacks {needed}; it has «{}»",
             columns.join("», «").chars().take(300).collect::<String>()
         );
-        return Err(Error::refuse("import.header", detail, "name the columns as docs/import.md lists them"));
+        return Err(Error::refuse(
+            "import.header",
+            detail,
+            "name the columns as the manual lists them (docs/manual.ru.md, 5)",
+        ));
     }
     Ok(Rows { columns, table, read, value, latest, seen: HashMap::new() })
 }

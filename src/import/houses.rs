@@ -5,11 +5,16 @@
 //! called cadastral number on Реформа ЖКХ is that of the land plot, which several houses share: it identifies no house
 //! and is not read. The date `LASTUPDATE` says when a row was written, not when it became true.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use sha2::{Digest, Sha256};
 
-use super::cells::{Columns, Synonyms, day_within, is_unknown, organisation_name, whole};
+use super::cells::{
+    Columns, Synonyms, day_within, form, form_by_name, is_unknown, organisation_name, turned, whole, without_label,
+};
+use super::format::Format;
+use super::input::Input;
+use super::premises::{Place, Premises};
 use super::report::{self, Code, Outcome, Problem, Read};
 use super::rows::{HouseRow, Tenure};
 use super::table::{Limits, Row, Table};
@@ -40,6 +45,7 @@ enum Column {
     Inn,
     Since,
     Form,
+    Demolished,
 }
 
 const SYNONYMS: &Synonyms<Column> = &[
@@ -53,6 +59,7 @@ const SYNONYMS: &Synonyms<Column> = &[
             "фиас",
             "код фиас",
             "guid дома",
+            "objectguid",
             "глобальный уникальный идентификатор дома*",
             "fias_id",
         ],
@@ -71,7 +78,7 @@ const SYNONYMS: &Synonyms<Column> = &[
         Column::Year,
         &["exploitation_start_year", "year", "built_year", "год ввода в эксплуатацию", "год постройки", "год"],
     ),
-    (Column::Emergency, &["avar", "is_alarm", "дом признан аварийным", "аварийный"]),
+    (Column::Emergency, &["avar", "is_alarm", "дом признан аварийным", "аварийный", "состояние"]),
     (Column::Updated, &["lastupdate", "дата обновления"]),
     (
         Column::Org,
@@ -83,6 +90,7 @@ const SYNONYMS: &Synonyms<Column> = &[
     (Column::Inn, &["inn", "инн", "инн организации*"]),
     (Column::Since, &["servicedate_start", "дата начала управления", "дата начала"]),
     (Column::Form, &["способ управления"]),
+    (Column::Demolished, &["дата сноса объекта"]),
 ];
 
 /// How to read a snapshot.
@@ -96,41 +104,87 @@ pub struct Options {
     pub limits: Limits,
 }
 
-/// A snapshot opened; iterates over its rows, in their order, one outcome for each.
+/// A snapshot opened; iterates over its rows, in their order, one outcome for each. Of a source with a row for every flat it
+/// gives the rows of houses, and counts the others.
 pub struct Houses<'a> {
     /// Column names as written.
     pub columns: Vec<String>,
+    /// What the source is.
+    pub format: Format,
+    /// Rows that are counted by code instead of given out one by one.
+    pub counted: BTreeMap<&'static str, u64>,
     table: Table<'a>,
     read: Columns<Column>,
     options: Options,
-    /// МинЖКХ writes street, house, town, region.
-    reversed: bool,
     seen: HashMap<BuildingId, (u64, [u8; 32])>,
+    premises: Premises,
+}
+
+/// A snapshot read whole: its houses, and what became of every row.
+pub struct Snapshot {
+    /// Column names as written.
+    pub columns: Vec<String>,
+    /// What the source is.
+    pub format: Format,
+    /// Rows that are given out one by one.
+    pub reads: Vec<Read<HouseRow>>,
+    /// Rows that are counted by code.
+    pub counted: BTreeMap<&'static str, u64>,
 }
 
 impl<'a> Houses<'a> {
-    /// Opens a snapshot.
+    /// Reads the rest.
+    ///
+    /// # Errors
+    /// The first row that cannot be read.
+    pub fn snapshot(mut self) -> Result<Snapshot> {
+        let reads = (&mut self).collect::<Result<_>>()?;
+        Ok(Snapshot { columns: self.columns, format: self.format, reads, counted: self.counted })
+    }
+
+    /// Opens a snapshot of any format.
     ///
     /// # Errors
     /// Those of [`Table::open`]; `import.header` when there is no column of addresses.
-    pub fn open(bytes: &'a [u8], options: Options) -> Result<Houses<'a>> {
-        let table = Table::open(bytes, &options.limits, &|names| Columns::count(names, SYNONYMS))?;
+    pub fn open(input: impl Into<Input<'a>>, options: Options) -> Result<Houses<'a>> {
+        Houses::open_as(input, options, None)
+    }
+
+    /// Opens a snapshot and holds it to a format.
+    ///
+    /// # Errors
+    /// Those of [`Houses::open`]; `import.format` when it is something else.
+    pub fn open_as(input: impl Into<Input<'a>>, options: Options, forced: Option<Format>) -> Result<Houses<'a>> {
+        let knows = |names: &[String]| Columns::count(names, SYNONYMS);
+        let table = Table::open_of(&input.into(), options.region, &options.limits, &knows)?;
         let columns = table.columns.clone();
         let read = Columns::of(&columns, SYNONYMS);
+        let recognised = Format::of_columns(&columns);
+        if recognised.is_organisations() {
+            return Err(Error::refuse(
+                "import.format",
+                format!("the file was recognised as {recognised}: it lists organisations, not houses"),
+                "import it with «domovoi import organisations»",
+            ));
+        }
+        let format = recognised.settle(forced)?;
         if !read.has(Column::Address) {
             return Err(Error::refuse(
                 "import.header",
-                "no column holds addresses",
+                format!(
+                    "no column holds addresses; there are «{}»",
+                    columns.join("», «").chars().take(300).collect::<String>()
+                ),
                 "name the column «Адрес» or «ADDRESS»",
             ));
         }
-        let reversed = columns.iter().any(|c| c == "URL") && read.has(Column::Cadastral);
-        Ok(Houses { columns, table, read, options, reversed, seen: HashMap::new() })
+        let (seen, counted) = (HashMap::new(), BTreeMap::new());
+        Ok(Houses { columns, format, counted, table, read, options, seen, premises: Premises::new() })
     }
 
     fn row(&mut self, row: Row) -> Read<HouseRow> {
         let mut problems = Vec::new();
-        let value = house(&self.read, &self.options, self.reversed, self.columns.len(), &row, &mut problems);
+        let value = house(&self.read, &self.options, self.format, self.columns.len(), &row, &mut problems);
         let mut read = Read { row: row.number, cells: row.cells, value: None, outcome: Outcome::Refused, problems };
         let Ok(house) = value else { return read };
         let print = fingerprint(&house);
@@ -140,12 +194,7 @@ impl<'a> Houses<'a> {
                 let (ru, en) = (format!("то же, что в строке {first}"), format!("the same as row {first}"));
                 read.problems = vec![Problem::new(&report::DUPLICATE, "", ru, en)];
             }
-            Some((first, _)) => read.problems.push(Problem::new(
-                &report::CONFLICT,
-                self.read.name(Column::Portal),
-                format!("дом {} уже был в строке {first} с другими сведениями", house.building),
-                format!("{} stands in row {first} with other values", house.building),
-            )),
+            Some((first, _)) => read.problems.push(self.conflict(&house.building, *first)),
             None => {
                 read.outcome = if read.problems.is_empty() { Outcome::Imported } else { Outcome::Warned };
                 self.seen.insert(house.building.clone(), (row.number, print));
@@ -154,14 +203,78 @@ impl<'a> Houses<'a> {
         }
         read
     }
+
+    fn conflict(&self, house: impl std::fmt::Display, first: u64) -> Problem {
+        Problem::new(
+            &report::CONFLICT,
+            self.read.name(if self.format == Format::Gis { Column::Gis } else { Column::Portal }),
+            format!("дом {house} уже был в строке {first} с другими сведениями"),
+            format!("{house} stands in row {first} with other values"),
+        )
+    }
+
+    /// A row of a source with a row for every flat; none when it is only counted.
+    fn premise(&mut self, row: Row) -> Result<Option<Read<HouseRow>>> {
+        const OF_THE_HOUSE: [Column; 9] = [
+            Column::Gis,
+            Column::Gar,
+            Column::Address,
+            Column::Oktmo,
+            Column::Form,
+            Column::Ogrn,
+            Column::Org,
+            Column::Kind,
+            Column::Demolished,
+        ];
+        let said = OF_THE_HOUSE.map(|c| self.read.raw(&row, c));
+        let house = said[..3].iter().find(|c| !is_unknown(c)).copied().unwrap_or_default();
+        let code = match self.premises.place(row.number, house, &said)? {
+            Place::First => {
+                let read = self.row(row);
+                // Private houses are nine of ten in such a source: nothing is to be corrected about them.
+                let only_kind = read.problems.last().is_some_and(|p| *p.code == report::HOUSE_KIND);
+                if read.outcome != Outcome::Refused || !only_kind {
+                    return Ok(Some(read));
+                }
+                report::HOUSE_KIND.code
+            }
+            Place::Same => report::DUPLICATE.code,
+            Place::Other(first) => {
+                let problems = vec![self.conflict(house, first)];
+                let number = row.number;
+                return Ok(Some(Read {
+                    row: number,
+                    cells: row.cells,
+                    value: None,
+                    outcome: Outcome::Refused,
+                    problems,
+                }));
+            }
+            Place::OtherAgain => report::CONFLICT.code,
+        };
+        *self.counted.entry(code).or_default() += 1;
+        Ok(None)
+    }
 }
 
 impl Iterator for Houses<'_> {
     type Item = Result<Read<HouseRow>>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let row = self.table.next()?;
-        Some(row.map(|row| self.row(row)))
+        loop {
+            let row = match self.table.next()? {
+                Ok(row) => row,
+                Err(e) => return Some(Err(e)),
+            };
+            if self.format != Format::Gis {
+                return Some(Ok(self.row(row)));
+            }
+            match self.premise(row) {
+                Ok(Some(read)) => return Some(Ok(read)),
+                Ok(None) => {}
+                Err(e) => return Some(Err(e)),
+            }
+        }
     }
 }
 
@@ -178,7 +291,7 @@ struct Refused;
 fn house(
     columns: &Columns<Column>,
     options: &Options,
-    reversed: bool,
+    format: Format,
     width: usize,
     row: &Row,
     problems: &mut Vec<Problem>,
@@ -205,7 +318,8 @@ fn house(
         let (ru, en) = ("адрес испорчен перекодировкой", "the address was damaged by a wrong encoding");
         return Err(refuse(problems, &report::ENCODING, Column::Address, ru.into(), en.into()));
     }
-    let turned = if reversed { turned(written) } else { without_label(written).to_owned() };
+    // МинЖКХ writes street, house, town, region.
+    let turned = if format == Format::Mingkh { turned(written) } else { without_label(written).to_owned() };
     let Ok(address) = Text::normalise(&turned) else {
         let (ru, en) = ("адрес длиннее 500 знаков", "the address is longer than 500 characters");
         return Err(refuse(problems, &report::HOUSE_ADDRESS, Column::Address, ru.into(), en.into()));
@@ -227,7 +341,11 @@ fn house(
         let (ru, en) = (format!("в адресе «{address}» нет номера дома"), format!("«{address}» has no house number"));
         return Err(refuse(problems, &report::HOUSE_NUMBER, Column::Address, ru, en));
     }
-    let mut ids = ids(columns, row, problems).into_iter();
+    if let Some(day) = columns.known(row, Column::Demolished).and_then(|c| day_within(c, options.taken).ok()) {
+        let (ru, en) = (format!("дом снесён {day}"), format!("the house was demolished on {day}"));
+        return Err(refuse(problems, &report::HOUSE_DEMOLISHED, Column::Demolished, ru, en));
+    }
+    let mut ids = ids(columns, format, row, problems).into_iter();
     let Some(building) = ids.next() else {
         let (ru, en) = ("нет кода дома", "no id of the house");
         return Err(refuse(problems, &report::HOUSE_ID, Column::Portal, ru.into(), en.into()));
@@ -255,7 +373,7 @@ fn house(
                 .and_then(|y| u16::try_from(y).ok())
                 .filter(|y| (1500..=options.taken.date().year() as u16).contains(y))
         }),
-        emergency: (columns.raw(row, Column::Emergency).to_lowercase() == "да")
+        emergency: matches!(columns.raw(row, Column::Emergency).to_lowercase().as_str(), "да" | "аварийный")
             .then_some(updated.unwrap_or(options.taken)),
         tenure: tenure(columns, row, options, problems),
         updated,
@@ -307,7 +425,7 @@ fn kind(
         // The housing stock's legal standing, not a kind of building.
         Ok(BuildingKind::Untyped)
     } else if ["блокированн", "индивидуальн", "нежил", "садов", "частн"].iter().any(|w| folded.contains(w))
-        || folded == "жилой дом"
+        || matches!(folded.as_str(), "жилой дом" | "жилой")
     {
         let (ru, en) = (format!("«{cell}» — не многоквартирный дом"), format!("«{cell}» is no apartment building"));
         problems.push(Problem::new(&report::HOUSE_KIND, columns.name(Column::Kind), ru, en));
@@ -321,11 +439,13 @@ fn kind(
 }
 
 /// Every id of the house, the one the source itself keys by first.
-fn ids(columns: &Columns<Column>, row: &Row, problems: &mut Vec<Problem>) -> Vec<BuildingId> {
+fn ids(columns: &Columns<Column>, format: Format, row: &Row, problems: &mut Vec<Problem>) -> Vec<BuildingId> {
     let mut ids: Vec<BuildingId> = Vec::new();
     let sources =
         [(Column::Portal, "reformagkh"), (Column::Gar, "gar"), (Column::Gis, "gis"), (Column::Cadastral, "kad")];
-    for (column, scheme) in sources {
+    // The cadastral number of a row for a flat is the flat's.
+    let of_the_house = |column: &Column| format != Format::Gis || *column != Column::Cadastral;
+    for (column, scheme) in sources.into_iter().filter(|(c, _)| of_the_house(c)) {
         let cell = columns.known(row, column).unwrap_or_default();
         // Several GUIDs may stand in one cell; a column called FIAS may hold 0 or 1.
         for value in cell
@@ -393,71 +513,6 @@ pub(super) fn is_proprietor(id: &OrgId) -> bool {
 fn portal_number(link: &str) -> Option<&str> {
     let (before, number) = link.trim_end_matches('/').rsplit_once('/')?;
     (before.ends_with("/organization") || before.ends_with("/profile")).then_some(number)
-}
-
-/// The form of management a word names; none when it names none.
-pub(super) fn form(cell: &str) -> Option<ManagementForm> {
-    let folded = cell.trim().to_lowercase().replace('ё', "е");
-    let has = |words: &[&str]| words.iter().any(|w| folded.contains(w));
-    Some(match folded.as_str() {
-        "ук" | "уо" => ManagementForm::Company,
-        "тсж" | "тсн" => ManagementForm::OwnersAssociation,
-        "жск" | "жк" => ManagementForm::Cooperative,
-        "direct" | "ну" => ManagementForm::Direct,
-        "нет" | "не выбран" | "не управляется" => ManagementForm::None,
-        _ if has(&["временн"]) => ManagementForm::Temporary,
-        _ if has(&["застройщик"]) => ManagementForm::Developer,
-        _ if has(&["непосредств"]) => ManagementForm::Direct,
-        _ if has(&["товариществ", "тсж", "тсн"]) => ManagementForm::OwnersAssociation,
-        _ if has(&["кооператив", "жск"]) => ManagementForm::Cooperative,
-        _ if has(&["управляющ"]) => ManagementForm::Company,
-        _ => return None,
-    })
-}
-
-/// An association or cooperative says in its name what it is; of others the source does not tell.
-fn form_by_name(name: &str) -> ManagementForm {
-    let folded = name.to_lowercase();
-    let first = folded.split(|c: char| !c.is_alphabetic()).find(|w| !w.is_empty()).unwrap_or_default();
-    match first {
-        "тсж" | "тсн" | "товарищество" => ManagementForm::OwnersAssociation,
-        "жск" | "жк" | "жилищный" if first != "жилищный" || folded.contains("кооператив") => {
-            ManagementForm::Cooperative
-        }
-        _ => ManagementForm::Unknown,
-    }
-}
-
-/// Takes the form's own «д. » away that some rows have in front of the whole address.
-fn without_label(address: &str) -> &str {
-    let Some(rest) = address.strip_prefix("д. ") else { return address };
-    let first = rest.split([' ', '.', ',']).next().unwrap_or_default().to_lowercase();
-    let whole = [
-        "г",
-        "город",
-        "обл",
-        "респ",
-        "край",
-        "р-н",
-        "п",
-        "пос",
-        "поселок",
-        "посёлок",
-        "пгт",
-        "ул",
-        "улица",
-        "пр-кт",
-        "пр",
-    ];
-    if whole.contains(&first.as_str()) { rest } else { address }
-}
-
-/// «улица, дом, город, область» in the order everybody else writes.
-fn turned(address: &str) -> String {
-    match address.split(", ").collect::<Vec<_>>().as_slice() {
-        [street, house, town, region] => format!("{region}, г. {town}, {street}, д. {house}"),
-        _ => address.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -562,6 +617,6 @@ mod tests {
             (tenure.form, tenure.organisation.as_ref().unwrap().as_str()),
             (ManagementForm::Company, "ogrn:1027700132195")
         );
-        assert_eq!(rows[1].outcome, Outcome::Unchanged);
+        assert_eq!(rows.len(), 1, "the second row is counted");
     }
 }

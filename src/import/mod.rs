@@ -1,6 +1,6 @@
 //! Importing what others wrote: snapshots of houses, lists of chats, lists of managements.
 //!
-//! Data passes in this order. Bytes of a file → [`table`] (what kind of file it is, told by its content; header; rows of
+//! Data passes in this order. Bytes of a file ([`input`]) → [`table`] (what kind of file it is, told by its content; header; rows of
 //! text, all of it within limits) → [`houses`] for a snapshot of houses, [`clerk`] for the clerk's own lists (columns told
 //! by their names; [`cells`] knows the spellings of dates, numbers and "unknown") → [`rows`] (what a row says) with an
 //! outcome and the problems found → [`plan`] (the difference from the register, as unsigned records, which the caller signs
@@ -12,12 +12,21 @@
 //! sole proprietors are replaced and of a link only the digest leaves; a file's claim about its own size believed.
 //! The readers touch no network and no disk.
 
+mod archive;
 pub mod cells;
 pub mod clerk;
+pub mod format;
+pub mod gar;
+pub mod gar_files;
+mod gar_xml;
 pub mod houses;
+pub mod input;
+pub mod organisations;
 pub mod plan;
+mod premises;
 pub mod report;
 pub mod rows;
 pub mod table;
+mod tar;
 mod text_source;
 mod workbook;

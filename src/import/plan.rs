@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::report::{self, Problem};
-use super::rows::{ChatRow, HouseRow, ManagementRow, Place, Tenure};
+use super::rows::{ChatRow, HouseRow, ManagementRow, OrganisationRow, Place, Tenure};
 use crate::error::{Error, Result};
 use crate::registry::address::{AddressIndex, AddressKey, Match};
 use crate::registry::body::*;
@@ -135,7 +135,7 @@ impl<'s> Planner<'s> {
     fn try_house(&mut self, h: &HouseRow) -> Result<()> {
         let known = self.state.primary(&h.building).and_then(|p| self.state.building(&p));
         let id = known.map_or_else(|| h.building.clone(), |b| b.building.clone());
-        let body = |also: Option<List<BuildingId, 16>>, oktmo: Oktmo, chat_required| Building {
+        let body = |also: Option<List<BuildingId, 16>>, oktmo: Oktmo, applicability| Building {
             building: id.clone(),
             address: h.address.clone(),
             oktmo,
@@ -144,7 +144,7 @@ impl<'s> Planner<'s> {
             flats: h.flats,
             year: h.year,
             emergency: h.emergency,
-            chat_required,
+            applicability,
         };
         match known {
             Some(b) if b.void || b.retired.is_some() => {
@@ -159,7 +159,7 @@ impl<'s> Planner<'s> {
                 let (flats, year) = (h.flats.or(b.flats), h.year.or(b.year));
                 let other = self.frame.attributes && (b.kind != h.kind || b.flats != flats || b.year != year);
                 if moved || other {
-                    let mut new = body((!b.also.is_empty()).then(|| List(b.also.clone())), b.oktmo, b.chat_required);
+                    let mut new = body((!b.also.is_empty()).then(|| List(b.also.clone())), b.oktmo, b.applicability);
                     (new.flats, new.year, new.emergency) = (flats, year, h.emergency.or(b.emergency));
                     self.plan(Some(h.row), Body::BuildingAmended(new), None)?;
                 }
@@ -199,7 +199,7 @@ impl<'s> Planner<'s> {
                 .since
                 .filter(|s| from.is_none_or(|f| f <= *s))
                 .unwrap_or(self.frame.observed.max(from.unwrap_or(self.frame.observed)));
-            let body = ManagementEnded { building: building.clone(), management: *record };
+            let body = ManagementEnded { building: building.clone(), management: *record, goes_on: None };
             self.plan(Some(row), Body::ManagementEnded(body), Some(day))?;
         }
         let assigned = ManagementAssigned {
@@ -254,6 +254,17 @@ impl<'s> Planner<'s> {
             self.plan(None, Body::OrganisationNamed(body), None)?;
         }
         Ok(())
+    }
+
+    /// One row of a register of organisations: its name, under each of its numbers.
+    pub fn organisation(&mut self, o: &OrganisationRow) -> RowPlan {
+        let before = self.planned.len();
+        let named = o.name.iter().flat_map(|name| o.ids.iter().map(move |id| (id.clone(), name.clone())));
+        match self.names(&named.collect::<Vec<_>>()) {
+            Err(e) => RowPlan::Refused(refusal(&e)),
+            Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
+            Ok(()) => RowPlan::Records,
+        }
     }
 
     /// Buildings of the register that the snapshot no longer has: reported, never retired by themselves.
@@ -343,6 +354,7 @@ impl<'s> Planner<'s> {
                 chat: chat.chat,
                 title: None,
                 buildings: None,
+                entrance: None,
                 link: c.link,
                 max: c.max,
                 service_account: None,
@@ -361,6 +373,7 @@ impl<'s> Planner<'s> {
             buildings: List(vec![building.clone()]),
             owner: self.frame.authority.clone(),
             declared: None,
+            entrance: None,
             link: c.link,
             max: c.max,
             service_account: None,

@@ -62,6 +62,12 @@ codes! {
     HOUSE_KIND = "import.house.kind", "реестр ведёт только многоквартирные дома; если тип указан неверно, исправьте его", "the registry holds apartment buildings only; correct the type if it is wrong";
     /// A type nobody knows.
     HOUSE_KIND_UNKNOWN = "import.house.kind-unknown", "уточните тип дома", "name the type of the house";
+    /// A house that no longer stands.
+    HOUSE_DEMOLISHED = "import.house.demolished", "ничего делать не нужно; если дом стоит, исправьте дату сноса", "nothing is to be done; if the house stands, correct the date";
+    /// A record of ГАР that is history.
+    GAR_OUTDATED = "import.gar.outdated", "ничего делать не нужно", "nothing is to be done";
+    /// A house that ГАР does not call an apartment building, and that has fewer than two flats there.
+    GAR_UNPROVEN = "import.gar.unproven", "если дом многоквартирный, загрузите его из списка домов региона", "if it is an apartment building, import it from the region's list of houses";
     /// A house of another region.
     REGION = "import.region", "передайте строку региону, которому принадлежит дом", "hand the row to the region the house is in";
     /// The same row again.
@@ -78,6 +84,12 @@ codes! {
     OKTMO = "import.oktmo", "впишите код ОКТМО из 8 или 11 цифр", "write an ОКТМО code of 8 or 11 digits";
     /// No organisation, or not one.
     ORGANISATION = "import.organisation", "впишите ОГРН (13 цифр) или ИНН (10 цифр) и проверьте цифры", "write ОГРН (13 digits) or ИНН (10 digits) and check the digits";
+    /// A branch of an organisation that stands for itself.
+    ORGANISATION_BRANCH = "import.organisation.branch", "ничего делать не нужно: учитывается сама организация", "nothing is to be done: the organisation itself counts";
+    /// An organisation that manages no houses.
+    ORGANISATION_ROLE = "import.organisation.role", "ничего делать не нужно", "nothing is to be done";
+    /// An organisation that the register does not mention.
+    ORGANISATION_UNRELATED = "import.organisation.unrelated", "ничего делать не нужно; чтобы записать и такие организации, добавьте --all", "nothing is to be done; add --all to record such organisations too";
     /// A form of management nobody knows.
     FORM = "import.form", "впишите: УК, ТСЖ, ЖСК, непосредственное управление или застройщик", "write: УК, ТСЖ, ЖСК, direct management or developer";
     /// Neither link nor chat id.
@@ -174,8 +186,10 @@ pub struct RowOutcome {
 pub struct Report {
     /// Column names of the source.
     pub columns: Vec<String>,
-    /// One for each row.
+    /// One for each row that is given out one by one.
     pub rows: Vec<RowOutcome>,
+    /// Rows that are only counted, by code: of some sources they are millions and nothing is to be done about them.
+    pub counted: BTreeMap<&'static str, u64>,
 }
 
 /// Counts of a report.
@@ -209,6 +223,12 @@ impl Report {
             for problem in &row.problems {
                 *summary.problems.entry(problem.code.code).or_default() += 1;
             }
+        }
+        for (&code, &n) in &self.counted {
+            let outcome = if code == DUPLICATE.code { Outcome::Unchanged } else { Outcome::Refused };
+            summary.rows += n;
+            *summary.outcomes.entry(outcome).or_default() += n;
+            *summary.problems.entry(code).or_default() += n;
         }
         summary
     }

@@ -79,3 +79,14 @@ pub struct ManagementRow {
     /// Who, since when.
     pub tenure: Tenure,
 }
+
+/// An organisation of a register of organisations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrganisationRow {
+    /// Row of the source, 1-based.
+    pub row: u64,
+    /// All its ids; the source says that they are one organisation's.
+    pub ids: Vec<OrgId>,
+    /// What it is called.
+    pub name: Option<Text>,
+}

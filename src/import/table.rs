@@ -1,16 +1,18 @@
 //! Any table a clerk or a portal hands out, as rows of text.
 //!
-//! What a file is, its content says, not its name: gzip, XLSX, a zip of one CSV, or CSV in UTF-8, UTF-16 or windows-1251
-//! with `,` `;` `|` or tab between cells. The header is found by the columns the caller knows: titles may stand above it, it
-//! may have two rows, and a row of column numbers may follow.
+//! What a file is, its content says, not its name: XLSX, or CSV in UTF-8, UTF-16 or windows-1251 with `,` `;` `|` or tab
+//! between cells, plain or packed (gzip, zip, tar, tar.gz; several CSV files in one archive are one table). The header is
+//! found by the columns the caller knows: titles may stand above it, it may have two rows, and a row of column numbers may
+//! follow. Rows are handed out as they are read: of a file of any size only one row is held.
 
 use std::collections::VecDeque;
-use std::vec::IntoIter;
 
+use super::input::{Input, Text, is_zip, too_large, unreadable};
 use super::report::unshielded;
-use super::text_source::{self, TextSource};
-use super::workbook::{self, Packed};
+use super::text_source::{self, END, TextSource};
+use super::workbook::{self, Workbook};
 use crate::error::{Error, Result};
+use crate::registry::ids::RegionCode;
 
 /// Bounds on what is read.
 #[derive(Debug, Clone)]
@@ -29,7 +31,8 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { bytes: 2 << 30, ratio: 300, columns: 512, cell: 64 * 1024, rows: 5_000_000 }
+        // A whole country's rows, one a flat, have some tens of gigabytes; a region's are some millions.
+        Limits { bytes: 128 << 30, ratio: 300, columns: 512, cell: 64 * 1024, rows: 30_000_000 }
     }
 }
 
@@ -74,7 +77,7 @@ impl Row {
 
 enum Rows<'a> {
     Text(Box<TextRows<'a>>),
-    Sheet(IntoIter<Row>),
+    Sheet(workbook::Rows),
 }
 
 /// A table opened: its columns, then (as an iterator) its rows. Blank rows are no rows.
@@ -86,48 +89,55 @@ pub struct Table<'a> {
     limits: Limits,
     count: u64,
     failed: bool,
+    /// The header as it stands in the file, where it may come again with each part of an archive.
+    repeats: Option<Vec<String>>,
 }
 
 impl<'a> Table<'a> {
-    /// Opens `bytes`. `knows` says how many columns of a header the caller knows; the row with most of them is the header.
+    /// Opens a file. `knows` says how many columns of a header the caller knows; the row with most of them is the header.
     ///
     /// # Errors
-    /// `import.header` when no row has a known column; `import.format`, `import.gzip`, `import.xlsx`, `import.too-large`,
-    /// `import.cell` when the file cannot be read.
-    pub fn open(bytes: &'a [u8], limits: &Limits, knows: &dyn Fn(&[String]) -> usize) -> Result<Table<'a>> {
-        foreign_format(bytes)?;
-        if bytes.starts_with(b"PK\x03\x04") {
-            return match workbook::read(bytes, limits)? {
-                // Unpacked text has to live somewhere: its rows are read at once.
-                Packed::Text(text) => {
-                    let table = Table::open_rows(Rows::Text(TextRows::open(&text, limits)?), limits, knows)?;
-                    let (columns, limits) = (table.columns.clone(), table.limits.clone());
-                    let rows: Vec<Row> = table.collect::<Result<_>>()?;
-                    Ok(Table {
-                        columns,
-                        ahead: VecDeque::new(),
-                        rows: Rows::Sheet(rows.into_iter()),
-                        limits,
-                        count: 0,
-                        failed: false,
-                    })
-                }
-                Packed::Sheets(sheets) => {
-                    let mut why = no_header(&[]);
-                    for (_, rows) in sheets {
-                        match Table::open_rows(Rows::Sheet(rows.into_iter()), limits, knows) {
-                            Ok(table) => return Ok(table),
-                            Err(e) => why = e,
-                        }
-                    }
-                    Err(why)
-                }
-            };
-        }
-        Table::open_rows(Rows::Text(TextRows::open(bytes, limits)?), limits, knows)
+    /// `import.header` when no row has a known column; `import.format`, `import.gzip`, `import.zip`, `import.tar`,
+    /// `import.xlsx`, `import.too-large`, `import.cell` when the file cannot be read.
+    pub fn open(input: impl Into<Input<'a>>, limits: &Limits, knows: &dyn Fn(&[String]) -> usize) -> Result<Table<'a>> {
+        Table::open_of(&input.into(), None, limits, knows)
     }
 
-    fn open_rows(rows: Rows<'a>, limits: &Limits, knows: &dyn Fn(&[String]) -> usize) -> Result<Table<'a>> {
+    /// The same; of an archive whose files name regions, only those of `region` are read.
+    ///
+    /// # Errors
+    /// Those of [`Table::open`].
+    pub fn open_of(
+        input: &Input<'a>,
+        region: Option<RegionCode>,
+        limits: &Limits,
+        knows: &dyn Fn(&[String]) -> usize,
+    ) -> Result<Table<'a>> {
+        let head = input.head(512)?;
+        foreign_format(&head)?;
+        if is_zip(&head)
+            && let Some(book) = Workbook::open(input, limits)?
+        {
+            let mut why = no_header(&[]);
+            for sheet in book.sheets() {
+                match Table::open_rows(Rows::Sheet(book.rows(sheet)), false, limits, knows) {
+                    Ok(table) => return Ok(table),
+                    Err(e) if e.code() == "import.header" => why = e,
+                    Err(e) => return Err(e),
+                }
+            }
+            return Err(why);
+        }
+        let text = Text::of(input, region)?;
+        Table::open_rows(Rows::Text(TextRows::open(&text, limits)?), text.is_joined(), limits, knows)
+    }
+
+    fn open_rows(
+        rows: Rows<'a>,
+        joined_parts: bool,
+        limits: &Limits,
+        knows: &dyn Fn(&[String]) -> usize,
+    ) -> Result<Table<'a>> {
         let mut table = Table {
             columns: Vec::new(),
             ahead: VecDeque::new(),
@@ -135,6 +145,7 @@ impl<'a> Table<'a> {
             limits: limits.clone(),
             count: 0,
             failed: false,
+            repeats: None,
         };
         while table.ahead.len() < HEADER_WITHIN {
             match table.read()? {
@@ -151,6 +162,10 @@ impl<'a> Table<'a> {
         let mut choice = (best, at, at, names(&table.ahead[at].cells));
         for upper in [at.checked_sub(1), Some(at)].into_iter().flatten() {
             let Some(lower) = table.ahead.get(upper + 1) else { continue };
+            // A name that stands over several columns leaves cells beside it empty; in a row of data every name has its cell.
+            if !stands_over(&table.ahead[upper].cells, &lower.cells) {
+                continue;
+            }
             let joined = joined(&table.ahead[upper].cells, &lower.cells);
             let count = knows(&joined);
             if count > choice.0 && known[upper] + known[upper + 1] >= count {
@@ -158,6 +173,9 @@ impl<'a> Table<'a> {
             }
         }
         table.columns = choice.3;
+        if joined_parts {
+            table.repeats = table.ahead.get(choice.2).map(|r| r.cells.clone());
+        }
         table.ahead.drain(..=choice.2);
         if table.ahead.front().is_some_and(|r| r.cells.len() == table.columns.len() && is_numbering(&r.cells)) {
             table.ahead.pop_front();
@@ -169,7 +187,7 @@ impl<'a> Table<'a> {
         loop {
             let row = match &mut self.rows {
                 Rows::Text(rows) => rows.read(&self.limits)?,
-                Rows::Sheet(rows) => rows.next(),
+                Rows::Sheet(rows) => rows.next().transpose()?,
             };
             match row {
                 Some(row) if row.is_blank() => {}
@@ -187,6 +205,45 @@ impl<'a> Table<'a> {
     }
 }
 
+impl Table<'_> {
+    /// Whether the row is the header again, as it stands above each file of an archive.
+    fn is_header_again(&self, row: &Row) -> Result<bool> {
+        let Some(header) = &self.repeats else { return Ok(false) };
+        if *header == row.cells {
+            return Ok(true);
+        }
+        let same = row.cells.iter().filter(|c| !c.is_empty() && header.contains(c)).count();
+        if same > 1 && same * 2 >= header.len() {
+            return Err(Error::refuse(
+                "import.header",
+                format!("row {}: a file of the archive has other columns than the first", row.number),
+                "unpack the archive and import its files one by one",
+            ));
+        }
+        Ok(false)
+    }
+
+    fn next_row(&mut self) -> Result<Option<Row>> {
+        loop {
+            let row = match self.ahead.pop_front() {
+                Some(row) => row,
+                None => match self.read()? {
+                    Some(row) => row,
+                    None => return Ok(None),
+                },
+            };
+            if self.is_header_again(&row)? {
+                continue;
+            }
+            self.count += 1;
+            if self.count > self.limits.rows {
+                return Err(too_large(format!("more than {} rows", self.limits.rows)));
+            }
+            return Ok(Some(row));
+        }
+    }
+}
+
 impl Iterator for Table<'_> {
     type Item = Result<Row>;
 
@@ -195,34 +252,31 @@ impl Iterator for Table<'_> {
         if self.failed {
             return None;
         }
-        let row = self.ahead.pop_front().map(|r| Ok(Some(r))).unwrap_or_else(|| self.read());
-        self.count += 1;
-        if self.count > self.limits.rows && matches!(row, Ok(Some(_))) {
-            self.failed = true;
-            let detail = format!("more than {} rows", self.limits.rows);
-            return Some(Err(Error::refuse("import.too-large", detail, "split the file into smaller ones")));
-        }
+        let row = self.next_row();
         self.failed = !matches!(row, Ok(Some(_)));
         row.transpose()
     }
 }
 
 /// Formats that are recognised in order to say what to do with them.
-fn foreign_format(bytes: &[u8]) -> Result<()> {
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]).to_lowercase();
-    let what = if bytes.starts_with(&[0xd0, 0xcf, 0x11, 0xe0]) {
-        "an old Excel workbook (.xls)"
-    } else if bytes.starts_with(b"%PDF") {
-        "a PDF document"
-    } else if start.trim_start_matches(['\u{feff}', ' ', '\n', '\r']).starts_with("<!doctype html")
-        || start.trim_start().starts_with("<html")
-        || start.trim_start().starts_with("<?xml")
-    {
-        "a web page or XML"
-    } else if bytes.is_empty() {
-        "empty"
-    } else {
-        return Ok(());
+fn foreign_format(head: &[u8]) -> Result<()> {
+    const LISTS: [&str; 6] = ["<houses", "<addressobjects", "<params", "<items", "<apartments", "<housetypes"];
+    let start = String::from_utf8_lossy(&head[..head.len().min(128)]).to_lowercase();
+    let start = start.trim_start_matches(['\u{feff}', ' ', '\n', '\r']);
+    let markup = ["<!doctype html", "<html", "<?xml"].iter().any(|s| start.starts_with(s));
+    if LISTS.iter().any(|list| start.contains(list)) {
+        return Err(Error::refuse(
+            "import.format",
+            "the file is a list of ГАР alone",
+            "give the zip of ГАР as it is published, or the folder with all lists of one region",
+        ));
+    }
+    let what = match head {
+        [] => "empty",
+        [0xd0, 0xcf, 0x11, 0xe0, ..] => "an old Excel workbook (.xls)",
+        [b'%', b'P', b'D', b'F', ..] => "a PDF document",
+        _ if markup => "a web page or XML",
+        _ => return Ok(()),
     };
     Err(Error::refuse("import.format", format!("the file is {what}"), "save the table as .xlsx or .csv"))
 }
@@ -232,12 +286,18 @@ fn no_header(first: &[String]) -> Error {
     Error::refuse(
         "import.header",
         format!("no row among the first {HEADER_WITHIN} names a known column; the first is «{}»", seen.join("», «")),
-        "name the columns as docs/import.md lists them",
+        "name the columns as the manual lists them (docs/manual.ru.md, 5)",
     )
 }
 
 fn names(cells: &[String]) -> Vec<String> {
     cells.iter().map(|c| c.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// Whether some column is named in the lower row only.
+fn stands_over(upper: &[String], lower: &[String]) -> bool {
+    let blank = |i: usize| upper.get(i).is_none_or(|c| c.trim().is_empty());
+    lower.iter().enumerate().any(|(i, c)| !c.trim().is_empty() && blank(i))
 }
 
 /// One header of two rows. A name above stands over the unnamed cells to its right too.
@@ -273,10 +333,10 @@ struct TextRows<'a> {
 }
 
 impl<'a> TextRows<'a> {
-    fn open(bytes: &'a [u8], limits: &Limits) -> Result<Box<TextRows<'a>>> {
-        let survey = text_source::survey(bytes, limits)?;
+    fn open(text: &Text<'a>, limits: &Limits) -> Result<Box<TextRows<'a>>> {
+        let survey = text_source::survey(text, limits)?;
         let delimiter = delimiter(&survey.head);
-        let reader = builder(delimiter).from_reader(survey.open(bytes, MAX_RECORD));
+        let reader = builder(delimiter).from_reader(survey.open(text, MAX_RECORD, limits)?);
         Ok(Box::new(TextRows { reader, record: csv::StringRecord::new(), inside: 0 }))
     }
 
@@ -284,9 +344,16 @@ impl<'a> TextRows<'a> {
         let line = self.reader.position().line();
         let more = self.reader.read_record(&mut self.record).map_err(|e| {
             let row = line - self.inside.min(line);
-            Error::refuse("import.cell", format!("row {row}: {e}"), "look for a quote that is left open near that row")
+            match e.into_kind() {
+                csv::ErrorKind::Io(e) => unreadable(e).at(format!("row {row}")),
+                other => Error::refuse(
+                    "import.cell",
+                    format!("row {row}: {other:?}"),
+                    "look for a quote that is left open near that row",
+                ),
+            }
         })?;
-        if !more {
+        if !more || self.record.iter().eq([END.encode_utf8(&mut [0; 1]) as &str]) {
             return Ok(None);
         }
         self.reader.get_mut().next_record();
@@ -296,6 +363,11 @@ impl<'a> TextRows<'a> {
         let number = self.reader.position().line().saturating_sub(1 + self.inside);
         let longest = self.record.iter().map(str::len).max().unwrap_or(0);
         limits.check_cell(number, self.record.len(), longest)?;
+        if self.record.iter().any(|c| c.contains(END)) {
+            // The lines of such a cell do not end a record, the last as little as the others.
+            let detail = format!("row {}: a quote is open to the end of the file", number + 1);
+            return Err(Error::refuse("import.cell", detail, "look for a quote that is left open near that row"));
+        }
         Ok(Some(Row { number, cells: self.record.iter().map(unshielded).collect() }))
     }
 }

@@ -4,55 +4,50 @@
 use std::io::{self, Read};
 
 use encoding_rs::{CoderResult, Decoder, DecoderResult, Encoding, UTF_8, WINDOWS_1251};
-use flate2::read::MultiGzDecoder;
 
+use super::input::{Text, too_large, unreadable};
 use super::table::Limits;
 use crate::error::{Error, Result};
 
 const CHUNK: usize = 32 * 1024;
 /// Below this size the ratio of packing is not looked at: short repetitive tables pack well.
 const RATIO_FREE: u64 = 16 << 20;
+/// Files up to this size are looked through whole before they are read, of larger ones the beginning.
+const SURVEY_WHOLE: u64 = 256 << 20;
+/// How much of the beginning.
+const SURVEY_START: u64 = 8 << 20;
 
-/// What a first pass over the whole text found.
+/// What a first pass over the text found.
 pub(super) struct Survey {
     encoding: &'static Encoding,
     /// The first decoded kilobytes, for finding the delimiter.
     pub(super) head: String,
 }
 
-fn raw(bytes: &[u8]) -> Box<dyn Read + '_> {
-    if bytes.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(bytes)) } else { Box::new(bytes) }
+/// Refuses a text that has grown beyond the limits.
+fn bounded(total: u64, packed: u64, limits: &Limits) -> Result<()> {
+    if total > limits.bytes || total > RATIO_FREE && total > limits.ratio.saturating_mul(packed) {
+        return Err(too_large(format!(
+            "the file unpacks to more than {} bytes, or to more than {} times its size",
+            limits.bytes, limits.ratio
+        )));
+    }
+    Ok(())
 }
 
-fn unreadable(e: &io::Error) -> Error {
-    Error::refuse(
-        "import.gzip",
-        format!("the packed file cannot be unpacked: {e}"),
-        "fetch the file again; it is damaged or cut off",
-    )
-}
-
-/// Unpacks everything once, keeping nothing: whether it stays within the limits, and what it is encoded in.
-pub(super) fn survey(bytes: &[u8], limits: &Limits) -> Result<Survey> {
-    let (mut input, mut chunk, mut total) = (raw(bytes), vec![0; CHUNK], 0u64);
+/// Unpacks the text once, keeping nothing: whether it stays within the limits, and what it is encoded in.
+pub(super) fn survey(source: &Text<'_>, limits: &Limits) -> Result<Survey> {
+    let (mut input, mut chunk, mut total) = (source.open()?, vec![0; CHUNK], 0u64);
     let (mut decoder, mut text) = (UTF_8.new_decoder_without_bom_handling(), vec![0; CHUNK * 4]);
     let (mut broken, mut wide, mut bom) = (0u64, 0u64, None);
+    let whole = source.packed() <= SURVEY_WHOLE;
     loop {
-        let n = input.read(&mut chunk).map_err(|e| unreadable(&e))?;
+        let n = input.read(&mut chunk).map_err(unreadable)?;
         if total == 0 {
             bom = Encoding::for_bom(&chunk[..n]);
         }
         total += n as u64;
-        if total > limits.bytes || total > RATIO_FREE && total > limits.ratio.saturating_mul(bytes.len() as u64) {
-            return Err(Error::refuse(
-                "import.too-large",
-                format!(
-                    "the file unpacks to more than {} bytes, or to more than {} times its size",
-                    limits.bytes, limits.ratio
-                ),
-                "split the file into smaller ones",
-            ));
-        }
+        bounded(total, source.packed(), limits)?;
         let mut left = &chunk[..n];
         loop {
             let (result, read, written) = decoder.decode_to_utf8_without_replacement(left, &mut text, n == 0);
@@ -64,7 +59,7 @@ pub(super) fn survey(bytes: &[u8], limits: &Limits) -> Result<Survey> {
                 DecoderResult::InputEmpty => break,
             }
         }
-        if n == 0 {
+        if n == 0 || !whole && total > SURVEY_START {
             break;
         }
     }
@@ -72,22 +67,22 @@ pub(super) fn survey(bytes: &[u8], limits: &Limits) -> Result<Survey> {
     let encoding = bom.map_or(if broken * 20 <= wide { UTF_8 } else { WINDOWS_1251 }, |(encoding, _)| encoding);
     let mut survey = Survey { encoding, head: String::new() };
     let mut head = vec![0; 2 * CHUNK];
-    let (mut source, mut filled) = (survey.open(bytes, u64::MAX), 0);
+    let (mut start, mut filled) = (survey.open(source, u64::MAX, limits)?, 0);
     while filled < head.len() {
-        match source.read(&mut head[filled..]).map_err(|e| unreadable(&e))? {
+        match start.read(&mut head[filled..]).map_err(unreadable)? {
             0 => break,
             n => filled += n,
         }
     }
-    survey.head = String::from_utf8_lossy(&head[..filled]).into_owned();
+    survey.head = String::from_utf8_lossy(&head[..filled]).trim_end_matches([END, '\n']).to_owned();
     Ok(survey)
 }
 
 impl Survey {
     /// The text from its beginning. Of each record at most `record` bytes are given out; see [`TextSource::next_record`].
-    pub(super) fn open<'a>(&self, bytes: &'a [u8], record: u64) -> TextSource<'a> {
-        TextSource {
-            input: raw(bytes),
+    pub(super) fn open<'a>(&self, source: &Text<'a>, record: u64, limits: &Limits) -> Result<TextSource<'a>> {
+        Ok(TextSource {
+            input: source.open()?,
             decoder: self.encoding.new_decoder_with_bom_removal(),
             chunk: vec![0; CHUNK],
             text: Vec::new(),
@@ -97,11 +92,18 @@ impl Survey {
             ended: false,
             record,
             left: record,
-        }
+            total: 0,
+            packed: source.packed(),
+            limits: limits.clone(),
+        })
     }
 }
 
-/// The decoded text; every line ends in `\n`, the last too.
+/// Alone on the last line of what a [`TextSource`] gives. No text holds it, since zero bytes are left out; so a reader that
+/// does not find it on a line of its own knows that a quote was never closed.
+pub(super) const END: char = '\0';
+
+/// The decoded text; every line ends in `\n`, the last too; then [`END`], as a line.
 pub(super) struct TextSource<'a> {
     input: Box<dyn Read + 'a>,
     decoder: Decoder,
@@ -113,6 +115,10 @@ pub(super) struct TextSource<'a> {
     ended: bool,
     record: u64,
     left: u64,
+    /// Bytes unpacked so far.
+    total: u64,
+    packed: u64,
+    limits: Limits,
 }
 
 impl TextSource<'_> {
@@ -127,6 +133,8 @@ impl TextSource<'_> {
         self.at = 0;
         let n = self.input.read(&mut self.chunk)?;
         self.ended = n == 0;
+        self.total += n as u64;
+        bounded(self.total, self.packed, &self.limits).map_err(io::Error::other)?;
         let mut decoded = vec![0; self.decoder.max_utf8_buffer_length(n).unwrap_or(CHUNK * 4).max(16)];
         let (mut read, mut written) = (0, 0);
         loop {
@@ -144,8 +152,11 @@ impl TextSource<'_> {
             }
             self.after_cr = byte == b'\r';
         }
-        if self.ended && self.text.last().copied().unwrap_or(self.last) != b'\n' {
-            self.text.push(b'\n');
+        if self.ended {
+            if self.text.last().copied().unwrap_or(self.last) != b'\n' {
+                self.text.push(b'\n');
+            }
+            self.text.extend([END as u8, b'\n']);
         }
         self.last = self.text.last().copied().unwrap_or(self.last);
         Ok(())
@@ -159,7 +170,11 @@ impl Read for TextSource<'_> {
         }
         let n = out.len().min(self.text.len() - self.at).min(usize::try_from(self.left).unwrap_or(usize::MAX));
         if n == 0 && !out.is_empty() && self.at < self.text.len() {
-            return Err(io::Error::other("a row is too long; is a quote left open?"));
+            return Err(io::Error::other(Error::refuse(
+                "import.cell",
+                format!("a row of more than {} bytes", self.record),
+                "look for a quote that is left open near that row",
+            )));
         }
         out[..n].copy_from_slice(&self.text[self.at..self.at + n]);
         (self.at, self.left) = (self.at + n, self.left - n as u64);

@@ -1,29 +1,37 @@
-//! XLSX workbooks (and a zip of one CSV) as rows of text, within limits.
+//! XLSX workbooks as rows of text, within limits.
 //!
 //! A workbook is a zip of XML and may unpack to anything, so it is unpacked once beforehand, counting; then cells are
-//! read one by one, never as a rectangle, whose size the file could make up.
+//! read one by one, never as a rectangle, whose size the file could make up. A sheet is read by a thread of its own that is
+//! a few batches of rows ahead: the register of the whole country has two hundred thousand rows, and they are never all here.
 
-use std::io::{Cursor, Read};
+use std::io::Cursor;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use calamine::{DataRef, Reader, Xlsx};
-use zip::ZipArchive;
 
+use super::archive;
+use super::input::{Input, too_large, unreadable};
 use super::table::{Limits, Row};
 use crate::error::{Error, Result};
 
+/// Most bytes of a workbook, packed.
+const MAX_PACKED: u64 = 256 << 20;
 /// Most bytes a workbook may unpack to.
-const MAX_UNPACKED: u64 = 512 << 20;
-/// Most entries of the zip.
-const MAX_ENTRIES: usize = 2_000;
-/// Most cells, empty ones before a filled one counted, over all rows of a sheet.
-const MAX_CELLS: usize = 20_000_000;
+const MAX_UNPACKED: u64 = 1 << 30;
+/// Most sheets looked at.
+const MAX_SHEETS: usize = 16;
+/// Most bytes of a row.
+const MAX_ROW: usize = 1 << 20;
+/// Rows handed over at once.
+const BATCH: usize = 256;
 
-/// What a zip turned out to be.
-pub(super) enum Packed {
-    /// Sheets of a workbook: name, rows.
-    Sheets(Vec<(String, Vec<Row>)>),
-    /// The one text table in it.
-    Text(Vec<u8>),
+/// A workbook, unpacked once and found to be within bounds.
+pub(super) struct Workbook {
+    bytes: Arc<[u8]>,
+    sheets: Vec<String>,
+    limits: Limits,
 }
 
 fn refuse(why: impl std::fmt::Display) -> Error {
@@ -34,96 +42,121 @@ fn refuse(why: impl std::fmt::Display) -> Error {
     )
 }
 
-/// Reads a zip.
-pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Packed> {
-    // The XML reader is other people's code over other people's files: a panic in it is a refusal.
-    std::panic::catch_unwind(|| unguarded(bytes, limits))
-        .unwrap_or_else(|_| Err(refuse("its parts contradict each other")))
-}
-
-fn unguarded(bytes: &[u8], limits: &Limits) -> Result<Packed> {
-    let mut zip = ZipArchive::new(Cursor::new(bytes)).map_err(refuse)?;
-    if zip.len() > MAX_ENTRIES {
-        return Err(refuse(format!("{} parts, at most {MAX_ENTRIES} are read", zip.len())));
-    }
-    let names: Vec<String> =
-        zip.file_names().map(|n| n.map(|n| n.into_owned())).collect::<std::result::Result<_, _>>().map_err(refuse)?;
-    let most = MAX_UNPACKED.min(limits.bytes);
-    if !names.iter().any(|n| n == "xl/workbook.xml") {
-        let mut tables = names.iter().filter(|n| n.to_lowercase().ends_with(".csv"));
-        let (Some(name), None) = (tables.next(), tables.next()) else {
-            return Err(refuse("neither an .xlsx workbook nor a zip of one .csv"));
-        };
-        let mut text = Vec::new();
-        zip.by_name(name).map_err(refuse)?.take(most + 1).read_to_end(&mut text).map_err(refuse)?;
-        if text.len() as u64 > most {
-            return Err(too_large(most));
+impl Workbook {
+    /// Opens a zip; none when it is no workbook.
+    ///
+    /// # Errors
+    /// `import.xlsx`, `import.zip`, `import.too-large`.
+    pub(super) fn open(input: &Input<'_>, limits: &Limits) -> Result<Option<Workbook>> {
+        // Most of what begins like a zip and is broken is somebody's workbook.
+        let entries = archive::entries(input).map_err(|e| refuse(e.detail()))?;
+        if !entries.iter().any(|e| e.name == "xl/workbook.xml") {
+            return Ok(None);
         }
-        return Ok(Packed::Text(text));
+        let mut left = MAX_UNPACKED.min(limits.bytes);
+        for entry in &entries {
+            let part = archive::open(input, entry)?;
+            let n =
+                std::io::copy(&mut std::io::Read::take(part, left + 1), &mut std::io::sink()).map_err(unreadable)?;
+            left = left
+                .checked_sub(n)
+                .ok_or_else(|| too_large(format!("the workbook unpacks to more than {MAX_UNPACKED} bytes")))?;
+        }
+        let bytes: Arc<[u8]> = input.whole(MAX_PACKED)?.into();
+        let sheets = guarded(|| Ok(open(&bytes)?.sheet_names().into_iter().take(MAX_SHEETS).collect()))?;
+        Ok(Some(Workbook { bytes, sheets, limits: limits.clone() }))
     }
-    let mut left = most;
-    for i in 0..zip.len() {
-        let part = zip.by_index(i).map_err(refuse)?;
-        let n = std::io::copy(&mut part.take(left + 1), &mut std::io::sink()).map_err(refuse)?;
-        left = left.checked_sub(n).ok_or_else(|| too_large(most))?;
+
+    /// Names of the sheets.
+    pub(super) fn sheets(&self) -> &[String] {
+        &self.sheets
     }
-    let mut book = Xlsx::new(Cursor::new(bytes)).map_err(refuse)?;
-    let mut sheets = Vec::new();
-    for name in book.sheet_names().into_iter().take(16) {
-        let rows = sheet(&mut book, &name, limits)?;
-        if !rows.is_empty() {
-            sheets.push((name, rows));
+
+    /// The rows of a sheet.
+    pub(super) fn rows(&self, sheet: &str) -> Rows {
+        let (sender, receiver) = sync_channel(4);
+        let (bytes, name, limits) = (self.bytes.clone(), sheet.to_owned(), self.limits.clone());
+        std::thread::spawn(move || {
+            if let Err(e) = guarded(|| read(&bytes, &name, &limits, &sender)) {
+                // Nobody listens any more: then nobody needs to know.
+                let _ = sender.send(Err(e));
+            }
+        });
+        Rows { receiver, batch: Vec::new().into_iter() }
+    }
+}
+
+/// Rows as they come from the thread that reads them; after an error there are no more.
+pub(super) struct Rows {
+    receiver: Receiver<Result<Vec<Row>>>,
+    batch: std::vec::IntoIter<Row>,
+}
+
+impl Iterator for Rows {
+    type Item = Result<Row>;
+
+    fn next(&mut self) -> Option<Result<Row>> {
+        loop {
+            if let Some(row) = self.batch.next() {
+                return Some(Ok(row));
+            }
+            match self.receiver.recv() {
+                Ok(Ok(batch)) => self.batch = batch.into_iter(),
+                Ok(Err(e)) => return Some(Err(e)),
+                Err(_) => return None,
+            }
         }
     }
-    Ok(Packed::Sheets(sheets))
 }
 
-fn too_large(most: u64) -> Error {
-    Error::refuse(
-        "import.too-large",
-        format!("the file unpacks to more than {most} bytes"),
-        "split the file into smaller ones",
-    )
+/// The XML reader is other people's code over other people's files: a panic in it is a refusal.
+fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(refuse("its parts contradict each other")))
 }
 
-fn sheet(book: &mut Xlsx<Cursor<&[u8]>>, name: &str, limits: &Limits) -> Result<Vec<Row>> {
+fn open(bytes: &[u8]) -> Result<Xlsx<Cursor<&[u8]>>> {
+    Xlsx::new(Cursor::new(bytes)).map_err(refuse)
+}
+
+fn read(bytes: &[u8], name: &str, limits: &Limits, out: &SyncSender<Result<Vec<Row>>>) -> Result<()> {
+    let mut book = open(bytes)?;
     let mut cells = match book.worksheet_cells_reader(name) {
         Ok(cells) => cells,
         // A sheet of diagrams has no cells.
-        Err(calamine::XlsxError::NotAWorksheet(_)) => return Ok(Vec::new()),
+        Err(calamine::XlsxError::NotAWorksheet(_)) => return Ok(()),
         Err(e) => return Err(refuse(e)),
     };
-    let (mut rows, mut held, mut size): (Vec<Row>, usize, u64) = (Vec::new(), 0, 0);
+    let (mut rows, mut latest): (Vec<Row>, u64) = (Vec::new(), 0);
     while let Some(cell) = cells.next_cell().map_err(refuse)? {
         let value = text(cell.get_value());
         if value.trim().is_empty() {
             continue;
         }
         let (row, column) = cell.get_position();
-        let number = u64::from(row) + 1;
-        if rows.last().is_some_and(|r| r.number > number) {
+        let (number, column) = (u64::from(row) + 1, column as usize);
+        limits.check_cell(number, column + 1, value.len())?;
+        if latest > number {
             return Err(refuse(format!("row {number} stands after a later one")));
         }
-        if rows.last().is_none_or(|r| r.number < number) {
+        if latest < number {
+            if rows.len() >= BATCH && out.send(Ok(std::mem::take(&mut rows))).is_err() {
+                return Ok(());
+            }
             rows.push(Row { number, cells: Vec::new() });
+            latest = number;
         }
         let Some(last) = rows.last_mut() else { continue };
-        let column = column as usize;
-        limits.check_cell(number, column + 1, value.len())?;
         if last.cells.len() <= column {
-            held += column + 1 - last.cells.len();
             last.cells.resize(column + 1, String::new());
         }
-        size += value.len() as u64;
-        // One shared text may stand in every cell: what is held counts, not what is stored.
-        if rows.len() as u64 > limits.rows || held > MAX_CELLS || size > limits.bytes.min(MAX_UNPACKED) {
-            return Err(too_large(MAX_UNPACKED));
+        // One shared text may stand in every cell of a row.
+        if last.cells.iter().map(String::len).sum::<usize>() > MAX_ROW {
+            return Err(too_large(format!("row {number} has more than {MAX_ROW} bytes")));
         }
-        if let Some(place) = rows.last_mut().and_then(|r| r.cells.get_mut(column)) {
-            *place = value;
-        }
+        last.cells[column] = value;
     }
-    Ok(rows)
+    let _ = out.send(Ok(rows));
+    Ok(())
 }
 
 /// A cell as a person sees it.

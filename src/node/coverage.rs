@@ -109,6 +109,7 @@ fn add(a: Counts, b: &Counts) -> Counts {
 fn count(view: &LogView, day: Day) -> BTreeMap<String, Counts> {
     let state = view.state();
     let mut out: BTreeMap<String, Counts> = BTreeMap::new();
+    let threshold = state.threshold(day);
     for (_, entry) in state.subjects() {
         let Facts::Building(b) = &entry.facts else { continue };
         if !b.active_on(day) {
@@ -116,8 +117,8 @@ fn count(view: &LogView, day: Day) -> BTreeMap<String, Counts> {
         }
         let counts = out.entry(b.oktmo.to_string()).or_default();
         counts.buildings += 1;
-        counts.not_required += u64::from(b.chat_required == Some(false));
-        counts.contested += u64::from(b.managements_on(day).count() > 1);
+        counts.not_required += u64::from(b.chat_required(threshold) == Some(false));
+        counts.contested += u64::from(b.contested_on(day));
         let chats = state.chats_by_building(&b.building);
         let official = chats.iter().filter_map(|n| state.chat(*n)).find(|c| {
             state.is_official(c)

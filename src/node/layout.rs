@@ -11,7 +11,7 @@
 //! log.vkey          its key as a vkey line
 //! private/          journal, signing fence, lock
 //! index/            the sled index (can be rebuilt)
-//! mirrors/<hash>/   followed logs: charter.json, charters/, log/, index/, evidence/
+//! mirrors/<hash>/   followed logs: charter.json, charters/, source, log/, index/, evidence/
 //! tls/              the development certificate
 //! ```
 
@@ -87,6 +87,10 @@ impl Layout {
     /// Everything kept of the followed log with this origin, laid out like a data directory.
     pub fn mirror(&self, origin: &str) -> Layout {
         Layout(self.0.join("mirrors").join(origin_hash(origin)))
+    }
+    /// File of a mirror that names the source it is of, as the configuration does.
+    pub fn source(&self) -> PathBuf {
+        self.0.join("source")
     }
     /// Folder of evidence against a followed log.
     pub fn evidence(&self) -> PathBuf {

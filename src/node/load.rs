@@ -137,7 +137,15 @@ pub fn load(
     charters: &Charters,
     progress: &mut Progress<'_>,
 ) -> Result<(State, Replay)> {
-    let (mut state, mut replay) = match from_index(reader, index, charters)? {
+    let indexed = match from_index(reader, index, charters) {
+        // What sled cannot give is built anew like what it gives wrongly; as an error it would come back at every start.
+        Err(e) if e.code() == "index.broken" => {
+            tracing::error!(error = %e, "the index cannot be read");
+            None
+        }
+        other => other?,
+    };
+    let (mut state, mut replay) = match indexed {
         Some((state, map)) => (state, Replay::resume(map)),
         None => {
             if reader.size() > 0 {

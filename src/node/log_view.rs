@@ -8,9 +8,10 @@ use crate::federation::charter::VerifiedCharter;
 use crate::registry::facts::evolve;
 use crate::registry::ids::RegionCode;
 use crate::registry::record::{DecodedRecord, Record, Subject};
-use crate::registry::state::{Entry, Head, State, View};
+use crate::registry::state::{Entry, Head, HistoryItem, State, View};
 use crate::registry::text::{Day, Millis};
 use crate::storage::log_store::LogReader;
+use crate::tlog::hash::leaf_hash;
 
 /// Whether the node writes the log or follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,17 +109,20 @@ impl LogView {
 
     /// The records of a subject, oldest first, at most `limit` of them beginning at position `from`.
     pub fn history(&self, subject: &Subject, from: usize, limit: usize) -> Result<Vec<HistoryRecord>> {
-        let items: Vec<(u64, u64)> = {
+        let items: Vec<(HistoryItem, u64)> = {
             let state = self.state();
             let entry = state.entry(subject).ok_or_else(|| unknown(subject))?;
             let picked = entry.history.iter().skip(from).take(limit);
-            picked.map(|h| (h.index, state.time_of(h.index).unwrap_or(0))).collect()
+            picked.map(|h| (*h, state.time_of(h.index).unwrap_or(0))).collect()
         };
-        items.into_iter().map(|(index, time)| self.record(index, time)).collect()
+        items.into_iter().map(|(item, time)| self.record(item, time)).collect()
     }
 
-    fn record(&self, index: u64, time: u64) -> Result<HistoryRecord> {
-        let decoded = DecodedRecord::decode(&self.reader.entry(index)?).map_err(|e| e.at(format!("entry {index}")))?;
+    /// The record that the history names, and no other: its id is the hash of what was signed.
+    fn record(&self, item: HistoryItem, time: u64) -> Result<HistoryRecord> {
+        let index = item.index;
+        let decoded = DecodedRecord::decode(&self.reader.entry(index)?).ok().filter(|d| d.record.id == item.id);
+        let decoded = decoded.ok_or_else(|| self.reader.damaged(index))?;
         let signers = decoded.envelope.signatures.iter().map(|(kid, _)| *kid).collect();
         Ok(HistoryRecord { index, time, record: decoded.record, signers })
     }
@@ -126,6 +130,12 @@ impl LogView {
     /// Records of the log by index, the node's own entries left out.
     pub fn records(&self, range: std::ops::Range<u64>) -> Result<Vec<HistoryRecord>> {
         let entries = self.reader.entries(range.clone())?;
+        let leaves = self.reader.leaves(range.clone())?;
+        for ((index, entry), leaf) in range.clone().zip(entries.iter()).zip(leaves) {
+            if leaf_hash(entry) != leaf {
+                return Err(self.reader.damaged(index));
+            }
+        }
         let state = self.state();
         let mut out = Vec::with_capacity(entries.len());
         for (index, entry) in range.zip(entries) {
@@ -158,7 +168,7 @@ impl LogView {
             if when.known_at.is_some_and(|t| time > t.get()) {
                 break;
             }
-            let found = self.record(item.index, time)?;
+            let found = self.record(item, time)?;
             let effective = match (found.record.effective_from, when.as_of) {
                 (Some(from), Some(day)) => from <= day,
                 _ => true,

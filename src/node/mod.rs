@@ -15,6 +15,7 @@ pub mod log_view;
 pub mod query;
 pub mod sequencer;
 pub mod snapshot;
+pub mod union;
 pub mod verdict;
 
 use std::collections::BTreeMap;
@@ -25,13 +26,15 @@ use parking_lot::RwLock;
 use secrecy::SecretString;
 
 use crate::error::{Error, Result};
+use crate::federation::charter::{Charter, VerifiedCharter};
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::PublicKey;
 use crate::storage::index::SledIndex;
+use crate::storage::lock::KeyClaim;
 use crate::storage::log_store::LogStore;
 use crate::storage::{format, keys};
 use crate::tlog::checkpoint::Checkpoint;
-use crate::tlog::note::NoteSigner;
+use crate::tlog::note::{NoteSigner, VerifierKey};
 use layout::Layout;
 use load::Progress;
 use log_view::{LogView, Role};
@@ -113,6 +116,13 @@ impl Node {
     pub fn open(opening: Opening<'_>, progress: &mut Progress<'_>) -> Result<Node> {
         let layout = Layout::new(opening.data);
         format::check(opening.data)?;
+        if !layout.has_own_log() && (layout.key("log").exists() || layout.private().join("fence").exists()) {
+            return Err(Error::stop(
+                "origin.missing",
+                format!("{} does not exist, but the node has a log of its own", layout.origin_file().display()),
+                "run «domovoi fsck --repair», or restore the file from a backup; after an init that was interrupted, begin anew",
+            ));
+        }
         let own = match layout.has_own_log() {
             true => Some(open_own(&layout, &opening, progress)?),
             false => None,
@@ -164,6 +174,12 @@ impl Node {
     }
 }
 
+/// Reads the pinned charter of a data directory.
+pub fn read_charter(path: &Path) -> Result<VerifiedCharter> {
+    let bytes = crate::storage::durable::read_bounded(path, 1 << 20)?;
+    Charter::open(&bytes).map_err(|e| e.at(path.display()))
+}
+
 /// The state of a log and its index, loaded from a data directory without a running node.
 pub fn open_index(layout: &Layout) -> Result<SledIndex> {
     SledIndex::open(&layout.index())
@@ -172,7 +188,18 @@ pub fn open_index(layout: &Layout) -> Result<SledIndex> {
 fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<(Arc<LogView>, Sequencer)> {
     let chain = charters::read_chain(layout)?;
     let origin = layout.origin()?;
-    let (region, charters) = (chain.region(&origin)?.clone(), chain.of_log(&origin)?);
+    let region = chain.latest().region_by_origin(&origin).ok_or_else(|| {
+        Error::stop(
+            "charter.origin",
+            format!(
+                "{} names no log «{origin}», as {} says",
+                layout.charter().display(),
+                layout.origin_file().display()
+            ),
+            "restore the one of the two that is not this node's; «domovoi fsck --repair» restores the origin",
+        )
+    })?;
+    let (region, charters) = (region.clone(), chain.of_log(&origin)?);
     let passphrase = opening.passphrase.ok_or_else(|| {
         Error::stop(
             "key.passphrase",
@@ -180,19 +207,21 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "set DOMOVOI_PASSPHRASE or passphrase_file",
         )
     })?;
-    let log_key = NoteSigner::new(&origin, keys::read(&layout.key("log"), passphrase)?)?;
+    let log_key = keys::read(&layout.key("log"), passphrase)?;
+    let claim = KeyClaim::acquire(&log_key)?;
+    let log_key = NoteSigner::new(&origin, log_key)?;
     let commit = keys::read(&layout.key("commit"), passphrase)?;
     if log_key.verifier().to_string() != region.log_vkey.to_string() {
         return Err(Error::stop(
             "key.log",
-            "keys/log.pem is not the log key the charter names",
+            format!("{} is not the log key the charter names", layout.key("log").display()),
             "restore the key or the charter",
         ));
     }
     if PublicKey::of(&commit) != charters.latest().commit_key {
         return Err(Error::stop(
             "key.commit",
-            "keys/commit.pem is not the commit key the charter names",
+            format!("{} is not the commit key the charter names", layout.key("commit").display()),
             "restore the key or the charter",
         ));
     }
@@ -203,7 +232,8 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "update this node",
         ));
     }
-    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private())?;
+    let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
+    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), &keys)?;
     store.confirm_restored(opening.confirm_restored_head)?;
     if let Some(pending) = pending {
         tracing::info!(
@@ -217,7 +247,7 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let mut index = open_index(layout)?;
     let (state, replay) = load::load(&reader, &mut index, &charters, progress)?;
     let view = Arc::new(LogView::new(Role::Own, chain, reader, state));
-    let keys = SequencerKeys { log: log_key, commit };
+    let keys = SequencerKeys { log: log_key, commit, claim };
     let sequencer = Sequencer::start(view.clone(), store, replay.map, index, keys, opening.bounds)?;
     Ok((view, sequencer))
 }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::log_view::{LogView, When, unknown};
+use super::union::Claim;
 use super::verdict::{Asked, Freshness, Verdict, VerdictState, said, state_of, words};
 use super::{Node, now_ms};
 use crate::error::{Error, Result};
@@ -20,6 +21,7 @@ use crate::registry::link::{LinkDigest, canonical_link};
 use crate::registry::record::Subject;
 use crate::registry::state::{Entry, View};
 use crate::registry::text::{Day, Millis};
+use crate::registry::transfer::{Arrived, Left, Offered};
 
 /// A period of management as readers see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -162,6 +164,20 @@ pub struct ChatView {
     /// What was last checked in MAX; apart from what is recorded.
     #[schema(value_type = Option<Object>)]
     pub last_checked_in_max: Option<ChatObserved>,
+    /// How this log's word stands where several logs know the chat.
+    pub claim: Claim,
+    /// It is offered to another region's log.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Offered>,
+    /// It has left for another region's log.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
+    /// It came from another region's log.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<Arrived>,
     /// The document the ownership rests on.
     #[schema(value_type = Option<Object>)]
     pub basis: Option<crate::registry::record::Basis>,
@@ -376,13 +392,21 @@ impl<'n> Reader<'n> {
             from: o.from,
             record: o.record.to_string(),
         });
+        // Where it went is known from the proof that it went; the other log may not be followed here.
+        let (holder, holder_name, in_good_standing) = match &c.left {
+            Some(left) if status.status == ChatStatus::Moved => (left.to.clone(), left.to.to_string(), true),
+            _ => {
+                let name = self.authority_name(&holder);
+                (holder, name, in_good_standing)
+            }
+        };
         Ok(ChatView {
             chat: c.chat,
             title: c.title.to_string(),
             kind: c.kind,
             status: status.status,
             status_since: status.from,
-            owner_name: self.authority_name(&holder),
+            owner_name: holder_name,
             owner: holder,
             owner_in_good_standing: in_good_standing,
             owner_since: owner.from,
@@ -393,6 +417,10 @@ impl<'n> Reader<'n> {
             max: c.max,
             successor: c.successor,
             last_checked_in_max: c.observed.clone(),
+            claim: self.node.claim_of(&self.view.origin, c),
+            offered: c.offered.clone(),
+            left: c.left.clone(),
+            arrived: c.arrived.clone(),
             basis: owner.basis.clone(),
             last_record: last_record(entry),
             freshness: self.freshness(),
@@ -517,6 +545,7 @@ impl Node {
             seen_at,
             age_seconds,
             stale: expired || age_seconds > self.stale_after_hours * 3600,
+            held: status.as_ref().and_then(|f| f.status.read().held.as_ref().map(|h| h.code.clone())),
         }
     }
 
@@ -551,7 +580,7 @@ impl Node {
                     Question::Max(m) => state.chats_by_max(m),
                     Question::Building(id) => match state.primary(id) {
                         Some(primary) => {
-                            house = state.building(&primary).map(|b| b.chat_required);
+                            house = state.building(&primary).map(|b| b.chat_required(state.threshold(day)));
                             let all = state.chats_by_building(&primary);
                             all.into_iter()
                                 .filter(|n| state.chat(*n).is_some_and(|c| c.buildings.contains(&primary)))
@@ -582,7 +611,7 @@ impl Node {
             (ChatStatus::Declared, _) => 3,
             _ => 4,
         };
-        chats.sort_by_key(rank);
+        chats.sort_by_key(|c| (c.claim, rank(c)));
         let chat = &chats[0];
         let rotated = digest.is_some_and(|d| chat.link_digest != Some(d));
         let building = building.map(ToString::to_string);

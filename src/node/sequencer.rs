@@ -30,6 +30,7 @@ use crate::registry::statemap::{StateMap, map_key};
 use crate::registry::text::Millis;
 use crate::registry::verify::{KeyRing, VerifiedRecord, verify_records};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
+use crate::storage::lock::KeyClaim;
 use crate::storage::log_store::LogStore;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::NoteSigner;
@@ -87,6 +88,8 @@ pub struct SequencerKeys {
     pub log: NoteSigner,
     /// Signs commits.
     pub commit: SigningKey,
+    /// Nobody else on this machine signs with the log's key meanwhile.
+    pub claim: KeyClaim,
 }
 
 /// The running writer: a queue into it and its thread.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::query::ChatView;
+use super::union::Claim;
 use crate::registry::body::ChatKind;
 use crate::registry::facts::ChatStatus;
 use crate::registry::text::Day;
@@ -33,6 +34,7 @@ pub enum VerdictState {
     RegionNotConnected,
     Stale,
     NotAChatLink,
+    Disputed,
 }
 
 /// A sentence in both languages.
@@ -64,6 +66,9 @@ pub struct Freshness {
     pub age_seconds: u64,
     /// Older than the policy allows.
     pub stale: bool,
+    /// Why nothing newer of that log is believed, by its code: the answer is from the last good state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
 }
 
 /// An answer.
@@ -101,6 +106,9 @@ pub fn state_of(chat: &ChatView, asked: Asked<'_>, day: Day) -> VerdictState {
     if chat.freshness.stale {
         return VerdictState::Stale;
     }
+    if chat.claim == Claim::Disputed {
+        return VerdictState::Disputed;
+    }
     match chat.status {
         ChatStatus::Declared => return VerdictState::PendingHandover,
         ChatStatus::Suspended => return VerdictState::Suspended,
@@ -130,7 +138,7 @@ pub fn state_of(chat: &ChatView, asked: Asked<'_>, day: Day) -> VerdictState {
         let earlier = b.managements.iter().any(|m| !m.holds && m.to.is_some());
         earlier && b.managements.iter().any(|m| m.holds && recent(m.from))
     });
-    if chat.owners.len() > 1 && recent(chat.owner_since) {
+    if (chat.owners.len() > 1 || chat.arrived.is_some()) && recent(chat.owner_since) {
         return VerdictState::Transferred;
     }
     if changed {
@@ -255,6 +263,16 @@ pub fn words(state: VerdictState, chat: Option<&ChatView>) -> (Said, Said) {
             "The data are stale: this node has not heard from the region for too long.".into(),
             "Повторите проверку позже или на узле региона.",
             "Check again later, or at the region's own node.",
+        ),
+        VerdictState::Disputed => (
+            format!(
+                "На этот чат претендуют два органа; здесь показано притязание, передачу по которому не подтверждает прежний журнал: {owner}."
+            ),
+            format!(
+                "Two authorities claim this chat; shown is a claim whose transfer the earlier log does not confirm: {owner}."
+            ),
+            "Полагайтесь на прежнего владельца, пока федерация не решит.",
+            "Rely on the earlier owner until the federation has decided.",
         ),
         VerdictState::NotAChatLink => (
             "Это не ссылка на чат MAX.".into(),

@@ -204,7 +204,9 @@ impl fmt::Display for AddressKey {
 /// Where the house begins: at the last «д.» or «дом» with a number; without one, at the earliest place from which
 /// everything to the end reads as a house («ленина 5к2», «8 марта 5»).
 fn house_start(tokens: &[Token]) -> usize {
-    let is_label = |t: &Token| matches!(t.word(), Some("д" | "дом" | "влд" | "вл" | "владение" | "домовладение"));
+    let is_label = |t: &Token| {
+        matches!(t.word(), Some("д" | "дом" | "влд" | "вл" | "владение" | "домовладение" | "двлд" | "зд" | "здание"))
+    };
     // «165Д, к. 1», «21-д», «лит. Д»: a letter of a house, no label.
     let is_letter = |i: usize| {
         let before = tokens[..i].iter().rposition(|t| !t.is_any(".\""));
@@ -298,7 +300,7 @@ fn house(tokens: &[Token]) -> (House, bool) {
                 Part::Letter => &mut house.letter,
                 Part::Room => continue,
             };
-            if matches!(text, "д" | "дом" | "влд" | "вл" | "владение" | "домовладение")
+            if matches!(text, "д" | "дом" | "влд" | "вл" | "владение" | "домовладение" | "двлд" | "зд" | "здание")
                 && value.is_empty()
                 && part == Part::Number
             {

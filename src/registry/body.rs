@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use super::forms::*;
 use super::ids::{
     BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode,
 };
 use super::record::Subject;
 pub use super::strict::List;
-use super::strict::{from_object, index, objects, words};
+use super::strict::{from_object, index, objects, some_object, words};
 use super::text::{Day, Millis, Text};
 use super::transfer::{TransferAccepted, TransferDeclined, TransferOffered, TransferReleased};
 use crate::error::{Error, Result};
@@ -17,38 +18,6 @@ use crate::error::{Error, Result};
 pub const MAX_BUILDINGS: usize = 64;
 /// Most items of any other list in a body.
 pub const MAX_LIST: usize = 64;
-
-/// A MAX bot's name: `@` and 3–64 letters, digits, `_`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-pub struct BotName(Box<str>);
-
-impl BotName {
-    /// Checks the form.
-    pub fn new(s: &str) -> Result<BotName> {
-        let ok = s.strip_prefix('@').is_some_and(|n| {
-            (3..=64).contains(&n.len()) && n.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-        });
-        if ok {
-            Ok(BotName(s.into()))
-        } else {
-            Err(Error::refuse(
-                "bot.name",
-                format!("«{s}» is no bot name"),
-                "write @ and 3 to 64 lower-case letters, digits or _",
-            ))
-        }
-    }
-    /// The name with its `@`.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl<'de> Deserialize<'de> for BotName {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        BotName::new(&<std::borrow::Cow<'de, str>>::deserialize(d)?).map_err(serde::de::Error::custom)
-    }
-}
 
 words!(
     /// What kind of building.
@@ -166,6 +135,25 @@ words!(
     }
 );
 
+words!(
+    /// How sure it is that something imitates an official chat.
+    Certainty {
+        /// Somebody reported it.
+        Reported,
+        /// The owner of the chat looked at it.
+        Confirmed,
+    }
+);
+words!(
+    /// How an objection ended.
+    Outcome {
+        /// The fact was corrected by the record named.
+        Upheld,
+        /// The fact stands, by the document named as the basis.
+        Rejected,
+    }
+);
+
 /// Bodies: mandatory fields, then after `;` optional ones (`Option`, left out when empty).
 macro_rules! bodies {
     ($($(#[$doc:meta])* $name:ident {
@@ -252,6 +240,13 @@ bodies! {
         /// Its name; a sole proprietor's own name is never stored.
         name: Text,
     }
+    /// applicability.set: of which buildings of the region a chat is required, from a day on.
+    ApplicabilitySet {
+        /// The region.
+        region: RegionCode,
+        /// Required of buildings with more flats than this.
+        above_flats: u16,
+    }
     /// building.registered and building.amended (the whole new description).
     Building {
         /// Its primary id.
@@ -270,8 +265,9 @@ bodies! {
         year: u16,
         /// Declared an emergency building on this day.
         emergency: Day,
-        /// Whether a chat is required of it.
-        chat_required: bool,
+        /// An exception from the region's threshold of flats; otherwise the threshold decides.
+        #[serde(deserialize_with = "some_object")]
+        applicability: Applicability,
     }
     /// building.retired
     BuildingRetired {
@@ -279,7 +275,7 @@ bodies! {
         building: BuildingId,
         /// Why.
         reason: RetireReason;
-        /// What it became.
+        /// What it became: nothing (demolished), one building (merged), several (split).
         into: List<BuildingId, 16>,
     }
     /// management.assigned
@@ -300,7 +296,9 @@ bodies! {
         /// The building.
         building: BuildingId,
         /// The management.assigned record that ends.
-        management: RecordId,
+        management: RecordId;
+        /// True: struck off the licence register, it has to go on until its successor starts.
+        goes_on: bool,
     }
     /// chat.declared: known, but ownership in MAX is not taken yet.
     ChatDeclared {
@@ -312,6 +310,8 @@ bodies! {
         buildings: List<BuildingId, MAX_BUILDINGS>,
         /// The authority that is to take it.
         authority: OrgId;
+        /// Number of the entrance, of a chat of that kind.
+        entrance: u16,
         /// Digest of the join link.
         link: LinkDigest,
         /// Chat id in MAX.
@@ -329,6 +329,8 @@ bodies! {
         owner: OrgId;
         /// The declared chat this takes over.
         declared: ChatNumber,
+        /// Number of the entrance, of a chat of that kind.
+        entrance: u16,
         /// Digest of the join link.
         link: LinkDigest,
         /// Chat id in MAX.
@@ -344,6 +346,8 @@ bodies! {
         title: Text,
         /// New list of buildings.
         buildings: List<BuildingId, MAX_BUILDINGS>,
+        /// Number of the entrance, of a chat of that kind.
+        entrance: u16,
         /// New join link; the earlier one stays known as rotated.
         link: LinkDigest,
         /// Chat id in MAX.
@@ -435,6 +439,34 @@ bodies! {
         #[serde(deserialize_with = "objects")]
         services: List<Service, MAX_LIST>,
     }
+    /// impersonation.flagged
+    ImpersonationFlagged {
+        /// What imitates.
+        imitation: Imitation,
+        /// The official chat it imitates.
+        imitates: ChatNumber,
+        /// How sure that is.
+        certainty: Certainty,
+    }
+    /// impersonation.cleared: it was none, or is none any more.
+    ImpersonationCleared {
+        /// What was flagged.
+        imitation: Imitation,
+    }
+    /// objection.noted: somebody disputes a fact. The same number and date again, with an outcome, ends it. Who objects is
+    /// not said.
+    ObjectionNoted {
+        /// The chat or building whose fact is disputed.
+        subject: Subject,
+        /// Number under which the objection came in.
+        number: Text,
+        /// Day it came in.
+        date: Day;
+        /// How it ended.
+        outcome: Outcome,
+        /// The later record that settles it.
+        resolved_by: RecordId,
+    }
     /// record.superseded: a correction, acting forward.
     RecordSuperseded {
         /// The subject whose record it is.
@@ -493,6 +525,7 @@ types! {
     "key.granted" KeyGranted(KeyGranted) |b| Some(Subject::Key(b.key.thumb()));
     "key.revoked" KeyRevoked(KeyRevoked) |b| Some(Subject::Key(b.key));
     "organisation.named" OrganisationNamed(OrganisationNamed) |b| Some(Subject::Organisation(b.organisation.clone()));
+    "applicability.set" ApplicabilitySet(ApplicabilitySet) |b| Some(Subject::Applicability(b.region));
     "building.registered" BuildingRegistered(Building) |b| Some(Subject::Building(b.building.clone()));
     "building.amended" BuildingAmended(Building) |b| Some(Subject::Building(b.building.clone()));
     "building.retired" BuildingRetired(BuildingRetired) |b| Some(Subject::Building(b.building.clone()));
@@ -516,6 +549,9 @@ types! {
     "transfer.accepted" TransferAccepted(TransferAccepted) |b| Some(Subject::Chat(b.chat));
     "transfer.declined" TransferDeclined(TransferDeclined) |b| Some(Subject::Transfer(b.offer));
     "transfer.released" TransferReleased(TransferReleased) |b| Some(Subject::Chat(b.chat));
+    "impersonation.flagged" ImpersonationFlagged(ImpersonationFlagged) |b| Some(Subject::Imitation(b.imitation.clone()));
+    "impersonation.cleared" ImpersonationCleared(ImpersonationCleared) |b| Some(Subject::Imitation(b.imitation.clone()));
+    "objection.noted" ObjectionNoted(ObjectionNoted) |b| Some(b.subject.clone());
     "record.superseded" RecordSuperseded(RecordSuperseded) |b| Some(b.subject.clone());
 }
 
@@ -527,59 +563,5 @@ impl Body {
     /// The subject a record with this body and id changes.
     pub fn subject(&self, id: &RecordId, region: RegionCode) -> Subject {
         self.declared_subject().unwrap_or_else(|| Subject::Chat(ChatNumber::derive(region, &id.0)))
-    }
-}
-
-/// An Ed25519 public key as it stands in a record: checked (canonical, torsion-free) when it is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyBytes(pub super::signature::PublicKey);
-
-impl KeyBytes {
-    /// Its thumbprint.
-    pub fn thumb(&self) -> KeyThumb {
-        self.0.thumb()
-    }
-}
-
-impl Serialize for KeyBytes {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
-        s.serialize_str(&data_encoding::BASE64URL_NOPAD.encode(&self.0.to_bytes()))
-    }
-}
-
-impl<'de> Deserialize<'de> for KeyBytes {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
-        let bytes = data_encoding::BASE64URL_NOPAD.decode(text.as_bytes()).map_err(serde::de::Error::custom)?;
-        let bytes: [u8; 32] = bytes.try_into().map_err(|_| serde::de::Error::custom("a public key is 32 bytes"))?;
-        super::signature::PublicKey::from_bytes(&bytes).map(KeyBytes).map_err(serde::de::Error::custom)
-    }
-}
-
-/// A service number: `+7` and ten digits, or three to six digits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Phone(Box<str>);
-
-impl Phone {
-    /// Checks the form.
-    pub fn new(s: &str) -> Result<Phone> {
-        let digits = |d: &str| d.bytes().all(|b| b.is_ascii_digit());
-        let ok = s.strip_prefix("+7").is_some_and(|d| d.len() == 10 && digits(d))
-            || ((3..=6).contains(&s.len()) && digits(s));
-        if ok {
-            Ok(Phone(s.into()))
-        } else {
-            Err(Error::refuse(
-                "service.phone",
-                format!("«{s}» is no service number"),
-                "write +7 and ten digits, or 3 to 6 digits",
-            ))
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Phone {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Self, D::Error> {
-        Phone::new(&<std::borrow::Cow<'de, str>>::deserialize(d)?).map_err(serde::de::Error::custom)
     }
 }

@@ -1,4 +1,4 @@
-//! Rules of chats, owners, administrators, bots, services and corrections: the second half of [`super::rules`].
+//! Rules of chats, owners, administrators, bots and services: the second half of [`super::rules`].
 
 use std::collections::BTreeSet;
 
@@ -19,20 +19,27 @@ pub(super) fn check(view: &impl View, record: &Record, subject: &Subject, signer
             in_good_standing(view, &b.authority)?;
             let codes = covered(view, &b.buildings.0)?;
             by_authority(signers, &b.authority, &codes)?;
+            Place { kind: b.kind, entrance: b.entrance, buildings: &b.buildings.0 }.fits()?;
             handle(view, None, b.link, b.max)
         }
         Body::ChatRegistered(b) => registered(view, b, subject, signers),
         Body::ChatAmended(b) => {
             let chat = active_chat(view, b.chat)?;
             by_owner(view, signers, chat)?;
+            let place = Place {
+                kind: chat.kind,
+                entrance: b.entrance.or(chat.entrance),
+                buildings: b.buildings.as_ref().map_or(&chat.buildings, |l| &l.0),
+            };
+            place.fits()?;
+            if chat.is_active() && (b.buildings.is_some() || b.entrance.is_some()) {
+                place.free(view, Some(b.chat))?;
+            }
             if let Some(buildings) = &b.buildings {
                 let codes = covered(view, &buildings.0)?;
                 let owner = chat.owner().map(|o| view.holder(&o.authority));
                 if let Some(owner) = owner {
                     by_authority(signers, &owner, &codes)?;
-                }
-                if chat.is_active() {
-                    one_house_chat(view, chat.kind, &buildings.0, Some(b.chat))?;
                 }
             }
             if chat.rotated.len() >= MAX_SPANS {
@@ -56,16 +63,19 @@ pub(super) fn check(view: &impl View, record: &Record, subject: &Subject, signer
             matches!(s, ChatStatus::Official | ChatStatus::Suspended | ChatStatus::Declared)
         }),
         Body::ChatReplaced(b) => {
-            standing(view, b.chat, signers, subject, |s| matches!(s, ChatStatus::Official | ChatStatus::Suspended))?;
+            // A closed chat may get a successor later: two houses that merge have two chats, and one of them has to end first.
+            standing(view, b.chat, signers, subject, |s| {
+                matches!(s, ChatStatus::Official | ChatStatus::Suspended | ChatStatus::Closed)
+            })?;
             let old = known_chat(view, b.chat)?;
             let new = known_chat(view, b.successor)?;
-            let shared = old.buildings.iter().any(|x| new.buildings.contains(x));
+            let shared = with_what_became(view, &old.buildings).iter().any(|x| new.buildings.contains(x));
             let in_force = new.is_active() || new.status() == ChatStatus::Declared;
             if b.chat == b.successor || !shared || !in_force {
                 return refuse(
                     "rule.chat.successor",
                     format!("{} cannot succeed {}", b.successor, b.chat),
-                    "name another chat that is in force or declared and shares a building",
+                    "name another chat that is in force or declared and shares a building, or covers what one became",
                 );
             }
             Ok(())
@@ -140,7 +150,6 @@ pub(super) fn check(view: &impl View, record: &Record, subject: &Subject, signer
             }
             by_any_authority(signers, &building.oktmo)
         }
-        Body::RecordSuperseded(b) => superseded(view, b, signers),
         // Everything else is in rules.rs; a type nobody rules on is refused, not waved through.
         _ => refuse("rule.type", "this type has no rule", "report this as a defect"),
     }
@@ -168,32 +177,63 @@ pub(super) fn covered<'v>(view: &'v impl View, buildings: &[BuildingId]) -> Resu
     buildings.iter().map(|id| known_building(view, id).map(|b: &BuildingFacts| &b.oktmo)).collect()
 }
 
-/// Rule 4: a building has at most one active official chat of kind house.
-pub(super) fn one_house_chat(
-    view: &impl View,
-    kind: ChatKind,
-    buildings: &[BuildingId],
-    own: Option<ChatNumber>,
-) -> Result<()> {
-    if kind != ChatKind::House {
-        return Ok(());
-    }
-    for building in buildings {
-        let other = view.chats_by_building(building).into_iter().find(|n| {
-            Some(*n) != own
-                && view
-                    .chat(*n)
-                    .is_some_and(|c| c.kind == ChatKind::House && c.is_active() && c.buildings.contains(building))
-        });
-        if let Some(other) = other {
-            return refuse(
-                "rule.chat.one_per_house",
-                format!("{building} has the official chat {other} already"),
-                "replace or close that chat, or correct the building",
-            );
+/// What a chat takes up: a house as a whole, or one of its entrances.
+pub(super) struct Place<'r> {
+    pub(super) kind: ChatKind,
+    pub(super) entrance: Option<u16>,
+    pub(super) buildings: &'r [BuildingId],
+}
+
+impl Place<'_> {
+    /// A chat of an entrance is of one building and says of which entrance; no other chat has one.
+    fn fits(&self) -> Result<()> {
+        let right = match self.kind {
+            ChatKind::Entrance => self.buildings.len() == 1 && self.entrance.is_some_and(|n| n > 0),
+            ChatKind::House | ChatKind::Complex => self.entrance.is_none(),
+        };
+        if right {
+            return Ok(());
         }
+        refuse(
+            "rule.chat.entrance",
+            "a chat of an entrance names one building and the number of the entrance, no other chat has such a number",
+            "correct kind, entrance or buildings",
+        )
     }
-    Ok(())
+    /// Rule 4: a building has at most one active official chat of kind house, and an entrance at most one of its own.
+    pub(super) fn free(&self, view: &impl View, own: Option<ChatNumber>) -> Result<()> {
+        if self.kind == ChatKind::Complex {
+            return Ok(());
+        }
+        for building in self.buildings {
+            let same = |c: &ChatFacts| {
+                c.is_active()
+                    && c.kind == self.kind
+                    && c.entrance == self.entrance
+                    && c.buildings.contains(building)
+                    && Some(c.chat) != own
+            };
+            let others = view.chats_by_building(building);
+            if let Some(other) = others.into_iter().find(|n| view.chat(*n).is_some_and(same)) {
+                return refuse(
+                    "rule.chat.one_per_house",
+                    format!("{building} has the official chat {other} already"),
+                    "replace or close that chat, or correct the building or entrance",
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// These buildings and all they became, through merger and split.
+fn with_what_became(view: &impl View, buildings: &[BuildingId]) -> BTreeSet<BuildingId> {
+    let (mut all, mut next): (BTreeSet<BuildingId>, Vec<BuildingId>) = (BTreeSet::new(), buildings.to_vec());
+    while let Some(id) = next.pop() {
+        next.extend(view.building(&id).and_then(|b| b.retired.as_ref()).into_iter().flat_map(|r| r.into.clone()));
+        all.insert(id);
+    }
+    all
 }
 
 /// A chat has a link or a MAX id, and shares neither with another chat that is in force or declared.
@@ -240,7 +280,9 @@ fn registered(view: &impl View, b: &ChatRegistered, subject: &Subject, signers: 
     in_good_standing(view, &b.owner)?;
     let codes = covered(view, &b.buildings.0)?;
     by_authority(signers, &b.owner, &codes)?;
-    one_house_chat(view, b.kind, &b.buildings.0, b.declared)?;
+    let place = Place { kind: b.kind, entrance: b.entrance, buildings: &b.buildings.0 };
+    place.fits()?;
+    place.free(view, b.declared)?;
     handle(view, b.declared, link, max)
 }
 
@@ -300,77 +342,4 @@ fn administers_all(view: &impl View, chat: &ChatFacts, organisation: &OrgId, day
     managed
         .into_iter()
         .all(|b| open.iter().any(|a| a.from.is_none_or(|f| b.managed_throughout(organisation, f.min(day), f.max(day)))))
-}
-
-/// Corrections act forward and touch only what the record itself began; never ownership, revocations or commits.
-fn superseded(view: &impl View, b: &RecordSuperseded, signers: &Signers<'_>) -> Result<()> {
-    match view.facts(&b.subject) {
-        Some(Facts::Building(f)) => {
-            by_any_authority(signers, &f.oktmo)?;
-            if f.registered == b.record {
-                let used = f.managements.iter().any(|m| !m.void)
-                    || view.chats_by_building(&f.building).iter().any(|c| {
-                        view.chat(*c)
-                            .is_some_and(|c| c.status() != ChatStatus::Void && c.buildings.contains(&f.building))
-                    });
-                return match (f.void, used) {
-                    (true, _) => already(),
-                    (_, true) => refuse(
-                        "rule.supersede.dependants",
-                        format!("managements or chats of {} depend on this record", f.building),
-                        "supersede them first",
-                    ),
-                    _ => Ok(()),
-                };
-            }
-            if f.retired.as_ref().is_some_and(|r| r.record == b.record) {
-                return Ok(());
-            }
-            if let Some(ended) = f.managements.iter().find(|m| m.ended == Some(b.record)) {
-                return match !ended.void && open_management(f, ended.organisation.as_ref(), ended.form).is_some() {
-                    true => refuse(
-                        "rule.management.open",
-                        format!("{} is managed by the same organisation again since", f.building),
-                        "end or supersede the later management first",
-                    ),
-                    false => Ok(()),
-                };
-            }
-            match f.managements.iter().find(|m| m.record == b.record) {
-                Some(m) if m.void => already(),
-                Some(_) => Ok(()),
-                None => not_correctable(b),
-            }
-        }
-        Some(Facts::Chat(c)) => {
-            by_owner(view, signers, c)?;
-            if c.admins.iter().any(|a| (a.record == b.record && !a.void) || a.withdrawn == Some(b.record)) {
-                return Ok(());
-            }
-            let began = c.statuses.last().is_some_and(|s| {
-                s.record == b.record
-                    && matches!(s.status, ChatStatus::Declared | ChatStatus::Official)
-                    && s.reason.is_none()
-            });
-            match c.status() {
-                ChatStatus::Void => already(),
-                // A chat that was handed on is no longer its first owner's to take back.
-                _ if began && c.owner().is_some_and(|o| o.record == b.record) => Ok(()),
-                _ => not_correctable(b),
-            }
-        }
-        _ => not_correctable(b),
-    }
-}
-
-fn already() -> Result<()> {
-    refuse("rule.supersede.done", "the record is superseded already", "nothing needs to be done")
-}
-
-fn not_correctable(b: &RecordSuperseded) -> Result<()> {
-    refuse(
-        "rule.supersede.kind",
-        format!("the record {} of {} cannot be superseded", b.record, b.subject),
-        "ownership, keys and authorities are changed by their own records; amendments by another amendment",
-    )
 }

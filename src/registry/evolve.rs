@@ -52,8 +52,9 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             flats: b.flats,
             year: b.year,
             emergency: b.emergency,
-            chat_required: b.chat_required,
+            applicability: b.applicability,
             retired: None,
+            objections: None,
         }))),
         (Body::ChatDeclared(b), None) => Some(Facts::Chat(Box::new(ChatFacts {
             chat: subject_chat?,
@@ -62,7 +63,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             buildings: b.buildings.0.clone(),
             rotated: Vec::new(),
             owners: vec![Owner { authority: b.authority.clone(), record: id, from, basis: record.basis.clone() }],
-            statuses: vec![Status { status: ChatStatus::Declared, record: id, from, reason: None }],
+            statuses: vec![Status { status: ChatStatus::Declared, record: id, from, reason: None, basis: None }],
             admins: Vec::new(),
             link: b.link,
             max: b.max,
@@ -72,6 +73,8 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             offered: None,
             left: None,
             arrived: None,
+            entrance: b.entrance,
+            objections: None,
         }))),
         (Body::ChatRegistered(b), facts) => {
             let before = match facts {
@@ -86,7 +89,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             let mut owners = before.as_ref().map(|c| c.owners.clone()).unwrap_or_default();
             owners.push(Owner { authority: b.owner.clone(), record: id, from, basis: record.basis.clone() });
             let mut statuses = before.as_ref().map(|c| c.statuses.clone()).unwrap_or_default();
-            statuses.push(Status { status: ChatStatus::Official, record: id, from, reason: None });
+            statuses.push(Status { status: ChatStatus::Official, record: id, from, reason: None, basis: None });
             Some(Facts::Chat(Box::new(ChatFacts {
                 chat: subject_chat?,
                 kind: b.kind,
@@ -101,7 +104,9 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 max: b.max.or_else(|| before.as_ref().and_then(|c| c.max)),
                 service_account: b.service_account.clone().or_else(|| before.as_ref()?.service_account.clone()),
                 successor: None,
-                observed: before.and_then(|c| c.observed),
+                observed: before.as_ref().and_then(|c| c.observed.clone()),
+                entrance: b.entrance,
+                objections: before.and_then(|c| c.objections),
                 offered: None,
                 left: None,
                 arrived: None,
@@ -116,6 +121,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             from,
             to: None,
             withdrawn: None,
+            basis: record.basis.clone(),
         })),
         (Body::TransferAccepted(b), facts) if subject_chat.is_some() => Some(transfer::arrive(facts, b, record)),
         (
@@ -125,14 +131,39 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             | Body::TransferReleased(_),
             facts,
         ) if subject_chat.is_none() => transfer::evolve_offer(facts, record),
+        (Body::ApplicabilitySet(b), facts) => {
+            let mut thresholds = match facts {
+                Some(Facts::Applicability(a)) => a.thresholds,
+                _ => Vec::new(),
+            };
+            thresholds.push(Threshold { above_flats: b.above_flats, record: id, from, basis: record.basis.clone() });
+            Some(Facts::Applicability(ApplicabilityFacts { region: b.region, thresholds }))
+        }
+        (Body::ImpersonationFlagged(b), facts) => {
+            let mut flags = match facts {
+                Some(Facts::Imitation(i)) => i.flags,
+                _ => Vec::new(),
+            };
+            flags.push(Flag {
+                imitates: b.imitates,
+                certainty: b.certainty,
+                record: id,
+                from,
+                basis: record.basis.clone(),
+                to: None,
+                cleared: None,
+            });
+            Some(Facts::Imitation(ImitationFacts { imitation: b.imitation.clone(), flags }))
+        }
         (body, Some(mut facts)) => {
             match &mut facts {
-                Facts::Authority(a) => evolve_authority(a, body, id, from),
+                Facts::Authority(a) => evolve_authority(a, body, id, from, record.basis.as_ref()),
                 Facts::Key(k) => evolve_key(k, body, id),
                 Facts::Building(b) => evolve_building(b, body, id, from, observed),
                 Facts::Chat(c) => evolve_chat(c, body, id, from, record.basis.as_ref()),
                 Facts::Bot(b) => evolve_bot(b, body, id, from),
-                Facts::Organisation(_) | Facts::Transfer(_) => {}
+                Facts::Imitation(i) => evolve_imitation(i, body, id, from),
+                Facts::Organisation(_) | Facts::Applicability(_) | Facts::Transfer(_) => {}
             }
             Some(facts)
         }
@@ -140,7 +171,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
     }
 }
 
-fn evolve_authority(a: &mut AuthorityFacts, body: &Body, record: RecordId, from: Option<Day>) {
+fn evolve_authority(a: &mut AuthorityFacts, body: &Body, record: RecordId, from: Option<Day>, basis: Option<&Basis>) {
     match body {
         Body::AuthorityAmended(b) => {
             a.name = b.name.clone();
@@ -150,9 +181,11 @@ fn evolve_authority(a: &mut AuthorityFacts, body: &Body, record: RecordId, from:
                 a.suspended = None;
             }
         }
-        Body::AuthoritySuspended(b) => a.suspended = Some(Standing { record, reason: b.reason, from }),
+        Body::AuthoritySuspended(b) => {
+            a.suspended = Some(Standing { record, reason: b.reason, from, basis: basis.cloned() })
+        }
         Body::AuthoritySucceeded(b) => {
-            a.succeeded = Some(Succession { successor: b.successor.clone(), record, from });
+            a.succeeded = Some(Succession { successor: b.successor.clone(), record, from, basis: basis.cloned() });
         }
         _ => {}
     }
@@ -174,7 +207,7 @@ fn evolve_building(f: &mut BuildingFacts, body: &Body, record: RecordId, from: O
             f.flats = b.flats;
             f.year = b.year;
             f.emergency = b.emergency;
-            f.chat_required = b.chat_required;
+            f.applicability = b.applicability;
         }
         Body::BuildingRetired(b) => {
             let into = b.into.clone().unwrap_or_default().0;
@@ -191,20 +224,23 @@ fn evolve_building(f: &mut BuildingFacts, body: &Body, record: RecordId, from: O
             ended: None,
             contract: b.contract,
             licence: b.licence,
+            goes_on: None,
         }),
         Body::ManagementEnded(b) => {
             if let Some(m) = f.managements.iter_mut().find(|m| m.record == b.management) {
                 m.to = from;
                 m.ended = Some(record);
+                m.goes_on = b.goes_on.filter(|goes_on| *goes_on);
             }
         }
+        Body::ObjectionNoted(b) => object(&mut f.objections, b, record, from),
         Body::ServicesPublished(b) => f.services = b.services.0.clone(),
         Body::RecordSuperseded(b) => {
             f.void |= f.registered == b.record;
             for m in &mut f.managements {
                 m.void |= m.record == b.record;
                 if m.ended == Some(b.record) {
-                    (m.ended, m.to) = (None, None);
+                    (m.ended, m.to, m.goes_on) = (None, None, None);
                 }
             }
             if f.retired.as_ref().is_some_and(|r| r.record == b.record) {
@@ -216,6 +252,7 @@ fn evolve_building(f: &mut BuildingFacts, body: &Body, record: RecordId, from: O
 }
 
 fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Day>, basis: Option<&Basis>) {
+    let standings = c.statuses.len();
     match body {
         Body::ChatAmended(b) => {
             if let Some(title) = &b.title {
@@ -230,6 +267,7 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
                 c.link = b.link;
             }
             c.max = b.max.or(c.max);
+            c.entrance = b.entrance.or(c.entrance);
             c.service_account = b.service_account.clone().or(c.service_account.take());
         }
         Body::ChatSuspended(b) => c.stand(ChatStatus::Suspended, record, from, Some(b.reason)),
@@ -239,7 +277,9 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
             c.stand(ChatStatus::Replaced, record, from, None);
             c.successor = Some(b.successor);
         }
-        Body::ChatObserved(b) => c.observed = Some(b.clone()),
+        // A look of an earlier day, entered late, hides no later one.
+        Body::ChatObserved(b) if c.observed.as_ref().is_none_or(|o| o.on <= b.on) => c.observed = Some(b.clone()),
+        Body::ObjectionNoted(b) => object(&mut c.objections, b, record, from),
         Body::OwnershipTransferred(b) => {
             c.owners.push(Owner { authority: b.to.clone(), record, from, basis: basis.cloned() });
         }
@@ -265,17 +305,56 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
                     (a.withdrawn, a.to) = (None, None);
                 }
             }
-            if c.statuses.iter().any(|s| s.record == b.record) {
-                c.stand(ChatStatus::Void, record, from, Some(StandingReason::Mistake));
+            match c.statuses.as_slice() {
+                [.., before, last] if last.record == b.record && !c.begins_with(last) => {
+                    // The standing before it is back, since the day it began.
+                    let (status, from) = (before.status, from.or(before.from));
+                    c.successor = None;
+                    c.stand(status, record, from, Some(StandingReason::Mistake));
+                }
+                [.., last] if last.record == b.record => {
+                    c.stand(ChatStatus::Void, record, from, Some(StandingReason::Mistake));
+                }
+                _ => {}
             }
         }
         Body::TransferOffered(_) | Body::TransferReleased(_) => transfer::evolve_chat(c, body, record, from),
         _ => {}
+    }
+    if let Some(new) = c.statuses.get_mut(standings) {
+        new.basis = basis.cloned();
     }
 }
 
 fn evolve_bot(f: &mut BotFacts, body: &Body, record: RecordId, from: Option<Day>) {
     if let Body::BotWithdrawn(_) = body {
         (f.to, f.withdrawn) = (from, Some(record));
+    }
+}
+
+fn evolve_imitation(f: &mut ImitationFacts, body: &Body, record: RecordId, from: Option<Day>) {
+    if let (Body::ImpersonationCleared(_), Some(last)) = (body, f.flags.last_mut()) {
+        (last.to, last.cleared) = (from, Some(record));
+    }
+}
+
+/// Notes an objection, or ends the one of that number and day.
+fn object(objections: &mut Option<Vec<Objection>>, b: &ObjectionNoted, record: RecordId, from: Option<Day>) {
+    let objections = objections.get_or_insert_default();
+    let same = |o: &&mut Objection| o.closed.is_none() && o.number == b.number && o.date == b.date;
+    match (b.outcome, objections.iter_mut().find(same)) {
+        (Some(outcome), Some(o)) => {
+            (o.outcome, o.resolved_by) = (Some(outcome), b.resolved_by);
+            (o.closed, o.to) = (Some(record), from);
+        }
+        _ => objections.push(Objection {
+            number: b.number.clone(),
+            date: b.date,
+            record,
+            outcome: None,
+            resolved_by: None,
+            closed: None,
+            to: None,
+        }),
     }
 }

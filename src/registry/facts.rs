@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::body::*;
-use super::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId};
-use super::record::Basis;
+use super::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode};
+use super::record::{Basis, Subject};
 use super::text::{Day, Millis, Text};
 use super::transfer::{Arrived, Left, Offered, TransferFacts};
 use crate::error::{Error, Result};
@@ -82,6 +82,8 @@ facts! {
         reason: StandingReason;
         /// First day.
         from: Day,
+        /// The document it rests on.
+        basis: Basis,
     }
     /// A succession.
     Succession {
@@ -91,6 +93,8 @@ facts! {
         record: RecordId;
         /// First day.
         from: Day,
+        /// The document it rests on.
+        basis: Basis,
     }
     /// Facts of a signing key.
     KeyFacts {
@@ -162,10 +166,12 @@ facts! {
         year: u16,
         /// Emergency building since.
         emergency: Day,
-        /// Whether a chat is required.
-        chat_required: bool,
+        /// An exception from the region's threshold of flats.
+        applicability: Applicability,
         /// Its retirement.
         retired: Retirement,
+        /// Objections, oldest first; left out while there are none.
+        objections: Vec<Objection>,
     }
     /// The end of a building.
     Retirement {
@@ -200,6 +206,8 @@ facts! {
         contract: Day,
         /// Date of the entry in the licence register.
         licence: Day,
+        /// True: it goes on after `to` until its successor starts ([`BuildingFacts::end_of`]).
+        goes_on: bool,
     }
     /// Facts of a chat.
     ChatFacts {
@@ -229,6 +237,10 @@ facts! {
         successor: ChatNumber,
         /// What was last seen in MAX.
         observed: ChatObserved,
+        /// Number of the entrance, of a chat of that kind.
+        entrance: u16,
+        /// Objections, oldest first; left out while there are none.
+        objections: Vec<Objection>,
         /// It is offered to another region, and locked.
         offered: Offered,
         /// It has left for another region's log.
@@ -257,6 +269,8 @@ facts! {
         from: Day,
         /// Why.
         reason: StandingReason,
+        /// The document it rests on; where ownership begins with it, the owner has it.
+        basis: Basis,
     }
     /// One delegation: [from, to). It also lapses by itself when the organisation stops managing.
     Delegation {
@@ -272,6 +286,65 @@ facts! {
         to: Day,
         /// The record that withdrew it.
         withdrawn: RecordId,
+    }
+    /// A dispute about a fact of this subject.
+    Objection {
+        /// Number under which it came in.
+        number: Text,
+        /// Day it came in.
+        date: Day,
+        /// The record that noted it.
+        record: RecordId;
+        /// How it ended.
+        outcome: Outcome,
+        /// The record that settles it.
+        resolved_by: RecordId,
+        /// The record that ended it.
+        closed: RecordId,
+        /// First day without it.
+        to: Day,
+    }
+    /// Facts of what imitates an official chat. They touch no chat.
+    ImitationFacts {
+        /// What imitates.
+        imitation: Imitation,
+        /// Flags, oldest first; the last one holds.
+        flags: Vec<Flag>,
+    }
+    /// One flag: [from, to).
+    Flag {
+        /// The chat it imitates.
+        imitates: ChatNumber,
+        /// How sure that is.
+        certainty: Certainty,
+        /// The record that says so.
+        record: RecordId;
+        /// First day, where known.
+        from: Day,
+        /// The document it rests on.
+        basis: Basis,
+        /// First day without it.
+        to: Day,
+        /// The record that cleared it.
+        cleared: RecordId,
+    }
+    /// Of which buildings of a region a chat is required.
+    ApplicabilityFacts {
+        /// The region.
+        region: RegionCode,
+        /// Thresholds in the order they were recorded.
+        thresholds: Vec<Threshold>,
+    }
+    /// A threshold of flats.
+    Threshold {
+        /// A chat is required of buildings with more flats than this.
+        above_flats: u16,
+        /// The record that says so.
+        record: RecordId;
+        /// First day.
+        from: Day,
+        /// The document it rests on.
+        basis: Basis,
     }
     /// Facts of a bot.
     BotFacts {
@@ -291,6 +364,8 @@ facts! {
         to: Day,
         /// The record that withdrew it.
         withdrawn: RecordId,
+        /// The document the attestation rests on.
+        basis: Basis,
     }
 }
 
@@ -312,6 +387,10 @@ pub enum Facts {
     Bot(BotFacts),
     /// See [`TransferFacts`].
     Transfer(Box<TransferFacts>),
+    /// See [`ImitationFacts`].
+    Imitation(ImitationFacts),
+    /// See [`ApplicabilityFacts`].
+    Applicability(ApplicabilityFacts),
 }
 
 impl Facts {
@@ -324,6 +403,22 @@ impl Facts {
     pub fn decode(bytes: &[u8]) -> Result<Facts> {
         serde_json::from_slice(bytes)
             .map_err(|e| Error::stop("index.row", format!("index row: {e}"), "run «domovoi reindex»"))
+    }
+}
+
+/// Subjects that these facts name and that must therefore not be taken back: what a building became, a chat's successor, the
+/// chats of a bot, the chat that something imitates, an authority's successor. A chat's buildings are apart: there are
+/// many, and [`super::state::View::chats_by_building`] finds them.
+pub fn names(facts: &Facts) -> Vec<Subject> {
+    match facts {
+        Facts::Building(b) if !b.void => {
+            b.retired.iter().flat_map(|r| &r.into).cloned().map(Subject::Building).collect()
+        }
+        Facts::Chat(c) => c.successor.map(Subject::Chat).into_iter().collect(),
+        Facts::Bot(b) => b.chats.iter().copied().map(Subject::Chat).collect(),
+        Facts::Imitation(i) => i.flags.iter().map(|f| Subject::Chat(f.imitates)).collect(),
+        Facts::Authority(a) => a.succeeded.iter().map(|s| Subject::Authority(s.successor.clone())).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -350,9 +445,26 @@ pub fn within(from: Option<Day>, to: Option<Day>, day: Day) -> bool {
 }
 
 impl BuildingFacts {
-    /// Managements that hold on `day`. More than one is a contest, and is shown as one.
+    /// Managements that hold on `day`. Whether they contest each other says [`Self::contested_on`].
     pub fn managements_on(&self, day: Day) -> impl Iterator<Item = &Management> {
-        self.managements.iter().filter(move |m| !m.void && within(m.from, m.to, day))
+        self.managements.iter().filter(move |m| !m.void && within(m.from, self.end_of(m), day))
+    }
+    /// First day without this management. One that has to go on until its successor starts ends when another begins; if
+    /// another is there already, it ends on the day recorded.
+    pub fn end_of(&self, m: &Management) -> Option<Day> {
+        let (true, Some(to)) = (m.goes_on == Some(true), m.to) else { return m.to };
+        let others =
+            || self.managements.iter().filter(|o| !o.void && o.record != m.record && o.form != ManagementForm::None);
+        match others().any(|o| within(o.from, o.to, to)) {
+            true => Some(to),
+            false => others().filter_map(|o| o.from).filter(|from| *from > to).min(),
+        }
+    }
+    /// True where managements of different organisations or forms hold on `day`.
+    pub fn contested_on(&self, day: Day) -> bool {
+        let who = |m: &Management| (m.organisation.clone(), m.organisation.is_none().then_some(m.form));
+        let mut held = self.managements_on(day).map(who);
+        held.next().is_some_and(|first| held.any(|other| other != first))
     }
     /// True where `organisation` manages the building on every day from `from` to `to`; a renewal on the very day the
     /// earlier management ends leaves no gap.
@@ -360,7 +472,10 @@ impl BuildingFacts {
         let mut at = from;
         // Each step ends one period at least.
         for _ in 0..=self.managements.len() {
-            let ends = self.managements_on(at).filter(|m| m.organisation.as_ref() == Some(organisation)).map(|m| m.to);
+            let ends = self
+                .managements_on(at)
+                .filter(|m| m.organisation.as_ref() == Some(organisation))
+                .map(|m| self.end_of(m));
             match ends.max_by_key(|end| end.unwrap_or(Day::MAX)) {
                 None => return false,
                 Some(Some(end)) if end <= to => at = end,
@@ -377,6 +492,14 @@ impl BuildingFacts {
             && self.active_on(day)
             && self.managed_throughout(&delegation.organisation, delegation.from.unwrap_or(day), day)
     }
+    /// Whether an official chat is required of it under the region's `threshold`; none where flats or threshold are not
+    /// known. An exception of its own decides before the threshold.
+    pub fn chat_required(&self, threshold: Option<&Threshold>) -> Option<bool> {
+        match self.applicability {
+            Some(own) => Some(own.state == Applies::Required),
+            None => Some(self.flats? > threshold?.above_flats),
+        }
+    }
     /// True while the building is in the register.
     pub fn active_on(&self, day: Day) -> bool {
         !self.void && self.retired.as_ref().is_none_or(|r| r.from.is_some_and(|f| day < f))
@@ -384,6 +507,32 @@ impl BuildingFacts {
     /// All its ids, primary first.
     pub fn ids(&self) -> impl Iterator<Item = &BuildingId> {
         std::iter::once(&self.building).chain(&self.also)
+    }
+}
+
+impl Objection {
+    /// True while nobody has decided about it.
+    pub fn open_on(&self, day: Day) -> bool {
+        within(Some(self.date), self.to, day) && (self.closed.is_none() || self.to.is_some())
+    }
+}
+
+impl ImitationFacts {
+    /// The flag that holds on `day`.
+    pub fn flag_on(&self, day: Day) -> Option<&Flag> {
+        let last = self.flags.iter().rev().find(|f| f.from.is_none_or(|from| from <= day));
+        last.filter(|f| f.to.is_none_or(|to| day < to))
+    }
+    /// The last flag, if it was not cleared.
+    pub fn open(&self) -> Option<&Flag> {
+        self.flags.last().filter(|f| f.cleared.is_none())
+    }
+}
+
+impl ApplicabilityFacts {
+    /// The threshold in force on `day`: the one that began last, of two of one day the one recorded later.
+    pub fn on(&self, day: Day) -> Option<&Threshold> {
+        self.thresholds.iter().filter(|t| t.from.is_none_or(|from| from <= day)).max_by_key(|t| t.from)
     }
 }
 
@@ -411,7 +560,11 @@ impl ChatFacts {
         from: Option<Day>,
         reason: Option<StandingReason>,
     ) {
-        self.statuses.push(Status { status, record, from, reason });
+        self.statuses.push(Status { status, record, from, reason, basis: None });
+    }
+    /// True where `status`, one of this chat's, is the one its registration or declaration began.
+    pub(super) fn begins_with(&self, status: &Status) -> bool {
+        matches!(status.status, ChatStatus::Declared | ChatStatus::Official) && status.reason.is_none()
     }
     /// Official or suspended: it takes up its buildings' one place.
     pub fn is_active(&self) -> bool {

@@ -3,7 +3,7 @@
 //!
 //! Data passes in this order. Bytes of an entry → [`envelope`] (canonical JWS, decoded) → [`record`] and [`body`] (what it
 //! says) or [`node_record`] (what the node itself writes) → [`verify`] (signatures, many at once; the verdict on one is
-//! [`signature`]'s) → [`rules`] and [`chat_rules`] (may it join the log now?) → [`state`] (an overlay applies it, by
+//! [`signature`]'s) → [`rules`], [`chat_rules`] and their kin (may it join the log now?) → [`state`] (an overlay applies it, by
 //! [`facts::evolve`]) → [`statemap`] (the root that every `state.committed` names). [`replay`] drives that for a whole
 //! log, for the node that follows one and for the node that starts anew.
 //!
@@ -15,14 +15,17 @@ mod address_index;
 mod address_tokens;
 pub mod body;
 pub mod chat_rules;
+mod corrections;
 pub mod envelope;
 mod evolve;
 pub mod facts;
+pub mod forms;
 pub mod ids;
 pub mod jurisdiction;
 pub mod link;
 pub mod map_proof;
 pub mod node_record;
+mod note_rules;
 pub mod record;
 pub mod regions;
 pub mod replay;

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::body::*;
 use super::envelope::{Envelope, MAX_ENTRY, MAX_PROOF_ENTRY, TYP_RECORD, record_id, too_large};
 use super::ids::{BuildingId, ChatNumber, KeyThumb, OrgId, RecordId, RegionCode};
-use super::strict::{from_object, object};
+use super::strict::{from_object, some_object};
 use super::text::{Day, Millis, Text};
 use crate::error::{Error, Result};
 
@@ -36,6 +36,10 @@ pub enum Subject {
     Bot(BotName),
     /// An offer of a chat to another region, by the id of the record that made it.
     Transfer(RecordId),
+    /// What imitates an official chat. Its own subject: a flag never touches a chat.
+    Imitation(Imitation),
+    /// Of which buildings of the region a chat is required.
+    Applicability(RegionCode),
     /// The log itself (charter.adopted, state.committed).
     Log,
 }
@@ -50,6 +54,8 @@ impl fmt::Display for Subject {
             Subject::Chat(id) => write!(f, "chat:{id}"),
             Subject::Bot(id) => write!(f, "bot:{}", id.as_str()),
             Subject::Transfer(id) => write!(f, "transfer:{id}"),
+            Subject::Imitation(what) => write!(f, "imitation:{what}"),
+            Subject::Applicability(region) => write!(f, "applicability:{region}"),
             Subject::Log => f.write_str("log"),
         }
     }
@@ -70,6 +76,8 @@ impl std::str::FromStr for Subject {
             "chat" => Subject::Chat(id.parse()?),
             "bot" => Subject::Bot(BotName::new(id)?),
             "transfer" => Subject::Transfer(id.parse()?),
+            "imitation" => Subject::Imitation(id.parse()?),
+            "applicability" => Subject::Applicability(id.parse()?),
             "log" if id.is_empty() => Subject::Log,
             _ => return Err(bad()),
         })
@@ -171,7 +179,7 @@ struct Payload<'a> {
     effective_from: Option<Day>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     prev: Option<RecordId>,
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "basis")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_object")]
     basis: Option<Basis>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     batch: Option<Text>,
@@ -181,10 +189,6 @@ struct Payload<'a> {
 
 fn payload_error(e: impl fmt::Display) -> Error {
     Error::refuse("record.payload", format!("record payload: {e}"), "see the field list in docs/protocol.md")
-}
-
-fn basis<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<Option<Basis>, D::Error> {
-    object(d).map(Some)
 }
 
 /// The error for a payload of a version this node does not know, whatever other fields that version may have: such a

@@ -4,11 +4,13 @@
 //! refuses with a stable code or gives a [`Checked`], the only thing [`super::state::Overlay::apply`] takes. It is pure
 //! and total; the node that writes a log and every node that follows it call it alike.
 
+use std::collections::BTreeSet;
+
 use super::body::*;
 use super::facts::{BuildingFacts, ChatStatus, Facts, MAX_SPANS, Management};
 use super::ids::{BuildingId, ChatNumber, Oktmo, OktmoPrefix, OrgId};
 use super::record::{Record, Subject};
-use super::state::View;
+use super::state::{MAX_SUCCESSIONS, View};
 use super::text::Text;
 use super::transfer_rules;
 use super::verify::VerifiedRecord;
@@ -130,6 +132,9 @@ fn needs_day(body: &Body) -> bool {
             | Body::ChatRegistered(_)
             | Body::TransferAccepted(_)
             | Body::TransferReleased(_)
+            | Body::ApplicabilitySet(_)
+            | Body::ImpersonationCleared(_)
+            | Body::ObjectionNoted(ObjectionNoted { outcome: Some(_), .. })
     )
 }
 
@@ -274,7 +279,11 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
         Body::AuthorityAmended(b) => {
             by_root(view, signers)?;
             in_region(view, &b.oktmo.0)?;
-            known_authority(view, &b.authority)
+            match view.authority(&b.authority) {
+                // Its suspension is lifted by this very record; its succession by none.
+                Some(a) if a.succeeded.is_none() => Ok(()),
+                _ => in_good_standing(view, &b.authority),
+            }
         }
         Body::AuthoritySuspended(b) => {
             by_root(view, signers)?;
@@ -285,7 +294,16 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
             needs_basis(record)?;
             in_good_standing(view, &b.successor)?;
             match view.authority(&b.authority) {
-                Some(a) if a.succeeded.is_none() && b.authority != b.successor => Ok(()),
+                Some(a) if a.succeeded.is_none() && b.authority != b.successor => {
+                    match predecessors(view, &b.authority) < MAX_SUCCESSIONS {
+                        true => Ok(()),
+                        false => refuse(
+                            "rule.authority.chain",
+                            format!("{} is the end of {MAX_SUCCESSIONS} successions already", b.authority),
+                            "let another authority succeed it by transfers, or correct the successor",
+                        ),
+                    }
+                }
                 _ => refuse(
                     "rule.authority.succession",
                     format!("{} cannot be succeeded by {}", b.authority, b.successor),
@@ -337,6 +355,13 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
                     "nothing needs to be done",
                 );
             }
+            if b.suspect_from.is_some() && b.reason != RevokeReason::Compromised {
+                return refuse(
+                    "rule.key.suspect",
+                    "only what a compromised key signed is suspect",
+                    "leave suspect_from out, or name the reason «compromised»",
+                );
+            }
             by_root(view, signers).or_else(|_| by_authority(signers, &key.authority, &[]))
         }
         Body::OrganisationNamed(_) => {
@@ -358,11 +383,12 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
         Body::BuildingRetired(b) => {
             let building = known_building(view, &b.building)?;
             by_any_authority(signers, &building.oktmo)?;
+            became(view, b)?;
             if view.chats_by_building(&b.building).iter().any(|c| only_active_over(view, *c, &b.building)) {
                 return refuse(
                     "rule.building.has_chat",
                     format!("{} still has an active chat of its own", b.building),
-                    "close or replace the chat first",
+                    "let the chat cover what the building became (chat.amended), or close or replace it first",
                 );
             }
             Ok(())
@@ -405,9 +431,19 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
                 Some(m) if m.from > record.effective_from => {
                     refuse("rule.management.order", "the management would end before it began", "correct the day")
                 }
+                Some(m) if b.goes_on == Some(true) && m.organisation.is_none() => refuse(
+                    "rule.management.goes_on",
+                    "only an organisation can have to go on until its successor starts",
+                    "leave goes_on out",
+                ),
                 Some(_) => Ok(()),
             }
         }
+        Body::ApplicabilitySet(b) => super::note_rules::applicability(view, b, record, signers),
+        Body::ImpersonationFlagged(b) => super::note_rules::flagged(view, b, signers),
+        Body::ImpersonationCleared(b) => super::note_rules::cleared(view, b, signers),
+        Body::ObjectionNoted(b) => super::note_rules::objection(view, b, record, signers),
+        Body::RecordSuperseded(b) => super::corrections::superseded(view, b, signers),
         _ => super::chat_rules::check(view, record, subject, signers),
     }
 }
@@ -427,13 +463,6 @@ pub(super) fn new_subject(view: &impl View, subject: &Subject) -> Result<()> {
     match view.entry(subject) {
         None => Ok(()),
         Some(_) => refuse("rule.exists", format!("{subject} is in the log already"), "amend it instead"),
-    }
-}
-
-fn known_authority(view: &impl View, id: &OrgId) -> Result<()> {
-    match view.authority(id) {
-        Some(_) => Ok(()),
-        None => refuse("rule.authority.unknown", format!("{id} is not enrolled in this region"), "enrol it first"),
     }
 }
 
@@ -463,6 +492,33 @@ fn building_rules(view: &impl View, b: &Building, subject: &Subject, signers: &S
     Ok(())
 }
 
+/// What a building became stands, is another building, and fits the reason. A retired building takes no further records, so
+/// no chain of these ever comes back to its beginning.
+fn became(view: &impl View, b: &BuildingRetired) -> Result<()> {
+    let into = b.into.as_ref().map(|l| l.0.as_slice()).unwrap_or_default();
+    let fits = match b.reason {
+        RetireReason::Demolished => into.is_empty(),
+        RetireReason::Merged => into.len() == 1,
+        RetireReason::Split => into.len() >= 2,
+    };
+    let distinct: BTreeSet<&BuildingId> = into.iter().chain([&b.building]).collect();
+    if !fits || distinct.len() != into.len() + 1 {
+        return refuse(
+            "rule.building.into",
+            format!("{}: this is not what such a building becomes", b.building),
+            "a demolished building becomes nothing, a merged one one other building, a split one several others",
+        );
+    }
+    into.iter().try_for_each(|id| known_building(view, id).map(drop))
+}
+
+/// Length of the longest chain of successions that ends at `authority`. The rules keep it within [`MAX_SUCCESSIONS`].
+fn predecessors(view: &impl View, authority: &OrgId) -> usize {
+    let before = view.named_by(&Subject::Authority(authority.clone())).into_iter();
+    let longest = before.map(|s| if let Subject::Authority(a) = s { 1 + predecessors(view, &a) } else { 0 });
+    longest.max().unwrap_or(0)
+}
+
 /// The management by `organisation` in this form that has no end yet.
 pub(super) fn open_management<'f>(
     building: &'f BuildingFacts,
@@ -475,8 +531,11 @@ pub(super) fn open_management<'f>(
 
 /// True where `chat` is active and covers no building that stands but this one.
 fn only_active_over(view: &impl View, chat: ChatNumber, building: &BuildingId) -> bool {
-    let stands = |b: &BuildingId| view.building(b).is_some_and(|b| !b.void && b.retired.is_none());
     view.chat(chat).is_some_and(|c| {
-        c.is_active() && c.buildings.contains(building) && c.buildings.iter().all(|b| b == building || !stands(b))
+        c.is_active() && c.buildings.contains(building) && c.buildings.iter().all(|b| b == building || !stands(view, b))
     })
+}
+
+pub(super) fn stands(view: &impl View, building: &BuildingId) -> bool {
+    view.building(building).is_some_and(|b| !b.void && b.retired.is_none())
 }

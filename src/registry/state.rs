@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::facts::{ChatFacts, Facts, LinkFacts, evolve, leaf_value};
+use super::body::RevokeReason;
+use super::facts::{ChatFacts, Facts, LinkFacts, evolve, leaf_value, names};
 use super::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, OrgId, RecordId};
 use super::jurisdiction::Charters;
 pub use super::jurisdiction::Jurisdiction;
@@ -21,6 +22,9 @@ use super::transfer;
 
 /// Below this number of changed subjects, spreading them over cores costs more than it saves.
 const PARALLEL_FROM: usize = 256;
+
+/// Most successions from the authority that was first given something to the one that holds it.
+pub const MAX_SUCCESSIONS: usize = 32;
 
 /// One record in a subject's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,10 +75,15 @@ struct Finders {
     aliases: HashMap<BuildingId, BuildingId>,
     chats_of: HashMap<BuildingId, BTreeSet<ChatNumber>>,
     buildings_of: HashMap<OrgId, BTreeSet<BuildingId>>,
+    named_by: HashMap<Subject, BTreeSet<Subject>>,
+    compromised: BTreeSet<KeyThumb>,
 }
 
 impl Finders {
-    fn note(&mut self, facts: &Facts) {
+    fn note(&mut self, subject: &Subject, facts: &Facts) {
+        for named in names(facts) {
+            self.named_by.entry(named).or_default().insert(subject.clone());
+        }
         match facts {
             Facts::Building(b) => {
                 // A building entered by mistake gives its further ids back.
@@ -96,6 +105,9 @@ impl Finders {
                     self.chats_of.entry(building.clone()).or_default().insert(c.chat);
                 }
             }
+            Facts::Key(k) if k.revoked.as_ref().is_some_and(|r| r.reason == RevokeReason::Compromised) => {
+                self.compromised.insert(k.key.thumb());
+            }
             _ => {}
         }
     }
@@ -114,6 +126,10 @@ impl Finders {
         for (k, v) in other.buildings_of {
             self.buildings_of.entry(k).or_default().extend(v);
         }
+        for (k, v) in other.named_by {
+            self.named_by.entry(k).or_default().extend(v);
+        }
+        self.compromised.extend(other.compromised);
     }
 }
 
@@ -131,6 +147,8 @@ pub trait View {
     fn chats_by_max(&self, id: &MaxChatId) -> BTreeSet<ChatNumber>;
     /// Chats whose facts name this building (primary id), ended ones included.
     fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber>;
+    /// Subjects whose facts name this one ([`names`]).
+    fn named_by(&self, subject: &Subject) -> BTreeSet<Subject>;
     /// The primary id of a building known under any of its present ids.
     fn primary(&self, id: &BuildingId) -> Option<BuildingId>;
 
@@ -173,11 +191,18 @@ pub trait View {
             _ => None,
         }
     }
-    /// Who holds today what `authority` was given: the end of its chain of successions. The rules refuse loops; the
-    /// bound holds all the same.
+    /// The threshold of flats in force on `day`.
+    fn threshold(&self, day: super::text::Day) -> Option<&super::facts::Threshold> {
+        match self.facts(&Subject::Applicability(self.jurisdiction().region))? {
+            Facts::Applicability(a) => a.on(day),
+            _ => None,
+        }
+    }
+    /// Who holds today what `authority` was given: the end of its chain of successions. The rules refuse loops and longer
+    /// chains.
     fn holder(&self, authority: &OrgId) -> OrgId {
         let mut at = authority.clone();
-        for _ in 0..64 {
+        for _ in 0..MAX_SUCCESSIONS {
             match self.authority(&at).and_then(|a| a.succeeded.as_ref()) {
                 Some(s) => at = s.successor.clone(),
                 None => break,
@@ -268,9 +293,13 @@ impl State {
     pub fn buildings_of(&self, org: &OrgId) -> impl Iterator<Item = &BuildingId> {
         self.finders.buildings_of.get(org).into_iter().flatten()
     }
+    /// Keys that were revoked as compromised: what they signed may be suspect.
+    pub fn compromised_keys(&self) -> impl Iterator<Item = &KeyThumb> {
+        self.finders.compromised.iter()
+    }
     /// Takes a subject as the index had it. Only for loading: the caller compares the map's root afterwards.
     pub fn restore_entry(&mut self, subject: Subject, entry: Entry) {
-        self.finders.note(&entry.facts);
+        self.finders.note(&subject, &entry.facts);
         self.ids.extend(entry.history.iter().map(|h| (h.id, h.index)));
         self.subjects.insert(subject, entry);
     }
@@ -340,6 +369,9 @@ impl View for State {
             .filter(|n| covers(self, *n, building))
             .collect()
     }
+    fn named_by(&self, subject: &Subject) -> BTreeSet<Subject> {
+        still_naming(self, self.finders.named_by.get(subject).into_iter().flatten().cloned(), subject)
+    }
     fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
         if self.subjects.contains_key(&Subject::Building(id.clone())) {
             return Some(id.clone());
@@ -354,6 +386,10 @@ fn has_max(view: &impl View, chat: ChatNumber, id: &MaxChatId) -> bool {
 
 fn covers(view: &impl View, chat: ChatNumber, building: &BuildingId) -> bool {
     view.chat(chat).is_some_and(|c| c.buildings.contains(building))
+}
+
+fn still_naming(view: &impl View, found: impl Iterator<Item = Subject>, subject: &Subject) -> BTreeSet<Subject> {
+    found.filter(|s| view.facts(s).is_some_and(|f| names(f).contains(subject))).collect()
 }
 
 fn has_alias(view: &impl View, primary: &BuildingId, id: &BuildingId) -> bool {
@@ -405,7 +441,7 @@ impl Overlay<'_> {
         };
         history.push(HistoryItem { index, id: record.id });
         if let Some(facts) = evolve(facts, chat, record) {
-            self.finders.note(&facts);
+            self.finders.note(&subject, &facts);
             self.subjects.insert(subject, Entry { facts, history });
         }
     }
@@ -473,6 +509,10 @@ impl View for Overlay<'_> {
         let mut all = union(self.base.chats_by_building(building), &self.finders.chats_of, building);
         all.retain(|n| covers(self, *n, building));
         all
+    }
+    fn named_by(&self, subject: &Subject) -> BTreeSet<Subject> {
+        let known = [&self.base.finders, &self.finders].into_iter().filter_map(|f| f.named_by.get(subject));
+        still_naming(self, known.flatten().cloned(), subject)
     }
     fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
         if self.entry(&Subject::Building(id.clone())).is_some() {

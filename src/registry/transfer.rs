@@ -43,6 +43,9 @@ pub struct TransferOffered {
     /// Its chat id in MAX.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max: Option<MaxChatId>,
+    /// Number of the entrance, of a chat of that kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrance: Option<u16>,
 }
 
 /// transfer.accepted, in the log the chat goes to.
@@ -83,6 +86,9 @@ pub struct TransferAccepted {
     /// The service account that holds ownership in MAX.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_account: Option<Text>,
+    /// As in the offer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entrance: Option<u16>,
 }
 
 /// transfer.declined, in the log the chat would have gone to.
@@ -117,7 +123,7 @@ pub struct TransferReleased {
     /// The offer.
     pub offer: RecordId,
     /// What the receiving log says of it.
-    pub outcome: Outcome,
+    pub outcome: Ending,
     /// What the receiving log has committed.
     #[serde(deserialize_with = "object")]
     pub proof: StateProof,
@@ -128,7 +134,7 @@ pub struct TransferReleased {
 
 words!(
     /// How an offer ended.
-    Outcome {
+    Ending {
         /// The receiving log has taken the chat.
         Accepted,
         /// The receiving log has refused it.
@@ -286,8 +292,8 @@ pub(super) fn evolve_offer(facts: Option<Facts>, record: &Record) -> Option<Fact
         },
         (Body::TransferReleased(b), Some(Facts::Transfer(t))) => {
             let standing = match b.outcome {
-                Outcome::Accepted => OfferStanding::Released,
-                Outcome::Declined | Outcome::Expired => OfferStanding::Returned,
+                Ending::Accepted => OfferStanding::Released,
+                Ending::Declined | Ending::Expired => OfferStanding::Returned,
             };
             TransferFacts { standing, record: record.id, ..*t }
         }
@@ -317,6 +323,8 @@ pub(super) fn arrive(before: Option<Facts>, b: &TransferAccepted, record: &Recor
         service_account: b.service_account.clone(),
         successor: None,
         observed: None,
+        entrance: b.entrance,
+        objections: before.as_ref().and_then(|c| c.objections.clone()),
         offered: None,
         left: None,
         arrived: Some(Arrived {
@@ -346,7 +354,7 @@ pub(super) fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from
         }
         Body::TransferReleased(b) => {
             let offered = c.offered.take();
-            if let (Outcome::Accepted, Some(offered), Some(accepted)) = (b.outcome, offered, b.answer) {
+            if let (Ending::Accepted, Some(offered), Some(accepted)) = (b.outcome, offered, b.answer) {
                 c.left = Some(Left { offer: b.offer, receiving: offered.receiving, to: offered.to, accepted });
                 c.stand(ChatStatus::Moved, record, from, None);
                 // Whoever administered it here does so no longer, also if the chat comes back.

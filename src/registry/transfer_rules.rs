@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::body::Body;
-use super::chat_rules::{by_owner, covered, handle, one_house_chat};
+use super::chat_rules::{Place, by_owner, covered, handle};
 use super::facts::{ChatFacts, ChatStatus, Facts, MAX_SPANS};
 use super::ids::{BuildingId, Oktmo};
 use super::jurisdiction::Neighbour;
@@ -83,7 +83,7 @@ fn offered(view: &impl View, b: &TransferOffered, record: &Record, signers: &Sig
     let described = chat.kind == b.kind
         && chat.title == b.title
         && chat.buildings == b.buildings.0
-        && (chat.link, chat.max) == (b.link, b.max);
+        && (chat.link, chat.max, chat.entrance) == (b.link, b.max, b.entrance);
     if !described {
         return refuse(
             "rule.transfer.description",
@@ -108,7 +108,9 @@ fn offered(view: &impl View, b: &TransferOffered, record: &Record, signers: &Sig
 
 fn accepted(view: &impl View, b: &TransferAccepted, signers: &Signers<'_>, time: u64) -> Result<()> {
     let offer = standing_offer(view, b, time)?;
-    let described = offer.kind == b.kind && offer.title == b.title && (offer.link, offer.max) == (b.link, b.max);
+    let described = offer.kind == b.kind
+        && offer.title == b.title
+        && (offer.link, offer.max, offer.entrance) == (b.link, b.max, b.entrance);
     if !described {
         return refuse(
             "rule.transfer.description",
@@ -147,7 +149,7 @@ fn accepted(view: &impl View, b: &TransferAccepted, signers: &Signers<'_>, time:
             "register the buildings of the offer in this log first, with the ids they have there, and name them all",
         );
     }
-    one_house_chat(view, b.kind, &b.buildings.0, Some(b.chat))?;
+    Place { kind: b.kind, entrance: b.entrance, buildings: &b.buildings.0 }.free(view, Some(b.chat))?;
     handle(view, Some(b.chat), b.link, b.max)
 }
 
@@ -175,11 +177,11 @@ fn released(view: &impl View, b: &TransferReleased, signers: &Signers<'_>) -> Re
     let name = TransferFacts::name(&b.offer);
     let holds = |standing, answer| state.holds(&name, &facts.seen_as(standing, answer).value());
     match (b.outcome, b.answer) {
-        (Outcome::Accepted, Some(answer)) => holds(OfferStanding::Accepted, answer).map_err(unproved),
-        (Outcome::Declined, Some(answer)) => holds(OfferStanding::Declined, answer).map_err(unproved),
+        (Ending::Accepted, Some(answer)) => holds(OfferStanding::Accepted, answer).map_err(unproved),
+        (Ending::Declined, Some(answer)) => holds(OfferStanding::Declined, answer).map_err(unproved),
         // Who may not accept any more has not accepted: from the deadline on, absence is final.
-        (Outcome::Expired, None) if state.time() >= facts.accept_before.get() => state.lacks(&name).map_err(unproved),
-        (Outcome::Expired, None) => refuse(
+        (Ending::Expired, None) if state.time() >= facts.accept_before.get() => state.lacks(&name).map_err(unproved),
+        (Ending::Expired, None) => refuse(
             "rule.transfer.early",
             "the proof is of a commit before the deadline: the offer can still be accepted",
             "wait for a commit of the receiving log at or after the deadline",

@@ -7,7 +7,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
+use data_encoding::HEXLOWER;
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 
@@ -26,7 +28,8 @@ pub(crate) fn write_error(path: &Path, e: &std::io::Error) -> Error {
     )
 }
 
-fn read_error(path: &Path, e: &std::io::Error) -> Error {
+/// What a failed reading of `path` is called: `disk.missing`, `disk.read`.
+pub fn read_error(path: &Path, e: &std::io::Error) -> Error {
     if e.kind() == ErrorKind::NotFound {
         return Error::refuse("disk.missing", format!("{} does not exist", path.display()), "check the path");
     }
@@ -122,6 +125,18 @@ pub fn write_many(files: &[(PathBuf, Vec<u8>)]) -> Result<()> {
     files.par_iter().with_min_len(4).try_for_each(|(path, bytes)| write_temp(path, bytes, None))?;
     files.iter().try_for_each(|(path, _)| rename(path))?;
     dirs.iter().try_for_each(|dir| sync_dir(dir))
+}
+
+/// A small text with a line after it that holds its SHA-256, so that a damaged one does not pass for another.
+pub(super) fn with_sum(text: &str) -> String {
+    format!("{text}{}\n", HEXLOWER.encode(&Sha256::digest(text.as_bytes())))
+}
+
+/// The text that [`with_sum`] was given, if nothing of it has changed.
+pub(super) fn without_sum(bytes: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let end = text.strip_suffix('\n')?.rfind('\n')? + 1;
+    (with_sum(&text[..end]) == text).then(|| &text[..end])
 }
 
 /// Reads a whole file of at most `max` bytes.

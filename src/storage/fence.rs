@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::durable::{read_optional, write_atomic};
+use super::durable::{read_optional, with_sum, without_sum, write_atomic};
 use crate::error::{Error, Result};
 use crate::tlog::Hash;
 
@@ -29,19 +29,20 @@ pub struct Fence {
     pub age: Age,
 }
 
-const TITLE: &str = "domovoi fence 0";
+const TITLE: &str = "domovoi fence 1";
 
 impl Fence {
     /// The fence of a log in which nothing was signed.
     pub const EMPTY: Fence = Fence { size: 0, root: Hash::EMPTY_TREE, age: Age::Known };
 
-    /// Four lines: title, size, base64 root, age.
+    /// Five lines: title, size, base64 root, age, SHA-256 of the lines before in hex. A damaged fence must not pass for
+    /// one of another head.
     pub fn to_text(&self) -> String {
         let age = match self.age {
             Age::Known => "known",
             Age::Restored => "restored",
         };
-        format!("{TITLE}\n{}\n{}\n{age}\n", self.size, self.root.to_base64())
+        with_sum(&format!("{TITLE}\n{}\n{}\n{age}\n", self.size, self.root.to_base64()))
     }
 
     /// Reads what [`Fence::to_text`] writes and nothing else.
@@ -49,19 +50,18 @@ impl Fence {
     /// Errors: `fence.form`.
     pub fn parse(bytes: &[u8]) -> Result<Fence> {
         let read = || {
-            let text = std::str::from_utf8(bytes).ok()?;
-            let mut lines = text.split('\n').skip(1);
+            let mut lines = without_sum(bytes)?.split('\n').skip(1);
             let (size, root) = (lines.next()?.parse().ok()?, Hash::from_base64(lines.next()?).ok()?);
             let age = if lines.next()? == "known" { Age::Known } else { Age::Restored };
             let fence = Fence { size, root, age };
             // One spelling: whatever differs from it was not written by this node.
-            (fence.to_text() == text).then_some(fence)
+            (fence.to_text().as_bytes() == bytes).then_some(fence)
         };
         read().ok_or_else(|| {
             Error::stop(
                 "fence.form",
                 "the signing fence is not in its form",
-                "the fence is damaged: restore the data directory from a backup, which asks for the last head anew",
+                "stop the node and run «domovoi fsck --repair»: it makes the fence anew from journal and log, and the next start asks for the last head",
             )
         })
     }

@@ -8,11 +8,15 @@
 //! The directory holds one numbered sub-directory per generation; the highest is in use. A new generation gets a new
 //! path, so that threads of a broken sled cannot write into it.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
 
-use super::durable::{create_dir, sync_dir, write_error};
+use super::durable::{create_dir, write_error};
 use super::lock::Lock;
 use crate::error::{Error, Result};
 
@@ -67,10 +71,19 @@ const KEPT_BROKEN: u32 = 3;
 pub struct SledIndex {
     dir: PathBuf,
     generation: u64,
-    open: Option<Open>,
+    open: Option<Arc<Open>>,
     set_aside: Option<PathBuf>,
+    /// Something of this generation could not be read: nothing more is asked of it, and it is set aside, not closed.
+    failed: Cell<bool>,
+    /// Starts in a row that ended while this generation was read.
+    deaths: u64,
     _lock: Lock,
 }
+
+/// Names the generation while it is opened or read. Left behind by a start that ended meanwhile: see [`SledIndex::open`].
+const OPENING: &str = "opening";
+/// So many starts may end while a generation is read (a power cut, an impatient operator) before it is held responsible.
+const PATIENCE: u64 = 2;
 
 struct Open {
     db: sled::Db,
@@ -82,18 +95,31 @@ struct Open {
 
 impl SledIndex {
     /// Opens or creates the index in `dir`. What sled cannot open is set aside as `<dir>.broken-N`, and an empty index is
-    /// opened: see [`SledIndex::set_aside`].
+    /// opened: see [`SledIndex::set_aside`]. So is what two starts in a row did not survive: damage may make sled ask for
+    /// more memory than there is, which no error tells.
     ///
-    /// Errors: `storage.locked`, `disk.write`, `index.open` if an empty index cannot be opened either.
+    /// Errors: `storage.locked`, `disk.write` where the disk is full or not even an empty index can be made.
     pub fn open(dir: &Path) -> Result<SledIndex> {
         create_dir(dir)?;
         let lock = Lock::acquire(&dir.join("lock"))?;
         let (generation, older) = generations(dir)?;
         // Removed only now, when no sled of an earlier process is at work in them.
         older.iter().for_each(|old| drop(fs::remove_dir_all(dir.join(old.to_string()))));
-        let mut index = SledIndex { dir: dir.to_owned(), generation, open: None, set_aside: None, _lock: lock };
-        match Open::at(&index.path()) {
-            Ok(open) => index.open = Some(open),
+        let failed = Cell::new(false);
+        let deaths = deaths(dir, generation);
+        let mut index =
+            SledIndex { dir: dir.to_owned(), generation, open: None, set_aside: None, failed, deaths, _lock: lock };
+        if deaths >= PATIENCE {
+            index.replace_broken(&broken("starts ended while it was read"))?;
+            return Ok(index);
+        }
+        index.begin_reading();
+        let opened = Open::at(&index.path());
+        index.end_reading();
+        match opened {
+            Ok(open) => index.open = Some(Arc::new(open)),
+            // A full disk says nothing about the index.
+            Err(e) if e.code() == "disk.write" => return Err(e),
             Err(e) => index.replace_broken(&e)?,
         }
         Ok(index)
@@ -108,8 +134,37 @@ impl SledIndex {
         self.dir.join(self.generation.to_string())
     }
 
+    fn begin_reading(&self) {
+        // Not being able to say so is no reason to stop.
+        let _ = fs::write(self.dir.join(OPENING), format!("{} {}", self.generation, self.deaths + 1));
+    }
+
+    fn end_reading(&self) {
+        let _ = fs::remove_file(self.dir.join(OPENING));
+    }
+
+    /// Remembers that something failed inside sled.
+    fn noted<T>(&self, result: Result<T>) -> Result<T> {
+        if result.is_err() {
+            self.failed.set(true);
+        }
+        result
+    }
+
+    /// Closes sled. Dropping one that failed, or cannot write any more, may panic or wait for ever: it is left alone.
+    fn close(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        if self.failed.get() || open.sync().is_err() {
+            std::mem::forget(open);
+        } else {
+            let _ = guarded(|| {
+                drop(open);
+                Ok(())
+            });
+        }
+    }
+
     fn replace_broken(&mut self, why: &Error) -> Result<()> {
-        // Dropping a sled that panicked may panic or wait for ever: it is left alone.
         std::mem::forget(self.open.take());
         let broken = self.path();
         if broken.exists() {
@@ -124,18 +179,34 @@ impl SledIndex {
     }
 
     fn next_generation(&mut self) -> Result<()> {
+        self.end_reading();
+        self.failed.set(false);
+        self.deaths = 0;
         self.generation += 1;
-        self.open = Some(Open::at(&self.path())?);
+        // An empty index has nothing that could be damaged: it is the disk.
+        self.open = Some(Arc::new(Open::at(&self.path()).map_err(|e| {
+            Error::stop(
+                "disk.write",
+                e.detail(),
+                "check free space, permissions and the health of the disk, then start again",
+            )
+        })?));
         Ok(())
     }
 
-    fn get(&self) -> Result<&Open> {
+    fn get(&self) -> Result<&Arc<Open>> {
         self.open.as_ref().ok_or_else(|| broken("the index is closed after a failure"))
     }
 }
 
-impl Index for SledIndex {
-    fn applied(&self) -> Result<Option<Applied>> {
+impl Drop for SledIndex {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl SledIndex {
+    fn read_applied(&self) -> Result<Option<Applied>> {
         let open = self.get()?;
         let Some(value) = guarded(|| open.meta.get("applied"))? else { return Ok(None) };
         let read = || {
@@ -150,18 +221,7 @@ impl Index for SledIndex {
         read().map(Some).ok_or_else(|| broken("«applied» is not in its form"))
     }
 
-    fn write(&mut self, batch: IndexBatch) -> Result<()> {
-        let result = self.get().and_then(|open| open.write(&batch));
-        if let Err(e) = &result
-            && e.code() == "index.broken"
-        {
-            // Nothing more is asked of a sled that failed once; `wipe` or the next start replaces it.
-            std::mem::forget(self.open.take());
-        }
-        result
-    }
-
-    fn load(&self, row: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+    fn read_rows(&self, row: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
         let open = self.get()?;
         let mut pieces = open.rows.iter();
         let mut value = Vec::new();
@@ -200,7 +260,7 @@ impl Index for SledIndex {
         if left > 0 { Err(broken("the last row is incomplete")) } else { Ok(()) }
     }
 
-    fn commits(&self) -> Result<Vec<(u64, u64)>> {
+    fn read_commits(&self) -> Result<Vec<(u64, u64)>> {
         let open = self.get()?;
         let mut items = open.commits.iter();
         let mut commits = Vec::new();
@@ -212,9 +272,37 @@ impl Index for SledIndex {
         }
         Ok(commits)
     }
+}
+
+impl Index for SledIndex {
+    fn applied(&self) -> Result<Option<Applied>> {
+        self.noted(self.read_applied())
+    }
+
+    fn write(&mut self, batch: IndexBatch) -> Result<()> {
+        let written = self.get().and_then(|open| write_in_time(open.clone(), batch));
+        let result = written.map_err(|e| e.at(self.path().display()));
+        if result.as_ref().is_err_and(|e| e.code() != "index.row-size") {
+            // Nothing more is asked of a sled that failed once; `wipe` or the next start replaces it.
+            std::mem::forget(self.open.take());
+        }
+        result
+    }
+
+    fn load(&self, row: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        self.begin_reading();
+        let result = self.noted(self.read_rows(row));
+        self.end_reading();
+        result
+    }
+
+    fn commits(&self) -> Result<Vec<(u64, u64)>> {
+        self.noted(self.read_commits())
+    }
 
     fn wipe(&mut self) -> Result<()> {
         match &self.open {
+            _ if self.failed.get() => return self.replace_broken(&broken("it could not be read")),
             None => return self.replace_broken(&broken("it failed earlier")),
             Some(open) => match guarded(|| Ok(open.rows.is_empty() && open.commits.is_empty() && open.meta.is_empty()))
             {
@@ -224,7 +312,7 @@ impl Index for SledIndex {
             },
         }
         // The old generation is removed at the next start.
-        self.open = None;
+        self.close();
         self.next_generation()
     }
 }
@@ -240,13 +328,21 @@ impl Open {
             Ok((db, rows, commits, meta))
         });
         let (db, rows, commits, meta) = opened.map_err(|e| e.at(path.display()))?;
-        let io = |e: std::io::Error| write_error(path, &e);
-        let file = File::open(path.join("db")).map_err(io)?;
-        file.sync_all().map_err(io)?;
-        File::open(path.join("conf")).and_then(|f| f.sync_all()).map_err(io)?;
-        sync_dir(path)?;
-        sync_dir(path.parent().unwrap_or(path))?;
-        Ok(Open { db, rows, commits, meta, file })
+        let synced = || {
+            let file = File::open(path.join("db"))?;
+            file.sync_all()?;
+            for name in ["conf", "", ".."] {
+                File::open(path.join(name))?.sync_all()?;
+            }
+            Ok(file)
+        };
+        match synced() {
+            Ok(file) => Ok(Open { db, rows, commits, meta, file }),
+            Err(e) => {
+                std::mem::forget((db, rows, commits, meta)); // as in `close`
+                Err(io_error(path, &e))
+            }
+        }
     }
 
     fn write(&self, batch: &IndexBatch) -> Result<()> {
@@ -283,6 +379,29 @@ impl Open {
     }
 }
 
+/// Where a write of sled fails in one of its own threads, the one that waits for it may never hear of that: while a write
+/// takes longer than this, sled is asked whether it has failed.
+const ASK_AFTER: Duration = Duration::from_secs(2);
+
+/// Writes a batch on a thread that can be left behind.
+fn write_in_time(open: Arc<Open>, batch: IndexBatch) -> Result<()> {
+    let (done, waiting) = sync_channel(1);
+    let worker = open.clone();
+    let work = move || drop(done.send(worker.write(&batch)));
+    let spawned = std::thread::Builder::new().name("sled".into()).spawn(work);
+    spawned.map_err(|e| {
+        Error::stop("thread.spawn", format!("no thread for the index: {e}"), "raise the limit of threads")
+    })?;
+    loop {
+        match waiting.recv_timeout(ASK_AFTER) {
+            Ok(result) => return result,
+            // After a failure sled takes nothing more.
+            Err(RecvTimeoutError::Timeout) => drop(guarded(|| open.meta.insert("asked", &[]))?),
+            Err(RecvTimeoutError::Disconnected) => return Err(broken("its thread ended")),
+        }
+    }
+}
+
 /// Length, key, number of the piece: keys of any bytes, pieces in order.
 fn piece_key(key: &[u8], number: u16) -> Vec<u8> {
     [&(key.len() as u16).to_be_bytes()[..], key, &number.to_be_bytes()].concat()
@@ -292,9 +411,19 @@ fn piece_key(key: &[u8], number: u16) -> Vec<u8> {
 fn guarded<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Io(e))) => Err(io_error(Path::new("sled"), &e)),
         Ok(Err(e)) => Err(broken(&e.to_string())),
         Err(_) => Err(broken("a panic inside sled")),
     }
+}
+
+/// An error of the file system that is not about this file is the operator's matter; any other makes the index broken.
+fn io_error(path: &Path, e: &std::io::Error) -> Error {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    if matches!(e.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem | PermissionDenied) {
+        return write_error(path, e);
+    }
+    broken(&e.to_string()).at(path.display())
 }
 
 fn broken(detail: &str) -> Error {
@@ -303,6 +432,13 @@ fn broken(detail: &str) -> Error {
         format!("the index failed: {detail}"),
         "start again, or run «domovoi reindex»: the log is not affected",
     )
+}
+
+/// Starts in a row that ended while the generation was read.
+fn deaths(dir: &Path, generation: u64) -> u64 {
+    let said = fs::read_to_string(dir.join(OPENING)).unwrap_or_default();
+    let (of, deaths) = said.split_once(' ').unwrap_or_default();
+    if of == generation.to_string() { deaths.parse().unwrap_or(0) } else { 0 }
 }
 
 /// The highest generation in `dir` (0 if there is none) and the others.

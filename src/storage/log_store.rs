@@ -7,15 +7,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::durable::{create_dir, remove, temp_of, write_atomic, write_many};
+use super::durable::{create_dir, read_optional, remove, temp_of, write_atomic, write_many};
 use super::edge::{Edge, on_disk, remove_partials};
 use super::fence::{Age, Fence};
 use super::journal::{Journal, Record};
 use super::lock::Lock;
-use super::reader::{Published, parse_checkpoint, read_checkpoint, read_resource};
+use super::reader::{MAX_CHECKPOINT, Published, parse_checkpoint, read_resource};
+use super::repair::{repair, set_aside};
 use crate::error::{Action, Error, Result};
 use crate::tlog::Hash;
+use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
 use crate::tlog::hash::leaf_hash;
+use crate::tlog::note::VerifierKey;
 use crate::tlog::tile::{bundles_between, decode_bundle};
 
 pub use super::reader::{LogReader, MAX_RANGE};
@@ -74,22 +77,24 @@ pub struct LogStore {
 
 impl LogStore {
     /// Opens the log in `dir` (C2SP files only) with its journal, fence and lock in `private`; both are created if needed.
-    /// Rolls an interrupted batch forward, including the fence; then [`LogStore::publish_pending`] is due.
+    /// Rolls an interrupted batch forward, including the fence; then [`LogStore::publish_pending`] is due. `keys` are the
+    /// log's own, the one in force first: a damaged checkpoint is set aside, and the fenced head is pending, to be signed again as it was; damaged
+    /// tiles on the right edge are computed again where entries lead to the signed root.
     ///
     /// Errors, all of which stop the node rather than risk a fork: `storage.locked`; `fence.lost`, `fence.form`,
     /// `fence.ahead`, `fence.behind`, `fence.fork`; `log.root`, `journal.root`, `journal.gap`; those of damaged files.
-    pub fn open(dir: &Path, private: &Path) -> Result<(LogStore, Option<Pending>)> {
-        Self::open_stopping(dir, private).map_err(|e| e.with_action(Action::Stop))
+    pub fn open(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<(LogStore, Option<Pending>)> {
+        Self::open_stopping(dir, private, keys).map_err(|e| e.with_action(Action::Stop))
     }
 
-    fn open_stopping(dir: &Path, private: &Path) -> Result<(LogStore, Option<Pending>)> {
+    fn open_stopping(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<(LogStore, Option<Pending>)> {
         create_dir(dir)?;
         create_dir(private)?;
         let lock = Lock::acquire(&private.join("lock"))?;
         let (fence_path, journal_path) = (private.join("fence"), private.join("journal"));
         remove(&temp_of(&dir.join("checkpoint")))?;
         remove(&temp_of(&fence_path))?;
-        let checkpoint = read_checkpoint(dir)?;
+        let checkpoint = own_checkpoint(dir, private, keys)?;
         let fence = match Fence::read(&fence_path)? {
             Some(fence) => fence,
             // The fence is the first file a new log gets.
@@ -101,19 +106,7 @@ impl LogStore {
         };
         let (journal, record) = Journal::open(&journal_path)?;
         let (size, root) = checkpoint.as_ref().map_or((0, Hash::EMPTY_TREE), |(c, _)| (c.size, c.root));
-        let edge = Edge::load(dir, size)?;
-        if edge.root != root {
-            let detail = format!(
-                "the tiles in {} have the root {} at size {size}, the checkpoint says {root}",
-                dir.display(),
-                edge.root
-            );
-            return Err(Error::stop(
-                "log.root",
-                detail,
-                "run «domovoi fsck» and restore what it names from a mirror or a backup",
-            ));
-        }
+        let edge = whole_edge(dir, size, root, record.as_ref())?;
         let work = roll_forward(dir, &edge, record.as_ref(), &fence)?;
         check_fence(&fence, &edge, work.as_ref().map_or(&edge, |w| &w.edge), work.is_some())?;
         if let Some(record) = record.filter(|r| r.new_size == size) {
@@ -141,6 +134,7 @@ impl LogStore {
         write_many(&work.files)?;
         work.files.clear();
         let (size, root) = (work.edge.size, work.edge.root);
+        // A restored fence stays one until somebody confirms it.
         if (self.fence.size, self.fence.root) != (size, root) {
             self.fence = Fence { size, root, age: Age::Known };
             self.fence.write(&self.fence_path)?;
@@ -254,6 +248,9 @@ impl LogStore {
 
     fn publish_work(&mut self, note: &str) -> Result<()> {
         self.usable()?;
+        if self.fence.age == Age::Restored {
+            return self.confirm_restored(None);
+        }
         let head = parse_checkpoint(note)?;
         let Some(work) = self.work.take_if(|w| (w.edge.size, w.edge.root) == (head.size, head.root)) else {
             let detail =
@@ -302,6 +299,75 @@ impl LogStore {
             work.step = step;
         }
     }
+}
+
+/// Opens a checkpoint by the first of these keys that signed it. The charter may have named others when it was made.
+pub fn open_by_any(note: &[u8], keys: &[&VerifierKey]) -> Result<VerifiedCheckpoint> {
+    let mut refused = Error::refuse("note.signature", "no key of the log is named", "restore charter.json");
+    for key in keys {
+        match Checkpoint::open(note, key, key.name()) {
+            Ok(verified) => return Ok(verified),
+            Err(e) => refused = e,
+        }
+    }
+    Err(refused)
+}
+
+/// The log's own checkpoint. One that is damaged is set aside: the fence says what it was, and signing that again gives
+/// the same bytes. One of another log is not damaged: then something is in the wrong place.
+fn own_checkpoint(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<Option<(Checkpoint, Arc<str>)>> {
+    let path = dir.join("checkpoint");
+    let Some(note) = read_optional(&path, MAX_CHECKPOINT)? else { return Ok(None) };
+    let key =
+        keys.first().ok_or_else(|| Error::stop("log.origin", "no key of the log is named", "restore charter.json"))?;
+    match open_by_any(&note, keys) {
+        Ok(verified) => Ok(Some((verified.checkpoint().clone(), verified.note_text().into()))),
+        Err(e) => {
+            if let Ok(other) = parse_checkpoint(&String::from_utf8_lossy(&note))
+                && other.origin != key.name()
+            {
+                return Err(Error::stop(
+                    "log.origin",
+                    format!("{} is of the log «{}», this node writes «{}»", path.display(), other.origin, key.name()),
+                    "put the log back that belongs to this node; if the file is merely damaged, «domovoi fsck --repair» sets it aside",
+                ));
+            }
+            let place = set_aside(&path, private)?;
+            tracing::error!(error = %e, set_aside = %place.display(), "the checkpoint is damaged; the fenced head is signed again as it was");
+            Ok(None)
+        }
+    }
+}
+
+/// The right edge of the log, whose root must be the signed one. Damaged tiles are computed again from the entries, and
+/// entries are taken from earlier files and the journal, if that leads to the root.
+fn whole_edge(dir: &Path, size: u64, root: Hash, journal: Option<&Record>) -> Result<Edge> {
+    let load = || {
+        let edge = Edge::load(dir, size)?;
+        if edge.root == root {
+            return Ok(edge);
+        }
+        let detail = format!(
+            "the tiles in {} have the root {} at size {size}, the checkpoint says {root}",
+            dir.display(),
+            edge.root
+        );
+        Err(Error::stop("log.root", detail, "run «domovoi fsck» and restore what it names from a mirror or a backup"))
+    };
+    load().or_else(|damage| {
+        let journalled = journal.map_or(&[][..], |r| &r.entries);
+        match repair(dir, size, root, journalled, None) {
+            Ok(done) => {
+                let files: Vec<String> = done.written.iter().map(ToString::to_string).collect();
+                tracing::error!(error = %damage, files = files.join(", "), "the log was damaged; these files were made anew from what is redundant");
+                load()
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "the damaged log could not be repaired from itself");
+                Err(damage)
+            }
+        }
+    })
 }
 
 /// The batch that was under way at the last stop: from the journal, or, where that is gone but the fence moved on already,
@@ -370,7 +436,8 @@ fn edge_from_files(dir: &Path, from: &Edge, fence: &Fence) -> Result<Edge> {
 /// Holds the fence against the published head and the head that will be published next.
 fn check_fence(fence: &Fence, published: &Edge, next: &Edge, pending: bool) -> Result<()> {
     let at = |edge: &Edge| fence.size == edge.size && fence.root == edge.root;
-    if fence.age == Age::Restored && pending {
+    // A fence that was made anew from the journal stands at the pending head; one from a backup has no journal beside it.
+    if fence.age == Age::Restored && pending && !at(next) {
         let detail = "a batch is journalled beside a fence that came out of a backup";
         return Err(Error::stop("fence.restored", detail, "restore the backup into an empty directory"));
     }
@@ -409,7 +476,7 @@ fn fence_lost(path: &Path) -> Error {
     Error::stop(
         "fence.lost",
         format!("{} is missing, but the log is not empty", path.display()),
-        "the last signed head is unknown, so this key must not sign: restore from a backup, or cut the log key over in the charter",
+        "the last signed head is unknown: stop the node and run «domovoi fsck --repair», which makes the fence anew if the journal is whole; otherwise restore from a backup, or cut the log key over in the charter",
     )
 }
 

@@ -8,14 +8,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::durable::{create_dir, read_optional, remove, temp_of, write_atomic, write_many};
+use super::durable::{create_dir, read_optional, remove, temp_of, with_sum, without_sum, write_atomic, write_many};
 use super::edge::{Edge, on_disk, remove_partials};
 use super::journal::Record;
 use super::lock::Lock;
-use super::reader::{LogReader, Published, parse_checkpoint, read_checkpoint};
+use super::log_store::open_by_any;
+use super::reader::{LogReader, MAX_CHECKPOINT, Published, parse_checkpoint};
+use super::repair::{repair, set_aside};
 use crate::error::{Action, Error, Result};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::note::VerifierKey;
 use crate::tlog::tile::{LogPath, bundles_between, tiles_between};
 use crate::tlog::tree;
 
@@ -23,6 +26,9 @@ use crate::tlog::tree;
 pub struct MirrorStore {
     dir: PathBuf,
     head_path: PathBuf,
+    floor_path: PathBuf,
+    /// What was accepted before a damaged mirror was set aside; must be part of the log that is published next.
+    floor: Option<Head>,
     edge: Edge,
     reader: LogReader,
     /// Sizes whose partial files wait for a checkpoint that covers the full ones.
@@ -31,7 +37,7 @@ pub struct MirrorStore {
     _lock: Lock,
 }
 
-const TITLE: &str = "domovoi mirror 0";
+const TITLE: &str = "domovoi mirror 1";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Head {
@@ -42,60 +48,77 @@ struct Head {
 }
 
 impl Head {
+    const EMPTY: Head = Head { size: 0, root: Hash::EMPTY_TREE, next: 0 };
     fn to_text(self) -> String {
-        format!("{TITLE}\n{}\n{}\n{}\n", self.size, self.root.to_base64(), self.next)
+        with_sum(&format!("{TITLE}\n{}\n{}\n{}\n", self.size, self.root.to_base64(), self.next))
     }
     fn parse(bytes: &[u8]) -> Option<Head> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        let mut lines = text.split('\n').skip(1);
+        let mut lines = without_sum(bytes)?.split('\n').skip(1);
         let (size, root) = (lines.next()?.parse().ok()?, Hash::from_base64(lines.next()?).ok()?);
         let head = Head { size, root, next: lines.next()?.parse().ok()? };
-        (head.to_text() == text && head.next >= head.size).then_some(head)
+        (head.to_text().as_bytes() == bytes && head.next >= head.size).then_some(head)
     }
 }
 
 impl MirrorStore {
-    /// Opens or creates the mirror with its C2SP files in `dir`; its head and lock lie beside, in `dir/../private`.
-    /// Removes what an interrupted append left.
+    /// Opens or creates the mirror with its C2SP files in `dir`; its head and lock lie beside, in `dir/../private`. `keys` are
+    /// the log's. Removes what an interrupted append left.
     ///
-    /// Errors: `storage.locked`, `mirror.head`, `mirror.root`, those of damaged files. The remedy for a damaged mirror is
-    /// to remove it: it is fetched again.
-    pub fn open(dir: &Path) -> Result<MirrorStore> {
-        Self::open_stopping(dir).map_err(|e| e.with_action(Action::Stop))
+    /// Damage is repaired where the mirror itself allows it. Where not, the mirror is set aside in `private/damaged` and
+    /// fetched anew, and what was accepted is remembered: a log that does not contain it is not published again.
+    ///
+    /// Errors: `storage.locked`, `mirror.size`, `mirror.root`, those of the disk.
+    pub fn open(dir: &Path, keys: &[&VerifierKey]) -> Result<MirrorStore> {
+        Self::open_stopping(dir, keys).map_err(|e| e.with_action(Action::Stop))
     }
 
-    fn open_stopping(dir: &Path) -> Result<MirrorStore> {
+    fn open_stopping(dir: &Path, keys: &[&VerifierKey]) -> Result<MirrorStore> {
         let private = dir.with_file_name("private");
         create_dir(dir)?;
         create_dir(&private)?;
         let lock = Lock::acquire(&private.join("lock"))?;
-        let head_path = private.join("head");
+        let (head_path, floor_path) = (private.join("head"), private.join("floor"));
         remove(&temp_of(&head_path))?;
         remove(&temp_of(&dir.join("checkpoint")))?;
-        let checkpoint = read_checkpoint(dir)?;
-        let head = match read_optional(&head_path, 256)? {
-            Some(bytes) => {
-                Head::parse(&bytes).ok_or_else(|| damaged("mirror.head", &head_path, "the head is not in its form"))?
-            }
-            // A mirror without a head is new, or was restored from its C2SP files: the checkpoint is the head then.
-            None => checkpoint.as_ref().map_or(Head { size: 0, root: Hash::EMPTY_TREE, next: 0 }, |(c, _)| Head {
-                size: c.size,
-                root: c.root,
-                next: c.size,
-            }),
-        };
+        let mut checkpoint = checkpoint_of(dir, &private, keys)?;
+        let floor = read_head(&floor_path, &private)?;
+        // A mirror without a head is new, or was restored from its C2SP files, or has a damaged one: the checkpoint is the
+        // head then.
+        let mut head = read_head(&head_path, &private)?.unwrap_or_else(|| {
+            let there = checkpoint.as_ref().map(|(c, _)| Head { size: c.size, root: c.root, next: c.size });
+            there.unwrap_or(Head::EMPTY)
+        });
         if head.next > head.size {
             remove_beyond(dir, head)?;
-            let clean = Head { next: head.size, ..head };
-            write_atomic(&head_path, clean.to_text().as_bytes())?;
+            head.next = head.size;
+            write_atomic(&head_path, head.to_text().as_bytes())?;
         }
-        let edge = Edge::load(dir, head.size)?;
-        if edge.root != head.root {
-            return Err(damaged("mirror.root", dir, "the tiles do not have the mirror's root"));
-        }
+        let mut floor = floor;
+        let edge = match whole_edge(dir, head) {
+            Ok(edge) => edge,
+            Err(damage) => {
+                let remembered = floor.filter(|f| f.size > head.size).unwrap_or(head);
+                write_atomic(&floor_path, remembered.to_text().as_bytes())?;
+                let place = set_aside(dir, &private)?;
+                create_dir(dir)?;
+                (floor, head, checkpoint) = (Some(remembered), Head::EMPTY, None);
+                write_atomic(&head_path, head.to_text().as_bytes())?;
+                tracing::error!(error = %damage, set_aside = %place.display(), "a mirror is damaged and is fetched anew");
+                Edge::empty()
+            }
+        };
         let reader = LogReader::new(dir, Published { size: head.size, root: head.root, ..Published::EMPTY });
-        let mut store =
-            MirrorStore { dir: dir.to_owned(), head_path, edge, reader, edges: Vec::new(), broken: false, _lock: lock };
+        let mut store = MirrorStore {
+            dir: dir.to_owned(),
+            head_path,
+            floor_path,
+            floor,
+            edge,
+            reader,
+            edges: Vec::new(),
+            broken: false,
+            _lock: lock,
+        };
         if let Some((checkpoint, note)) = checkpoint {
             store.check(&checkpoint)?;
             store.edges.push(checkpoint.size);
@@ -147,8 +170,12 @@ impl MirrorStore {
             ));
         }
         self.check(&checkpoint)?;
+        self.check_floor(&checkpoint)?;
         let path = self.dir.join("checkpoint");
         self.durably(|| write_atomic(&path, checkpoint_note.as_bytes()))?;
+        if self.floor.take().is_some() {
+            remove(&self.floor_path)?;
+        }
         self.show(checkpoint.size, Arc::from(checkpoint_note));
         for size in std::mem::take(&mut self.edges) {
             remove_partials(&self.dir, size, checkpoint.size);
@@ -188,6 +215,35 @@ impl MirrorStore {
         Ok(())
     }
 
+    /// Holds a log that is fetched anew against what was accepted of it before.
+    fn check_floor(&self, checkpoint: &Checkpoint) -> Result<()> {
+        let Some(floor) = self.floor else { return Ok(()) };
+        if checkpoint.size < floor.size {
+            let detail = format!(
+                "a checkpoint of {} entries; {} were accepted before the mirror was damaged",
+                checkpoint.size, floor.size
+            );
+            return Err(Error::isolate(
+                "mirror.rollback",
+                detail,
+                "the log went back: keep both checkpoints as evidence",
+            ));
+        }
+        let root = if floor.size == self.edge.size { self.edge.root } else { tree::root(&self.reader, floor.size)? };
+        if root != floor.root {
+            let detail = format!(
+                "at size {} the log fetched anew has the root {root}, accepted before was {}",
+                floor.size, floor.root
+            );
+            return Err(Error::isolate(
+                "mirror.root",
+                detail,
+                "the log has forked: what was accepted before is in private/damaged of the mirror",
+            ));
+        }
+        Ok(())
+    }
+
     fn durably(&mut self, write: impl FnOnce() -> Result<()>) -> Result<()> {
         if self.broken {
             let detail = format!("an earlier write to {} failed", self.dir.display());
@@ -198,6 +254,46 @@ impl MirrorStore {
         self.broken = false;
         Ok(())
     }
+}
+
+/// The checkpoint, if its signature is the log's; a damaged one is set aside, the next round brings another.
+fn checkpoint_of(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<Option<(Checkpoint, Arc<str>)>> {
+    let path = dir.join("checkpoint");
+    let Some(note) = read_optional(&path, MAX_CHECKPOINT)? else { return Ok(None) };
+    match open_by_any(&note, keys) {
+        Ok(verified) => Ok(Some((verified.checkpoint().clone(), verified.note_text().into()))),
+        Err(e) => {
+            let place = set_aside(&path, private)?;
+            tracing::error!(error = %e, set_aside = %place.display(), "a mirror's checkpoint is damaged; the next round fetches one");
+            Ok(None)
+        }
+    }
+}
+
+/// Reads a head file; a damaged one is set aside.
+fn read_head(path: &Path, private: &Path) -> Result<Option<Head>> {
+    let Some(bytes) = read_optional(path, 256)? else { return Ok(None) };
+    let head = Head::parse(&bytes);
+    if head.is_none() {
+        let place = set_aside(path, private)?;
+        tracing::error!(set_aside = %place.display(), "a head file of a mirror is damaged; its checkpoint stands in for it");
+    }
+    Ok(head)
+}
+
+/// The right edge of the tree of `head`, repaired from the entries where tiles are damaged.
+fn whole_edge(dir: &Path, head: Head) -> Result<Edge> {
+    let load = || match Edge::load(dir, head.size)? {
+        edge if edge.root == head.root => Ok(edge),
+        _ => Err(damaged("mirror.root", dir, "the tiles do not have the mirror's root")),
+    };
+    load().or_else(|damage| match repair(dir, head.size, head.root, &[], None) {
+        Ok(done) => {
+            tracing::error!(error = %damage, files = done.written.len(), "a mirror was damaged; tiles were made anew from its entries");
+            load()
+        }
+        Err(_) => Err(damage),
+    })
 }
 
 /// Removes exactly the files that an append from `head.size` to `head.next` writes: none of them is part of the tree of

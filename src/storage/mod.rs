@@ -16,7 +16,7 @@
 //! fence, rolls an interrupted batch forward, and refuses to go on where signing could fork the log.
 //!
 //! Beside that: [`mirror_store`] keeps a verified copy of somebody else's log; [`fsck`] checks any log completely;
-//! [`backup`] copies a running node and restores it; [`keys`] are encrypted PKCS#8 files; [`mod@format`] names the version of
+//! [`repair`] restores of a log what is redundant in it; [`backup`] copies a running node and restores it; [`keys`] are encrypted PKCS#8 files; [`mod@format`] names the version of
 //! the data directory.
 //!
 //! What never happens here: cutting a log back, showing what is not durable, signing, knowing what an entry means, HTTP.
@@ -35,3 +35,4 @@ pub mod lock;
 pub mod log_store;
 pub mod mirror_store;
 mod reader;
+pub mod repair;

@@ -10,6 +10,7 @@ use super::durable::read_optional;
 use crate::error::{Error, Result};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::hash::leaf_hash;
 use crate::tlog::note::Note;
 use crate::tlog::tile::{BundleId, LogPath, MAX_BUNDLE_LEN, TILE_WIDTH, TileId, decode_bundle, decode_tile};
 use crate::tlog::tree::TileSource;
@@ -96,16 +97,20 @@ impl LogReader {
         if covered { self.resource(path, published.served).map(Some) } else { Ok(None) }
     }
 
-    /// The entry of `index`.
+    /// The entry of `index`, held against its hash in the tile.
     ///
-    /// Errors: `entry.range` if there is none, and those of [`LogReader::read`].
+    /// Errors: `entry.range` if there is none, `entry.damaged`, and those of [`LogReader::read`].
     pub fn entry(&self, index: u64) -> Result<Vec<u8>> {
         let size = self.size();
         let id = BundleId::in_tree(index / TILE_WIDTH as u64, size).ok_or_else(|| out_of_range(index, index, size))?;
         let bytes = self.resource(id.into(), size)?;
         let ranges = decode_bundle(&bytes, id.width).map_err(|e| e.at(id))?;
         let range = ranges.into_iter().nth((index % TILE_WIDTH as u64) as usize);
-        range.map(|r| bytes[r].to_vec()).ok_or_else(|| out_of_range(index, index, size))
+        let entry = range.map(|r| bytes[r].to_vec()).ok_or_else(|| out_of_range(index, index, size))?;
+        if self.leaves(index..index + 1)? != [leaf_hash(&entry)] {
+            return Err(self.damaged(index));
+        }
+        Ok(entry)
     }
 
     /// Entries of a range, at most [`MAX_RANGE`].
@@ -128,6 +133,33 @@ impl LogReader {
             }
         }
         Ok(out)
+    }
+
+    /// Leaf hashes of a range, from the tiles: an entry that has another one is not what was signed.
+    ///
+    /// Errors: as of [`LogReader::entries`].
+    pub fn leaves(&self, range: Range<u64>) -> Result<Vec<Hash>> {
+        let size = self.size();
+        if range.start > range.end || range.end > size || range.end - range.start > MAX_RANGE {
+            return Err(out_of_range(range.start, range.end, size));
+        }
+        let width = TILE_WIDTH as u64;
+        let mut out = Vec::with_capacity((range.end - range.start) as usize);
+        for index in range.start / width..range.end.div_ceil(width) {
+            let Some(id) = TileId::in_tree(0, index, size) else { break };
+            let hashes = (index * width..).zip(self.tile(id)?);
+            out.extend(hashes.filter(|(at, _)| range.contains(at)).map(|(_, hash)| hash));
+        }
+        Ok(out)
+    }
+
+    /// The error for an entry that is not the one the log was signed with.
+    pub fn damaged(&self, index: u64) -> Error {
+        Error::stop(
+            "entry.damaged",
+            format!("{}: entry {index} is not the one that was signed", self.0.dir.join("tile/entries").display()),
+            "stop the node and run «domovoi fsck --repair», with --from and a backup if it finds no copy of the entry",
+        )
     }
 
     /// A resource of the tree of `size` entries, which must have been published once.

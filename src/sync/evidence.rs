@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::storage::durable::write_atomic;
+use crate::storage::durable::{create_dir, write_atomic};
 
 /// What is kept of a peer that did not verify.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -36,9 +36,7 @@ impl Evidence {
         let stable = (&self.code, &self.detail, &self.accepted_checkpoint, &self.served_checkpoint);
         let digest = crate::tlog::leaf_hash(format!("{stable:?}").as_bytes()).to_string();
         let name = format!("{}-{}.json", self.code, &digest[..16]);
-        std::fs::create_dir_all(folder).map_err(|e| {
-            Error::retry("evidence.write", format!("{}: {e}", folder.display()), "make room or fix permissions")
-        })?;
+        create_dir(folder).map_err(|e| Error::retry("evidence.write", e.detail(), "make room or fix permissions"))?;
         let path = folder.join(&name);
         if !path.exists() {
             write_atomic(&path, &json)?;

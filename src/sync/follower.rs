@@ -18,9 +18,10 @@ use crate::node::log_view::{LogView, Role};
 use crate::node::{FollowStatus, Followed, Held, now_ms};
 use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
 use crate::registry::verify::KeyRing;
-use crate::storage::durable::{read_bounded, write_atomic};
+use crate::storage::durable::{create_dir, read_bounded, write_atomic};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
 use crate::storage::mirror_store::MirrorStore;
+use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
 use crate::tlog::tile::{BundleId, bundles_between, decode_bundle};
 
@@ -118,20 +119,16 @@ impl Follower {
     ) -> Result<Follower> {
         let layout = data.mirror(origin);
         if let Some(bytes) = charter {
-            let io = |e: std::io::Error| {
-                Error::stop(
-                    "mirror.create",
-                    format!("{}: {e}", layout.data().display()),
-                    "fix permissions or make room",
-                )
-            };
-            std::fs::create_dir_all(layout.data()).map_err(io)?;
+            create_dir(layout.data())
+                .map_err(|e| Error::stop("mirror.create", e.detail(), "fix permissions or make room"))?;
             write_atomic(&layout.charter(), bytes)?;
+            write_atomic(&layout.source(), source.name.as_bytes())?;
             write_atomic(&layout.origin_file(), origin.as_bytes())?;
         }
         let chain = read_chain(&layout)?;
         let charters = chain.of_log(origin)?;
-        let mirror = MirrorStore::open(&layout.log())?;
+        let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
+        let mirror = MirrorStore::open(&layout.log(), &keys)?;
         let mut index = SledIndex::open(&layout.index())?;
         let (state, replay) = load(&mirror.reader(), &mut index, &charters, progress)?;
         let ring = ring_of(&state);
@@ -197,7 +194,14 @@ impl Follower {
         }
         if size == stored {
             let accepted = crate::tlog::tree::root(&view.reader, stored)?;
-            return if accepted == root { Ok(()) } else { Err(fork(size)) };
+            if accepted != root {
+                return Err(fork(size));
+            }
+            if view.reader.checkpoint_text().is_none() && size > 0 {
+                // The mirror's own was damaged.
+                self.work.lock().mirror.publish(checkpoint.note_text())?;
+            }
+            return Ok(());
         }
         let size = size.min(stored + round::MAX_ROUND);
         if size != checkpoint.checkpoint().size {
@@ -218,10 +222,11 @@ impl Follower {
         };
         round::tiles(&self.peer, &grown.tiles).await?;
         let (followed, work, incoming) = (self.followed.clone(), self.work.clone(), self.incoming.clone());
-        let note = checkpoint.note_text().to_owned();
-        tokio::task::spawn_blocking(move || take_in(&followed.view, &mut work.lock(), &incoming, stored, size, &note))
-            .await
-            .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
+        tokio::task::spawn_blocking(move || {
+            take_in(&followed.view, &mut work.lock(), &incoming, stored, size, &checkpoint)
+        })
+        .await
+        .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
     }
 
     /// Keys that may sign the log's next checkpoint.
@@ -341,7 +346,14 @@ fn take_charters(
 /// Verifies the proved entries record by record, chunk by chunk: signatures of the next chunk while the rules of the last
 /// one are applied. Each chunk's good commits become durable in the mirror while the state is locked, so nothing is
 /// visible that is not durable; at the first bad entry the log stays at the commit before it.
-fn take_in(view: &LogView, work: &mut Work, incoming: &Incoming, stored: u64, size: u64, note: &str) -> Result<()> {
+fn take_in(
+    view: &LogView,
+    work: &mut Work,
+    incoming: &Incoming,
+    stored: u64,
+    size: u64,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<()> {
     let mut preparer = Preparer::after(&view.state(), Trust::Verify);
     let Work { mirror, index, replay, ring } = work;
     let mut ready: Option<PreparedChunk> = None;
@@ -368,7 +380,20 @@ fn take_in(view: &LogView, work: &mut Work, incoming: &Incoming, stored: u64, si
             "the log's node is broken",
         ));
     }
-    mirror.publish(note)?;
+    // Which charter is in force at its end is known only now: a key that an earlier one named signs nothing any more.
+    let signed = {
+        let state = view.state();
+        let good = state.charters().log_keys(state.charter()).any(|key| checkpoint.note().verify(key).is_ok());
+        good
+    };
+    if !signed {
+        return Err(Error::isolate(
+            "peer.log_key",
+            "the checkpoint is signed by a key of an earlier charter than the log has adopted",
+            "the log's node is broken, or somebody has its old key",
+        ));
+    }
+    mirror.publish(checkpoint.note_text())?;
     incoming.clear();
     Ok(())
 }

@@ -6,6 +6,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
+use super::base64;
 use crate::error::{Error, Result};
 
 /// A hash of a log entry, of an inner node, or of a whole tree.
@@ -29,7 +30,7 @@ impl Hash {
     /// Errors: `hash.base64`.
     pub fn from_base64(text: &str) -> Result<Self> {
         // The length goes first, so that a long input is not decoded.
-        let bytes = if text.len() == 44 { BASE64.decode(text.as_bytes()).ok() } else { None };
+        let bytes = if text.len() == 44 { base64(text) } else { None };
         bytes.and_then(|b| b.try_into().ok()).map(Hash).ok_or_else(|| {
             Error::refuse(
                 "hash.base64",

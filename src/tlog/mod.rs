@@ -32,6 +32,13 @@ pub use hash::{Hash, leaf_hash, node_hash};
 /// Entries of the largest tree: 2^63 − 1, since implementations in other languages count in signed 64-bit integers.
 pub const MAX_SIZE: u64 = i64::MAX as u64;
 
+/// Reads padded standard base64 in its only spelling. The decoder knows stray bits, but takes several padded pieces one after
+/// another for one.
+fn base64(text: &str) -> Option<Vec<u8>> {
+    let whole = !text.trim_end_matches('=').contains('=');
+    if whole { data_encoding::BASE64.decode(text.as_bytes()).ok() } else { None }
+}
+
 /// Reads an unsigned decimal number in its only spelling: ASCII digits, no sign, no leading zero.
 fn decimal(text: &str) -> Option<u64> {
     let canonical = text == "0" || !text.starts_with('0');

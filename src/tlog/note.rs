@@ -8,6 +8,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use ed25519_dalek::{Signature, Signer, SigningKey, VerifyingKey};
 use sha2::{Digest, Sha256};
 
+use super::base64;
 use crate::error::{Error, Result};
 
 /// Bytes of the longest note text.
@@ -82,7 +83,7 @@ impl VerifierKey {
         let (name, rest) = text.split_once('+').ok_or_else(form)?;
         let (id, key) = rest.split_once('+').ok_or_else(form)?;
         let id: KeyId = HEXLOWER.decode(id.as_bytes()).ok().and_then(|id| id.try_into().ok()).ok_or_else(form)?;
-        let key = BASE64.decode(key.as_bytes()).map_err(|_| form())?;
+        let key = base64(key).ok_or_else(form)?;
         let (kind, key) = key.split_first().ok_or_else(form)?;
         if *kind != ED25519 {
             return Err(Error::refuse(
@@ -325,7 +326,7 @@ impl fmt::Display for Note {
 fn parse_line(number: usize, line: &str) -> Result<NoteSignature> {
     let parse = || {
         let (name, signature) = line.strip_prefix(LINE_START)?.split_once(' ')?;
-        let bytes = BASE64.decode(signature.as_bytes()).ok()?;
+        let bytes = base64(signature)?;
         let (key_id, signature) = bytes.split_first_chunk::<4>()?;
         let ok = line.len() <= MAX_SIGNATURE_LINE_LEN && is_name(name) && !signature.is_empty();
         ok.then(|| NoteSignature { name: name.to_owned(), key_id: *key_id, signature: signature.to_vec() })

@@ -36,7 +36,7 @@ fn house(n: usize, oktmo: &str) -> Body {
         flats: None,
         year: None,
         emergency: None,
-        chat_required: None,
+        applicability: None,
     })
 }
 

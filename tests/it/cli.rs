@@ -503,3 +503,15 @@ fn a_backup_of_the_running_node_is_restored_and_signs_only_after_the_word_of_its
     assert_eq!(restored.run(&["fsck"]).json()["problems"], json!([]));
     assert_eq!(restored.run(&["reindex"]).json()["same_as_before"], true);
 }
+
+/// `domovoi … | head -1`: a reader that has seen enough is nobody's error, and no panic.
+#[test]
+fn a_pipe_whose_reader_is_gone_is_no_panic() {
+    for args in [&["completions", "bash"][..], &["config", "example"], &["--help"], &["completions", "zsh"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let out = program(Path::new("/nonexistent")).args(args).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success() && said.is_empty(), "{args:?}: {:?} {said}", out.status);
+    }
+}

@@ -207,7 +207,7 @@ fn example_log() -> (Log, ChatNumber) {
         flats: Some(96),
         year: Some(1974),
         emergency: None,
-        chat_required: None,
+        applicability: None,
     });
     log.batch(vec![(
         "building.registered",
@@ -235,6 +235,7 @@ fn example_log() -> (Log, ChatNumber) {
         buildings: List(vec![HOUSE.parse().unwrap()]),
         owner: FIRST.parse().unwrap(),
         declared: None,
+        entrance: None,
         link: Some(LinkDigest::of_link(LINK)),
         max: Some("max:-68123456789".parse().unwrap()),
         service_account: None,

@@ -24,7 +24,7 @@ fn options(region: u8, taken: &str) -> Options {
 /// Reads a snapshot whole: its houses and its report.
 fn read(bytes: &[u8], options: Options) -> (Vec<HouseRow>, Report) {
     let mut reader = Houses::open(bytes, options).expect("opens");
-    let (mut houses, mut report) = (Vec::new(), Report { columns: reader.columns.clone(), rows: Vec::new() });
+    let (mut houses, mut report) = (Vec::new(), Report { columns: reader.columns.clone(), ..Report::default() });
     for row in &mut reader {
         let row = row.expect("a row");
         report.rows.push(row.outcome());
@@ -150,7 +150,7 @@ fn a_report_is_corrected_and_imported_again() {
         format!("Адрес;Ссылка на чат;Название\nленина 5;max.ru/join/{TOKEN};=Дом 5\nленина;max.ru/join/{TOKEN};Дом\n");
     let limits = Limits::default();
     let mut rows = clerk::chats(text.as_bytes(), &limits).unwrap();
-    let mut report = Report { columns: rows.columns.clone(), rows: Vec::new() };
+    let mut report = Report { columns: rows.columns.clone(), ..Report::default() };
     for (i, row) in (&mut rows).enumerate() {
         let mut row = row.unwrap();
         if i == 0 {
@@ -178,7 +178,7 @@ fn a_report_is_corrected_and_imported_again() {
         let mut rows = clerk::chats(bytes, &Limits::default()).unwrap();
         let columns = rows.columns.clone();
         let rows: Vec<_> = (&mut rows).map(Result::unwrap).collect();
-        (Report { columns, rows: rows.iter().map(|r| r.outcome()).collect() }, rows)
+        (Report { columns, rows: rows.iter().map(|r| r.outcome()).collect(), ..Report::default() }, rows)
     };
     let (second, rows) = again(csv.as_bytes());
     assert_eq!(rows.iter().map(|r| r.outcome).collect::<Vec<_>>(), [Outcome::Imported, Outcome::Refused]);

@@ -71,7 +71,14 @@ impl Ran {
 
 /// The program with nothing of this process's own `DOMOVOI_…` environment.
 pub fn program(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_domovoi"));
+    program_through(&[], data)
+}
+
+/// [`program`] as an argument of another one.
+fn program_through(other: &[String], data: &Path) -> Command {
+    let words: Vec<&str> = other.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_domovoi")]).collect();
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
     for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("DOMOVOI_")) {
         command.env_remove(name);
     }
@@ -117,6 +124,10 @@ pub struct Node {
     pub port: u16,
     pub charter: Option<String>,
     pub args: Vec<String>,
+    /// Environment of its process.
+    pub env: Vec<(String, String)>,
+    /// A program and its arguments that the node is run by.
+    pub through: Vec<String>,
     child: Option<Child>,
     client: OnceLock<reqwest::Client>,
 }
@@ -124,7 +135,12 @@ pub struct Node {
 impl Node {
     /// `init`; `region` = code, authority and name.
     pub fn init(region: Option<(&str, &str, &str)>) -> Node {
-        let (dir, port) = (tempfile::tempdir().unwrap(), free_port());
+        Node::init_at(tempfile::tempdir().unwrap(), region)
+    }
+
+    /// `init` in `node` below `dir`, which may be a link to another file system.
+    pub fn init_at(dir: TempDir, region: Option<(&str, &str, &str)>) -> Node {
+        let port = free_port();
         let listen = format!("127.0.0.1:{port}");
         let mut args = vec!["--json", "init", "--listen", &listen];
         if let Some((code, authority, name)) = region {
@@ -139,7 +155,16 @@ impl Node {
 
     /// A node whose data directory somebody else makes.
     pub fn over(dir: TempDir, port: u16) -> Node {
-        Node { dir, port, charter: None, args: Vec::new(), child: None, client: OnceLock::new() }
+        Node {
+            dir,
+            port,
+            charter: None,
+            args: Vec::new(),
+            env: Vec::new(),
+            through: Vec::new(),
+            child: None,
+            client: OnceLock::new(),
+        }
     }
 
     /// The inspectorate of Moscow, as an example of a region, and its node running.
@@ -164,10 +189,12 @@ impl Node {
     /// Starts the process without waiting.
     pub fn spawn(&mut self) {
         assert!(self.child.is_none());
+        // It may have got another certificate since.
+        self.client = OnceLock::new();
         let log = std::fs::OpenOptions::new().create(true).append(true).open(self.dir.path().join("stderr")).unwrap();
-        let child =
-            program(&self.data()).arg("serve").args(&self.args).stdout(Stdio::null()).stderr(log).spawn().unwrap();
-        self.child = Some(child);
+        let mut command = program_through(&self.through, &self.data());
+        command.envs(self.env.iter().cloned()).arg("serve").args(&self.args).stdout(Stdio::null()).stderr(log);
+        self.child = Some(command.spawn().unwrap());
     }
 
     /// Starts the process and waits until it is ready.
@@ -176,16 +203,45 @@ impl Node {
         self.wait();
     }
 
+    /// Starts the process and waits until it is ready; an error says why it is not.
+    pub fn start_or_say(&mut self) -> Result<(), String> {
+        self.spawn();
+        let ready = self.ready();
+        if ready.is_err() {
+            self.kill();
+        }
+        ready
+    }
+
     /// Waits until the node is ready; panics with its log when it is not within half a minute.
     pub fn wait(&mut self) {
+        if let Err(why) = self.ready() {
+            panic!("{why}:\n{}", self.log());
+        }
+    }
+
+    /// Waits until the node is ready; an error says that it ended, or is not ready within half a minute.
+    pub fn ready(&mut self) -> Result<(), String> {
         let until = Instant::now() + Duration::from_secs(30);
         while self.certificate().metadata().map_or(0, |m| m.len()) == 0
             || self.try_get("/readyz").is_none_or(|a| a.status != 200)
         {
-            let ended = self.child.as_mut().and_then(|c| c.try_wait().unwrap());
-            assert!(ended.is_none() && Instant::now() < until, "the node is not ready ({ended:?}):\n{}", self.log());
+            if let Some(ended) = self.ended() {
+                return Err(format!("the node ended ({ended})"));
+            }
+            if Instant::now() > until {
+                return Err("the node is not ready".into());
+            }
             std::thread::sleep(Duration::from_millis(15));
+            // The certificate that was there may have been replaced.
+            self.client = OnceLock::new();
         }
+        Ok(())
+    }
+
+    /// How the process ended, if it did.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.as_mut().and_then(|c| c.try_wait().unwrap())
     }
 
     /// What the node wrote to its standard error.
@@ -214,6 +270,41 @@ impl Node {
         let mut child = self.child.take().unwrap();
         assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
         assert!(child.wait().unwrap().success(), "{}", self.log());
+    }
+
+    /// Waits until the node is ready, or has ended: then false. An error says that it is neither within half a minute.
+    pub fn start_or_wait(&mut self) -> Result<bool, String> {
+        self.spawn();
+        match self.ready() {
+            Ok(()) => Ok(true),
+            Err(_) if self.ended().is_some() => Ok(false),
+            Err(why) => Err(format!("{why}: {}", self.log())),
+        }
+    }
+
+    /// SIGTERM to the child of the process (a tracer), and waits for both.
+    pub fn stop_traced(&mut self) {
+        let parent = self.child.as_ref().unwrap().id();
+        let children = std::fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap();
+        assert!(Command::new("kill").arg(children.trim()).status().unwrap().success());
+        assert!(self.child.take().unwrap().wait().unwrap().success(), "{}", self.log());
+    }
+
+    /// SIGTERM, and waits for the end; an error when that takes more than half a minute.
+    pub fn end_or_say(&mut self) -> Result<std::process::ExitStatus, String> {
+        let mut child = self.child.take().ok_or("it was not started")?;
+        if child.try_wait().unwrap().is_none() {
+            let _ = Command::new("kill").arg(child.id().to_string()).stderr(Stdio::null()).status();
+        }
+        let until = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < until {
+            if let Some(ended) = child.try_wait().unwrap() {
+                return Ok(ended);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let _ = child.kill();
+        Err(format!("it does not end: {}", self.log()))
     }
 
     /// Runs a command on this node's data directory with `--json`.

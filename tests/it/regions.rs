@@ -316,7 +316,7 @@ impl Region {
             flats: Some(60),
             year: None,
             emergency: None,
-            chat_required: None,
+            applicability: None,
         };
         let operator = self.place.operator(0);
         self.say(Body::BuildingRegistered(b), None, &[&operator]);
@@ -332,6 +332,7 @@ impl Region {
             link: Some(link(handle)),
             max: Some(MaxChatId(-i64::from(handle))),
             service_account: None,
+            entrance: None,
         };
         let operator = self.place.operator(0);
         let id = self.say(Body::ChatRegistered(body), Some(day("2026-09-01")), &[&operator]);

@@ -55,7 +55,7 @@ impl Dirs {
         self.base.path().join("private")
     }
     pub fn open(&self) -> Result<(LogStore, Option<Pending>), Error> {
-        LogStore::open(&self.log(), &self.private())
+        LogStore::open(&self.log(), &self.private(), &[signer().verifier()])
     }
     pub fn refusal(&self) -> Error {
         let error = self.open().map(drop).unwrap_err();
@@ -408,42 +408,100 @@ fn a_failed_write_closes_the_store_until_the_next_start() {
 }
 
 #[test]
-fn a_flipped_bit_in_any_file_is_named_or_harmless() {
+fn a_flipped_bit_in_any_file_is_named_and_repaired_or_harmless() {
     let dirs = Dirs::filled(600, 150);
+    // Looked at by every start, which makes them anew: the head, and the right edge of the tree.
+    let at_start = ["checkpoint", "tile/1/000.p/2", "tile/0/002.p/88", "tile/entries/002.p/88"];
+    let inner = ["tile/0/000", "tile/0/001", "tile/entries/000", "tile/entries/001"];
     for path in files_below(dirs.base.path()) {
         let good = fs::read(&path).unwrap();
         let steps = if good.len() > 512 { 97 } else { 1 };
+        let name = path.strip_prefix(dirs.base.path()).unwrap().display().to_string();
+        let served = name.strip_prefix("log/").filter(|n| at_start.contains(n) || inner.contains(n));
         for at in (0..good.len()).step_by(steps) {
             let mut bad = good.clone();
             bad[at] ^= 1 << (at % 8);
             fs::write(&path, &bad).unwrap();
-            let opened = dirs.open().map(|(store, pending)| {
-                assert!(pending.is_none());
-                // Inner files are not looked at by a start, only by fsck; heads stay what they were.
-                assert_eq!(store.reader().head(), (600, root_of(600)));
-            });
             let key = signer().verifier().clone();
             let checked =
                 fsck::check(&DirSource::new(dirs.log()), Some(&key), &mut |_, _| Ok(()), &mut |_, _| {}).unwrap();
-            let name = path.strip_prefix(dirs.base.path()).unwrap().display().to_string();
             // The journal's last batch is published already; partial files of older sizes are not part of the log.
-            let served =
-                ["checkpoint", "tile/0/000", "tile/0/001", "tile/1/000.p/2", "tile/entries/000", "tile/entries/001"];
-            let edge = ["tile/0/002.p/88", "tile/entries/002.p/88"];
-            if let Some(below) = name.strip_prefix("log/").filter(|n| served.contains(n) || edge.contains(n)) {
-                let first = checked.problems.first().unwrap_or_else(|| panic!("{name}: bit at byte {at} went unseen"));
-                assert!(first.detail().contains(below), "{first}");
-                // A start looks at the right edge and the head; it does not verify signatures.
-                let looked_at = edge.contains(&below) || below == "tile/1/000.p/2";
-                assert!(opened.is_err() == looked_at || below == "checkpoint", "{name}: byte {at}: {opened:?}");
-            } else {
-                assert!(checked.problems.is_empty(), "{name}: {:?}", checked.problems);
-                assert_eq!(opened.is_err(), name == "private/fence", "{name}");
+            match (served, checked.problems.first()) {
+                (Some(below), Some(first)) => assert!(first.detail().contains(below), "{first}"),
+                (Some(_), None) => panic!("{name}: bit at byte {at} went unseen"),
+                (None, first) => assert!(first.is_none(), "{name}: {first:?}"),
             }
+            match dirs.open() {
+                Ok((mut store, pending)) => {
+                    assert_eq!(pending.is_some(), name == "log/checkpoint", "{name}: byte {at}");
+                    if let Some(pending) = pending {
+                        store.publish_pending(pending, &note(600, root_of(600))).unwrap();
+                    }
+                    // Inner files are not looked at by a start, only by fsck; heads stay what they were.
+                    assert_eq!(store.reader().head(), (600, root_of(600)));
+                    let repaired = fs::read(&path).unwrap();
+                    assert_eq!(repaired == good, served.is_some_and(|n| at_start.contains(&n)), "{name}: byte {at}");
+                }
+                Err(e) if name == "private/fence" => assert_eq!(e.code(), "fence.form", "byte {at}"),
+                Err(e) => assert_eq!((name.as_str(), e.code()), ("log/checkpoint", "log.origin"), "byte {at}: {e}"),
+            }
+            fs::write(&path, &good).unwrap();
         }
-        fs::write(&path, &good).unwrap();
     }
     is_whole(&dirs, 600);
+}
+
+#[test]
+fn a_damaged_log_is_repaired_from_itself_or_from_another_copy() {
+    let dirs = Dirs::filled(70_000, 30_000);
+    let other = tempfile::tempdir().unwrap();
+    let backup = other.path().join("log");
+    assert!(std::process::Command::new("cp").arg("-a").args([dirs.log(), backup.clone()]).status().unwrap().success());
+    let repair =
+        |from: Option<&Path>| domovoi::storage::repair::repair(&dirs.log(), 70_000, root_of(70_000), &[], from);
+    assert!(repair(None).unwrap().written.is_empty());
+    let damage = |name: &str, how: &dyn Fn(&mut Vec<u8>)| {
+        let path = dirs.log().join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        how(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+    };
+    // Every tile follows from the entries, at every level, cut, emptied or gone.
+    damage("tile/0/007", &|b| b[300] ^= 4);
+    damage("tile/0/273.p/112", &|b| b.truncate(9));
+    damage("tile/1/000", &|b| b.fill(0));
+    damage("tile/2/000.p/1", &|b| b.clear());
+    fs::remove_file(dirs.log().join("tile/1/001.p/17")).unwrap();
+    fs::remove_file(dirs.log().join("tile/0/100")).unwrap();
+    let done = repair(None).unwrap();
+    assert_eq!((done.written.len(), done.lost.len()), (6, 0), "{done:?}");
+    is_whole(&dirs, 70_000);
+    // Entries of which there is no second copy are not made up; what is left of the bundle is not written over.
+    let path = dirs.log().join("tile/entries/009");
+    damage("tile/entries/009", &|b| b[1000] ^= 1);
+    let damaged = fs::read(&path).unwrap();
+    let done = repair(None).unwrap();
+    assert_eq!((done.written.len(), done.lost.len(), done.lost[0].1), (0, 1, 1));
+    assert_eq!(fs::read(&path).unwrap(), damaged);
+    // Another copy has it, and where that is damaged too, in another place, both together are enough.
+    let mut theirs = fs::read(backup.join("tile/entries/009")).unwrap();
+    theirs[30] ^= 1;
+    fs::write(backup.join("tile/entries/009"), theirs).unwrap();
+    assert_eq!(repair(Some(&backup)).unwrap().written.len(), 1);
+    is_whole(&dirs, 70_000);
+    // A bundle that cannot be read at all, and a tile that is wrong elsewhere.
+    damage("tile/entries/001", &|b| b.clear());
+    damage("tile/0/002", &|b| b[0] ^= 1);
+    assert_eq!(repair(Some(&backup)).unwrap().written.len(), 2);
+    is_whole(&dirs, 70_000);
+    // Both gone: said, and nothing written.
+    damage("tile/entries/001", &|b| b.clear());
+    damage("tile/0/001", &|b| b.clear());
+    assert_eq!(repair(Some(&backup)).unwrap_err().code(), "repair.unreadable");
+    // A head that nothing leads to.
+    let (dirs, wrong) = (Dirs::filled(300, 300), root_of(299));
+    assert_eq!(domovoi::storage::repair::repair(&dirs.log(), 300, wrong, &[], None).unwrap_err().code(), "repair.root");
+    is_whole(&dirs, 300);
 }
 
 #[test]
@@ -455,7 +513,9 @@ fn a_missing_or_cut_file_is_an_error_for_its_reader_only() {
     fs::remove_file(dirs.log().join("tile/0/001")).unwrap();
     assert_eq!(reader.entry(3).unwrap_err().code(), "bundle.truncated");
     assert_eq!(reader.read(TileId { level: 0, index: 1, width: 256 }.into()).unwrap_err().code(), "tile.missing");
-    assert_eq!(reader.entry(300).unwrap(), entries(300, 301)[0]);
+    // An entry is given with its hash only.
+    assert_eq!(reader.entry(300).unwrap_err().code(), "tile.missing");
+    assert_eq!(reader.entry(599).unwrap(), entries(599, 600)[0]);
     let found = fsck::check(&DirSource::new(dirs.log()), None, &mut |_, _| Ok(()), &mut |_, _| {}).unwrap();
     let codes: Vec<_> = found.problems.iter().map(|p| p.code()).collect();
     assert_eq!(codes, ["bundle.truncated", "fsck.missing"]);
@@ -464,7 +524,7 @@ fn a_missing_or_cut_file_is_an_error_for_its_reader_only() {
 #[test]
 fn a_mirror_is_durable_verified_and_all_or_none() {
     let dirs = Dirs::new();
-    let open = || MirrorStore::open(&dirs.log());
+    let open = || MirrorStore::open(&dirs.log(), &[signer().verifier()]);
     {
         let mut mirror = open().unwrap();
         assert_eq!(open().map(drop).unwrap_err().code(), "storage.locked");
@@ -493,9 +553,13 @@ fn a_mirror_is_durable_verified_and_all_or_none() {
 
     // An append that was cut off: the head says where it went, its files go.
     let head = dirs.private().join("head");
-    let intent = fs::read_to_string(&head).unwrap().replace("\n600\n", "\n800\n").replacen("\n800\n", "\n600\n", 1);
-    assert!(intent.ends_with("800\n"), "{intent}");
-    fs::write(&head, intent).unwrap();
+    let (text, sum) = ("domovoi mirror 1\n600\n", |t: &str| {
+        data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(t))
+    });
+    let written = format!("{text}{}\n600\n", root_of(600).to_base64());
+    assert_eq!(fs::read_to_string(&head).unwrap(), format!("{written}{}\n", sum(&written)));
+    let intent = format!("{text}{}\n800\n", root_of(600).to_base64());
+    fs::write(&head, format!("{intent}{}\n", sum(&intent))).unwrap();
     let left = [TileId { level: 0, index: 2, width: 256 }.to_string(), BundleId { index: 3, width: 32 }.to_string()];
     for path in &left {
         let path = dirs.log().join(path);
@@ -509,17 +573,51 @@ fn a_mirror_is_durable_verified_and_all_or_none() {
     drop(mirror);
     is_whole(&dirs, 900);
 
-    for damaged in ["log/tile/0/003.p/132", "private/head"] {
+    // Head, checkpoint and tiles follow from one another.
+    for damaged in ["log/tile/0/003.p/132", "private/head", "log/checkpoint", "log/tile/1/000.p/3"] {
         let path = dirs.base.path().join(damaged);
         let good = fs::read(&path).unwrap();
-        let mut bad = good.clone();
-        bad[20] ^= 4;
-        fs::write(&path, bad).unwrap();
-        let error = open().map(drop).unwrap_err();
-        assert!(["mirror.root", "mirror.head", "bundle.mismatch"].contains(&error.code()), "{error}");
-        fs::write(&path, good).unwrap();
+        for at in (0..good.len()).step_by(7) {
+            let mut bad = good.clone();
+            bad[at] ^= 4;
+            fs::write(&path, bad).unwrap();
+            let mut mirror = open().unwrap();
+            assert_eq!(mirror.reader().head(), (900, root_of(900)), "{damaged}: byte {at}");
+            mirror.publish(&note(900, root_of(900))).unwrap();
+            fs::write(&path, &good).unwrap();
+        }
     }
-    open().unwrap();
+    // Entries are nowhere else: the mirror begins anew, and does not forget.
+    for (fork, at) in [(true, 0), (false, 77)] {
+        let path = dirs.log().join("tile/entries/003.p/132");
+        let mut bad = fs::read(&path).unwrap();
+        let last = bad.len() - 3;
+        bad[last] ^= 4;
+        fs::write(&path, bad).unwrap();
+        let mut mirror = open().unwrap();
+        assert_eq!((mirror.reader().head().0, mirror.reader().checkpoint_text()), (0, None));
+        if fork {
+            mirror.append(entries(10_000, 11_000)).unwrap();
+            let (size, root) = mirror.reader().head();
+            assert_eq!(mirror.publish(&note(size, root)).unwrap_err().code(), "mirror.root");
+            drop(mirror);
+            fs::remove_dir_all(dirs.log()).unwrap();
+            fs::remove_file(dirs.private().join("head")).unwrap();
+            mirror = open().unwrap();
+        }
+        mirror.append(entries(0, 800)).unwrap();
+        assert_eq!(mirror.publish(&note(800, root_of(800))).unwrap_err().code(), "mirror.rollback");
+        drop(mirror);
+        let mut mirror = open().unwrap();
+        mirror.append(entries(800, 900 + at)).unwrap();
+        mirror.publish(&note(900 + at, root_of(900 + at))).unwrap();
+        drop(mirror);
+        is_whole(&dirs, 900 + at);
+        if fork {
+            continue;
+        }
+        assert!(!dirs.private().join("floor").exists());
+    }
 }
 
 proptest! {

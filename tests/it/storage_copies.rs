@@ -13,7 +13,7 @@ use domovoi::storage::{backup, durable, format, keys};
 use ed25519_dalek::Signer;
 use secrecy::SecretString;
 
-use crate::storage::{Dirs, assert_log, commit, entries, files_below, root_of};
+use crate::storage::{Dirs, assert_log, commit, entries, files_below, root_of, signer};
 
 #[test]
 fn a_backup_of_a_running_log_restores_to_a_prefix() {
@@ -53,7 +53,8 @@ fn a_backup_of_a_running_log_restores_to_a_prefix() {
         assert_eq!(backup::restore(&out, &data).unwrap(), report);
         format::check(&data).unwrap();
         assert_eq!(fs::metadata(data.join("keys/log.pem")).unwrap().permissions().mode() & 0o777, 0o600);
-        let (mut restored, pending) = LogStore::open(&data.join("log"), &data.join("private")).unwrap();
+        let (mut restored, pending) =
+            LogStore::open(&data.join("log"), &data.join("private"), &[signer().verifier()]).unwrap();
         assert!(pending.is_none());
         assert_eq!((restored.fence_state().size, restored.fence_state().age), (report.size, Age::Restored));
         assert_log(&restored.reader(), report.size);
@@ -126,7 +127,7 @@ fn a_backup_of_an_empty_log_restores() {
     let (out, data) = (dirs.base.path().join("backup"), dirs.base.path().join("data"));
     assert_eq!(backup::backup(&reader, &[], &out).unwrap().size, 0);
     backup::restore(&out, &data).unwrap();
-    let (mut store, _) = LogStore::open(&data.join("log"), &data.join("private")).unwrap();
+    let (mut store, _) = LogStore::open(&data.join("log"), &data.join("private"), &[signer().verifier()]).unwrap();
     assert_eq!(store.stage(entries(0, 1)).unwrap_err().code(), "fence.restored");
 }
 

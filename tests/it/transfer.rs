@@ -45,6 +45,7 @@ impl Border {
             accept_before: ms(self.leaving.time + 20 * STEP),
             link: c.link,
             max: c.max,
+            entrance: c.entrance,
         }
     }
     pub fn offer(&mut self) -> RecordId {
@@ -76,6 +77,7 @@ impl Border {
             proof: self.leaving.prove(&name(offer)),
             link: o.link,
             max: o.max,
+            entrance: o.entrance,
             service_account: None,
         }
     }
@@ -97,10 +99,10 @@ impl Border {
         };
         self.receiving.try_say(Body::TransferDeclined(body), None, &[&OBLAST.operator(0)])
     }
-    pub fn release_body(&self, offer: &RecordId, outcome: Outcome, answer: Option<RecordId>) -> TransferReleased {
+    pub fn release_body(&self, offer: &RecordId, outcome: Ending, answer: Option<RecordId>) -> TransferReleased {
         TransferReleased { chat: self.chat, offer: *offer, outcome, proof: self.receiving.prove(&name(offer)), answer }
     }
-    pub fn release(&mut self, offer: &RecordId, outcome: Outcome, answer: Option<RecordId>) -> Result<RecordId> {
+    pub fn release(&mut self, offer: &RecordId, outcome: Ending, answer: Option<RecordId>) -> Result<RecordId> {
         let body = Body::TransferReleased(self.release_body(offer, outcome, answer));
         self.leaving.try_say(body, Some(day("2026-10-01")), &[&MOSCOW.operator(0)])
     }
@@ -135,7 +137,7 @@ fn a_chat_moves_with_its_number_and_link_and_has_one_owner_all_the_way() {
     assert_eq!((there.link, there.max), (b.here().link, b.here().max));
     let arrived = there.arrived.as_ref().unwrap();
     assert_eq!((arrived.offer, &arrived.from), (offer, &MOSCOW.authority(0)));
-    b.release(&offer, Outcome::Accepted, Some(accepted)).unwrap();
+    b.release(&offer, Ending::Accepted, Some(accepted)).unwrap();
     assert_eq!(b.here().status(), ChatStatus::Moved);
     assert_eq!(b.here().offered, None);
     assert_eq!(b.here().left.as_ref().unwrap().accepted, accepted);
@@ -149,6 +151,7 @@ fn a_chat_moves_with_its_number_and_link_and_has_one_owner_all_the_way() {
         link: None,
         max: None,
         service_account: None,
+        entrance: None,
     };
     let amend = Body::ChatAmended(amend);
     assert_eq!(code(b.leaving.try_say(amend.clone(), None, &[&MOSCOW.operator(0)])), "rule.transfer.moved");
@@ -174,6 +177,7 @@ fn an_offered_chat_is_locked_until_the_offer_ends() {
                 link: None,
                 max: None,
                 service_account: None,
+                entrance: None,
             }),
         ),
         ("suspend", Body::ChatSuspended(standing())),
@@ -231,7 +235,7 @@ fn an_offered_chat_is_locked_until_the_offer_ends() {
     b.leaving.submit(&Region::sign(draft, &[&root])).unwrap();
     let declined = b.decline(&offer).unwrap();
     // The successor records the end; the lock is gone and the chat is its own.
-    let body = Body::TransferReleased(b.release_body(&offer, Outcome::Declined, Some(declined)));
+    let body = Body::TransferReleased(b.release_body(&offer, Ending::Declined, Some(declined)));
     b.leaving.say(body, Some(day("2026-10-01")), &[&MOSCOW.operator(1)]);
     assert_eq!((b.here().status(), &b.here().offered), (ChatStatus::Official, &None));
     b.leaving.say(changes[1].1.clone(), Some(day("2026-10-02")), &[&MOSCOW.operator(1)]);
@@ -387,16 +391,16 @@ fn a_declined_offer_cannot_be_accepted_and_the_chat_stays() {
     assert_eq!(code(b.decline(&offer)), "rule.transfer.settled");
     assert!(b.there().is_none());
     // The leaving side believes the proof, not the word.
-    assert_eq!(code(b.release(&offer, Outcome::Accepted, Some(declined))), "rule.transfer.proof");
-    assert_eq!(code(b.release(&offer, Outcome::Declined, Some(RecordId([1; 32])))), "rule.transfer.proof");
-    assert_eq!(code(b.release(&offer, Outcome::Declined, None)), "rule.transfer.answer");
-    b.release(&offer, Outcome::Declined, Some(declined)).unwrap();
+    assert_eq!(code(b.release(&offer, Ending::Accepted, Some(declined))), "rule.transfer.proof");
+    assert_eq!(code(b.release(&offer, Ending::Declined, Some(RecordId([1; 32])))), "rule.transfer.proof");
+    assert_eq!(code(b.release(&offer, Ending::Declined, None)), "rule.transfer.answer");
+    b.release(&offer, Ending::Declined, Some(declined)).unwrap();
     assert_eq!(b.here().owner().unwrap().authority, MOSCOW.authority(0));
-    assert_eq!(code(b.release(&offer, Outcome::Declined, Some(declined))), "rule.transfer.unknown");
+    assert_eq!(code(b.release(&offer, Ending::Declined, Some(declined))), "rule.transfer.unknown");
     // It can be offered again; the old answer is no answer to the new offer.
     let again = b.offer();
     assert_ne!(again, offer);
-    assert_eq!(code(b.release(&again, Outcome::Declined, Some(declined))), "rule.transfer.proof");
+    assert_eq!(code(b.release(&again, Ending::Declined, Some(declined))), "rule.transfer.proof");
     b.accept(&again).unwrap();
     b.replays();
 }
@@ -407,13 +411,13 @@ fn an_abandoned_offer_ends_by_proof_that_nobody_accepted_in_time() {
     let offer = b.offer();
     let deadline = b.offered(&offer).1.accept_before.get();
     // Before the deadline absence proves nothing.
-    assert_eq!(code(b.release(&offer, Outcome::Expired, None)), "rule.transfer.early");
+    assert_eq!(code(b.release(&offer, Ending::Expired, None)), "rule.transfer.early");
     let late = b.accept_body(&offer);
     b.receiving.tick(deadline - 1);
-    assert_eq!(code(b.release(&offer, Outcome::Expired, None)), "rule.transfer.early");
+    assert_eq!(code(b.release(&offer, Ending::Expired, None)), "rule.transfer.early");
     b.receiving.tick(deadline);
-    assert_eq!(code(b.release(&offer, Outcome::Expired, Some(offer))), "rule.transfer.answer");
-    b.release(&offer, Outcome::Expired, None).unwrap();
+    assert_eq!(code(b.release(&offer, Ending::Expired, Some(offer))), "rule.transfer.answer");
+    b.release(&offer, Ending::Expired, None).unwrap();
     assert_eq!((b.here().status(), &b.here().offered), (ChatStatus::Official, &None));
     // And nobody can accept it afterwards, with whatever proof.
     let said = b.receiving.try_say(Body::TransferAccepted(late), Some(day("2026-10-01")), &[&OBLAST.operator(0)]);
@@ -432,11 +436,11 @@ fn at_the_deadline_exactly_one_side_can_have_it() {
         let answer = b.accept(&offer);
         assert_eq!(answer.is_ok(), accepted, "{at} ms from the deadline");
         b.receiving.tick(deadline + STEP);
-        let expired = b.release(&offer, Outcome::Expired, None);
+        let expired = b.release(&offer, Ending::Expired, None);
         assert_eq!(expired.is_ok(), !accepted, "{at} ms from the deadline");
         if let Ok(answer) = answer {
             assert_eq!(expired.unwrap_err().code(), "rule.transfer.proof");
-            b.release(&offer, Outcome::Accepted, Some(answer)).unwrap();
+            b.release(&offer, Ending::Accepted, Some(answer)).unwrap();
         }
         let holds = |c: Option<&ChatFacts>| c.is_some_and(ChatFacts::is_active);
         assert!(holds(Some(b.here())) != holds(b.there()), "{at} ms from the deadline");
@@ -476,7 +480,7 @@ fn an_offer_is_to_one_region_and_no_other_can_take_it() {
     let answer = tver.prove(&name(&offer));
     tver.tick(b.offered(&offer).1.accept_before.get() + STEP);
     // What a third log has not heard of proves nothing, either.
-    let body = TransferReleased { chat: b.chat, offer, outcome: Outcome::Expired, proof: answer, answer: None };
+    let body = TransferReleased { chat: b.chat, offer, outcome: Ending::Expired, proof: answer, answer: None };
     let said = b.leaving.try_say(Body::TransferReleased(body), Some(day("2026-10-01")), &[&MOSCOW.operator(0)]);
     assert_eq!(code(said), "rule.transfer.proof");
 }
@@ -512,18 +516,19 @@ fn a_chat_can_come_back_and_keeps_its_history() {
             proof: b.receiving.prove(&name(&back_id)),
             link: back.link,
             max: back.max,
+            entrance: None,
             service_account: None,
         })
     };
     let body = take_back(&b);
     assert_eq!(code(b.leaving.try_say(body, Some(day("2026-11-01")), &[&MOSCOW.operator(0)])), "rule.transfer.here");
-    b.release(&offer, Outcome::Accepted, Some(accepted)).unwrap();
+    b.release(&offer, Ending::Accepted, Some(accepted)).unwrap();
     let body = take_back(&b);
     let home = b.leaving.say(body, Some(day("2026-11-01")), &[&MOSCOW.operator(0)]);
     let body = TransferReleased {
         chat: b.chat,
         offer: back_id,
-        outcome: Outcome::Accepted,
+        outcome: Ending::Accepted,
         proof: b.leaving.prove(&name(&back_id)),
         answer: Some(home),
     };
@@ -555,7 +560,7 @@ fn who_administered_the_chat_does_so_no_longer_when_it_has_left() {
     b.leaving.say(Body::AdminDelegated(admin), Some(day("2026-09-02")), &[&MOSCOW.operator(0)]);
     let offer = b.offer();
     let accepted = b.accept(&offer).unwrap();
-    b.release(&offer, Outcome::Accepted, Some(accepted)).unwrap();
+    b.release(&offer, Ending::Accepted, Some(accepted)).unwrap();
     let d = &b.here().admins[0];
     assert_eq!(d.to, Some(day("2026-10-01")));
     assert!(b.there().unwrap().admins.is_empty());
@@ -568,7 +573,7 @@ fn a_release_needs_the_owner_or_the_root_and_the_open_offer() {
     let offer = b.offer();
     let accepted = b.accept(&offer).unwrap();
     let body =
-        |b: &Border, offer: &RecordId| Body::TransferReleased(b.release_body(offer, Outcome::Accepted, Some(accepted)));
+        |b: &Border, offer: &RecordId| Body::TransferReleased(b.release_body(offer, Ending::Accepted, Some(accepted)));
     let by = |b: &Border, body: Body, key: &ed25519_dalek::SigningKey, on| b.leaving.clone().try_say(body, on, &[key]);
     let on = Some(day("2026-10-01"));
     assert_eq!(code(by(&b, body(&b, &offer), &MOSCOW.operator(1), on)), "rule.signer.authority");
@@ -576,7 +581,7 @@ fn a_release_needs_the_owner_or_the_root_and_the_open_offer() {
     assert_eq!(code(by(&b, body(&b, &accepted), &MOSCOW.operator(0), on)), "rule.transfer.unknown");
     // Where the owner does not, the region's root can record what happened.
     by(&b, body(&b, &offer), &MOSCOW.root(), on).unwrap();
-    b.release(&offer, Outcome::Accepted, Some(accepted)).unwrap();
+    b.release(&offer, Ending::Accepted, Some(accepted)).unwrap();
 }
 
 #[test]

@@ -99,6 +99,9 @@ impl View for Blind<'_> {
     fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber> {
         self.base.chats_by_building(building)
     }
+    fn named_by(&self, subject: &Subject) -> BTreeSet<Subject> {
+        self.base.named_by(subject)
+    }
     fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
         self.base.primary(id)
     }

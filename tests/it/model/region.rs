@@ -1,7 +1,7 @@
 //! One region in the model: the library's own state, map and log, and the records that wait for the commit.
 //!
 //! A step of the model is a call of the library: `rules::check`, `Overlay::apply`, `Overlay::finish`, `State::absorb`, and
-//! for whoever reads the log `replay::prepare` and `Replay::apply`. Nothing here decides what is allowed.
+//! for whoever reads the log `replay::Preparer` and `Replay::apply`. Nothing here decides what is allowed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -131,7 +131,8 @@ pub struct Signed {
 }
 
 /// Signing takes longer than all rules together, so what was signed once is kept, by its payload and signers.
-static CACHE: LazyLock<Mutex<HashMap<(Vec<u8>, Vec<Who>), Arc<Signed>>>> = LazyLock::new(Mutex::default);
+type Cache = HashMap<(Vec<u8>, Vec<Who>), Arc<Signed>>;
+static CACHE: LazyLock<Mutex<Cache>> = LazyLock::new(Mutex::default);
 
 pub fn sign(draft: Draft, by: &[Who]) -> Arc<Signed> {
     let (_, payload) = Record::encode(draft).unwrap();

@@ -162,7 +162,14 @@ fn core(c: &Option<ChatFacts>) -> Option<impl PartialEq> {
 
 impl Registry {
     /// What a record that the rules passed must not have done, read from the facts before and after.
-    fn broken(&self, before: &impl View, after: &impl View, by: &[Who], say: Say, phase: Phase) -> Option<&'static str> {
+    fn broken(
+        &self,
+        before: &impl View,
+        after: &impl View,
+        by: &[Who],
+        say: Say,
+        phase: Phase,
+    ) -> Option<&'static str> {
         for who in by.iter().filter(|w| !matches!(w, Who::Root(_))) {
             let Some(key) = before.key(&thumb(*who)) else { return Some(AGREES) };
             if key.revoked.is_some() {
@@ -198,7 +205,12 @@ impl Registry {
         }
         let apart = matches!(
             say,
-            Say::Assign(_) | Say::End(_) | Say::Delegate(_) | Say::Withdraw(_) | Say::CorrectDelegation | Say::GrantLate(_)
+            Say::Assign(_)
+                | Say::End(_)
+                | Say::Delegate(_)
+                | Say::Withdraw(_)
+                | Say::CorrectDelegation
+                | Say::GrantLate(_)
         );
         (apart && core(&old) != core(&new)).then_some(APART)
     }

@@ -17,8 +17,8 @@ use super::blind::{Blind, Bug};
 use super::region::{Phase, Place, Region, Signed, Who, sign};
 use super::spec::{KeyIs, Say, Spec, Standing};
 use crate::rules::world::{
-    START, amended, assigned, authority, basis, building, chat_over, company, day, granted, house, link, standing, text,
-    transfer,
+    START, amended, assigned, authority, basis, building, chat_over, company, day, granted, house, link, standing,
+    text, transfer,
 };
 
 /// The two regions as the model finds them, and what the first records are called.
@@ -257,7 +257,9 @@ fn body(say: Say, about: Option<RecordId>, last_link: u8) -> (Body, Option<Day>)
         }
         Say::GrantLate(n) => (key_for(&Who::Late(n).key(), n, Phase::Later.begins()), None),
         Say::Assign(c) => (assigned(0, Some(company(c.into()))), at(10)),
-        Say::End(_) => (Body::ManagementEnded(ManagementEnded { building: building(0), management: about }), at(10)),
+        Say::End(_) => {
+            (Body::ManagementEnded(ManagementEnded { building: building(0), management: about, goes_on: None }), at(10))
+        }
         Say::Delegate(c) => (Body::AdminDelegated(admin(c)), at(11)),
         Say::Withdraw(c) => (Body::AdminWithdrawn(admin(c)), at(12)),
         Say::SuspendChat => (Body::ChatSuspended(standing(chat)), at(5)),

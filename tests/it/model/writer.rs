@@ -280,7 +280,7 @@ struct Live {
 
 fn take(live: &mut Option<Live>, dir: &Path, step: Step) -> Result<()> {
     if step == Step::Open {
-        let (store, pending) = LogStore::open(&dir.join("log"), &dir.join("private"))?;
+        let (store, pending) = LogStore::open(&dir.join("log"), &dir.join("private"), &[signer().verifier()])?;
         let at = if pending.is_some() { At::Fenced } else { At::Idle };
         let log = Log::default();
         *live = Some(Live { store, pending, staged: None, log, at });
@@ -495,7 +495,8 @@ impl Writing {
     fn opened(&self, node: &mut Node, ran: &Ran) {
         let work = node.work.take();
         let known = |log: &Log| *log == node.log || work.as_ref() == Some(log);
-        if !node.older && !(known(&ran.published) && ran.next.as_ref().is_none_or(|n| work.as_ref() == Some(n))) {
+        let expected = known(&ran.published) && ran.next.as_ref().is_none_or(|n| work.as_ref() == Some(n));
+        if !node.older && !expected {
             node.fault = Some(OPENS);
         }
         if !replays(&ran.published) || ran.next.as_ref().is_some_and(|n| !replays(n)) {
@@ -505,7 +506,8 @@ impl Writing {
         if ran.next.is_some() {
             node.seen = if node.older { RECOVERED_LOSS } else { ROLLED_FORWARD };
         }
-        let succeeded = |log: &Log| REGIONS.lock().unwrap().get(log).is_some_and(|(r, _)| r.spec.successor[0].is_some());
+        let succeeded =
+            |log: &Log| REGIONS.lock().unwrap().get(log).is_some_and(|(r, _)| r.spec.successor[0].is_some());
         if succeeded(&node.log) {
             node.seen |= SUCCESSION_SURVIVED;
         }
@@ -609,7 +611,9 @@ impl Model for Writing {
             Property::always(STATE, |_, n: &Node| n.fault != Some(STATE)),
             Property::sometimes("a batch is rolled forward", |_, n: &Node| n.seen & ROLLED_FORWARD != 0),
             Property::sometimes("a batch is signed twice", |_, n: &Node| {
-                n.has_signed && n.signed.last() == n.work.as_ref() && n.process.as_ref().is_some_and(|p| p.steps.len() == 2)
+                n.has_signed
+                    && n.signed.last() == n.work.as_ref()
+                    && n.process.as_ref().is_some_and(|p| p.steps.len() == 2)
             }),
             Property::sometimes("all is written", |m: &Writing, n: &Node| {
                 n.staged == m.batches && n.work.is_none() && n.process.is_some()

@@ -3,7 +3,7 @@
 
 use domovoi::error::Result;
 use domovoi::registry::body::*;
-use domovoi::registry::facts::ChatStatus;
+use domovoi::registry::facts::{ChatStatus, Facts};
 use domovoi::registry::ids::{ChatNumber, MaxChatId, OrgId, RecordId};
 use domovoi::registry::record::Subject;
 use domovoi::registry::state::View;
@@ -15,7 +15,7 @@ use super::world::*;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Op {
-    kind: u8,
+    kind: u16,
     a: u8,
     b: u8,
     c: u8,
@@ -23,14 +23,22 @@ pub struct Op {
     flaw: u8,
 }
 
+impl Op {
+    /// The step that seven bytes of a fuzzer mean.
+    pub fn of_bytes([high, low, a, b, c, signer, flaw]: [u8; 7]) -> Op {
+        Op { kind: u16::from_be_bytes([high, low]), a, b, c, signer, flaw }
+    }
+}
+
 pub fn ops(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<Op>> {
-    let op = (any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>())
+    let op = (any::<u16>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>(), any::<u8>())
         .prop_map(|(kind, a, b, c, signer, flaw)| Op { kind, a, b, c, signer, flaw });
     prop::collection::vec(op, len)
 }
 
-/// What is done, as often as it is named, out of 256; the rest of the numbers commit.
-const KINDS: &[(&str, u8)] = &[
+/// What is done, and how often.
+const KINDS: &[(&str, u16)] = &[
+    ("", 20), // ends the batch
     ("authority.enrolled", 4),
     ("authority.amended", 10),
     ("authority.suspended", 2),
@@ -38,9 +46,10 @@ const KINDS: &[(&str, u8)] = &[
     ("key.granted", 8),
     ("key.revoked", 1),
     ("organisation.named", 4),
+    ("applicability.set", 2),
     ("building.registered", 24),
     ("building.amended", 10),
-    ("building.retired", 3),
+    ("building.retired", 4),
     ("management.assigned", 24),
     ("management.ended", 12),
     ("chat.declared", 10),
@@ -57,7 +66,10 @@ const KINDS: &[(&str, u8)] = &[
     ("bot.attested", 5),
     ("bot.withdrawn", 3),
     ("services.published", 4),
-    ("record.superseded", 12),
+    ("impersonation.flagged", 9),
+    ("impersonation.cleared", 4),
+    ("objection.noted", 8),
+    ("record.superseded", 14),
 ];
 
 /// A world and what the sequence has made in it.
@@ -102,13 +114,13 @@ impl Run {
 
     /// Does one step.
     pub fn step(&mut self, op: Op) -> Step {
-        let mut at = op.kind;
+        let mut at = op.kind % KINDS.iter().map(|(_, weight)| weight).sum::<u16>();
         let kind = KINDS.iter().find(|(_, weight)| {
             let here = at < *weight;
             at = at.saturating_sub(*weight);
             here
         });
-        let Some((kind, _)) = kind.filter(|_| self.w.pending.len() < 12) else {
+        let Some((kind, _)) = kind.filter(|(kind, _)| !kind.is_empty() && self.w.pending.len() < 12) else {
             self.w.commit();
             return Step::Committed;
         };
@@ -121,7 +133,8 @@ impl Run {
         let (body, right) = self.body(kind, op);
         let mut draft = self.w.draft(body, Some(when(kind, usize::from(op.c))));
         let keys = self.signers(op, right);
-        if matches!(*kind, "ownership.transferred" | "authority.succeeded") && !op.c.is_multiple_of(8) {
+        let rests = ["ownership.transferred", "authority.succeeded", "applicability.set", "objection.noted"];
+        if rests.contains(kind) && !op.c.is_multiple_of(8) {
             draft.basis = Some(basis());
         }
         match op.flaw {
@@ -187,6 +200,7 @@ impl Run {
         };
         let chat_kind =
             [ChatKind::House, ChatKind::House, ChatKind::House, ChatKind::Entrance, ChatKind::Complex][c % 5];
+        let covered = if chat_kind == ChatKind::Entrance && c % 7 != 0 { vec![house_no] } else { covered };
         let max = (c % 4 == 0).then_some(MaxChatId(-1 - (b % 12) as i64));
         let any_office = vec![a % 3];
         let one_of = |ids: Vec<RecordId>| if ids.is_empty() { RecordId([9; 32]) } else { ids[a % ids.len()] };
@@ -239,20 +253,32 @@ impl Run {
                 if c % 11 == 0 {
                     h.oktmo = "45200000".parse().unwrap();
                 }
+                h.flats = (a % 5 != 0).then_some(b as u16);
+                let exempt = Applicability { state: Applies::Exempt, reason: ApplicabilityReason::Emergency };
+                h.applicability = (a % 7 == 0).then_some(exempt);
                 let body =
                     if kind == "building.registered" { Body::BuildingRegistered(h) } else { Body::BuildingAmended(h) };
                 (body, any_office)
             }
             "building.retired" => {
-                let (building, reason) = (building(house_no), RetireReason::Demolished);
-                (Body::BuildingRetired(BuildingRetired { building, reason, into: None }), any_office)
+                let next = |n: usize| building((house_no + n) % 15);
+                let (reason, into) = match c % 3 {
+                    0 => (RetireReason::Demolished, None),
+                    1 => (RetireReason::Merged, Some(List(vec![next(1 + a % 3)]))),
+                    _ => (RetireReason::Split, Some(List(vec![next(1), next(a % 3)]))),
+                };
+                (Body::BuildingRetired(BuildingRetired { building: building(house_no), reason, into }), any_office)
             }
             "management.assigned" => (assigned(house_no, (c % 7 != 0).then(|| company(firm))), any_office),
             "management.ended" => {
                 let facts = overlay.building(&building(house_no));
                 let all = facts.map(|f| f.managements.iter().map(|m| m.record).collect()).unwrap_or_default();
                 (
-                    Body::ManagementEnded(ManagementEnded { building: building(house_no), management: one_of(all) }),
+                    Body::ManagementEnded(ManagementEnded {
+                        building: building(house_no),
+                        management: one_of(all),
+                        goes_on: (c % 3 == 0).then_some(true),
+                    }),
                     any_office,
                 )
             }
@@ -267,6 +293,7 @@ impl Run {
                 let declared = (c % 3 == 0).then_some(chat);
                 let (owner, link_no) = (if declared.is_some() { owner } else { a % 3 }, b % 40);
                 let mut body = chat_over(owner, &covered, chat_kind, link_no);
+                body.entrance = body.entrance.map(|_| 1 + (a % 3) as u16);
                 (body.declared, body.max) = (declared, max);
                 if declared.is_some() && c % 2 == 0 {
                     body.link = None;
@@ -282,6 +309,40 @@ impl Run {
                     _ => body.title = Some(text("Новое имя")),
                 }
                 (Body::ChatAmended(body), vec![owner])
+            }
+            "applicability.set" => {
+                let set = ApplicabilitySet { region: "77".parse().unwrap(), above_flats: b as u16 };
+                (Body::ApplicabilitySet(set), vec![ROOT])
+            }
+            "impersonation.flagged" | "impersonation.cleared" => {
+                let imitation = match c % 3 {
+                    0 => Imitation::Link(link(b % 40)),
+                    1 => Imitation::Max(MaxChatId(-1 - (b % 12) as i64)),
+                    _ => Imitation::Title(text(&format!("Дом {}", b % 4))),
+                };
+                let flag = match overlay.facts(&Subject::Imitation(imitation.clone())) {
+                    Some(Facts::Imitation(i)) => i.open().map(|f| f.imitates),
+                    _ => None,
+                };
+                if kind == "impersonation.cleared" {
+                    let signer = flag.map_or(owner, |chat| self.owner(chat));
+                    return (Body::ImpersonationCleared(ImpersonationCleared { imitation }), vec![signer]);
+                }
+                let imitates = flag.filter(|_| a % 4 != 0).unwrap_or(chat);
+                let certainty = if a % 2 == 0 { Certainty::Reported } else { Certainty::Confirmed };
+                let body = ImpersonationFlagged { imitation, imitates, certainty };
+                (Body::ImpersonationFlagged(body), vec![self.owner(imitates)])
+            }
+            "objection.noted" => {
+                let subject = if c % 2 == 0 { Subject::Building(building(house_no)) } else { Subject::Chat(chat) };
+                let signer = if c % 2 == 0 { any_office } else { vec![owner] };
+                let (outcome, resolved_by) = match a % 5 {
+                    0 | 1 => (None, None),
+                    2 => (Some(Outcome::Rejected), None),
+                    _ => (Some(Outcome::Upheld), overlay.entry(&subject).and_then(|e| e.last_record())),
+                };
+                let (number, date) = (text(&format!("вх-{}", b % 2)), day(5));
+                (Body::ObjectionNoted(ObjectionNoted { subject, number, date, outcome, resolved_by }), signer)
             }
             "chat.suspended" => (Body::ChatSuspended(standing(chat)), vec![owner]),
             "chat.restored" => (Body::ChatRestored(standing(chat)), vec![owner]),
@@ -342,7 +403,9 @@ impl Run {
             _ => {
                 let subject = if c % 2 == 0 { Subject::Building(building(house_no)) } else { Subject::Chat(chat) };
                 let signer = if c % 2 == 0 { any_office } else { vec![owner] };
-                (Body::RecordSuperseded(RecordSuperseded { record: one_of(history(&subject)), subject }), signer)
+                let all: Vec<RecordId> = history(&subject);
+                let record = all.last().filter(|_| a % 3 == 0).copied().unwrap_or_else(|| one_of(all));
+                (Body::RecordSuperseded(RecordSuperseded { record, subject }), signer)
             }
         }
     }

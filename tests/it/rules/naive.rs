@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domovoi::registry::body::Body;
+use domovoi::registry::body::{Body, Certainty, Imitation, ObjectionNoted, RecordSuperseded};
 use domovoi::registry::facts::{Facts, evolve, leaf_value};
 use domovoi::registry::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, OrgId, RecordId};
 use domovoi::registry::record::{Record, Subject};
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::statemap::{EMPTY_ROOT, inner_hash, leaf_hash, map_key};
+use domovoi::registry::text::Day;
 use domovoi::registry::verify::VerifiedRecord;
 
 use super::world::{key, root_key, subject_of};
@@ -64,6 +65,26 @@ impl Naive<'_> {
             }
         }
         now
+    }
+    /// The chat that this imitates by the last word on it, and how sure that is; none if it was cleared.
+    pub fn flag(&self, imitation: &Imitation) -> Option<(ChatNumber, Certainty)> {
+        let last = self.0.iter().rev().find_map(|r| match &r.body {
+            Body::ImpersonationFlagged(b) if b.imitation == *imitation => Some(Some((b.imitates, b.certainty))),
+            Body::ImpersonationCleared(b) if b.imitation == *imitation => Some(None),
+            _ => None,
+        });
+        last.flatten()
+    }
+    /// Objections to facts of a subject that nobody has decided about: (number, date).
+    pub fn open_objections(&self, subject: &Subject) -> BTreeSet<(String, Day)> {
+        let mut open = BTreeSet::new();
+        for r in self.about(subject.clone()) {
+            if let Body::ObjectionNoted(b) = &r.body {
+                let key = (b.number.to_string(), b.date);
+                if b.outcome.is_some() { assert!(open.remove(&key)) } else { assert!(open.insert(key)) }
+            }
+        }
+        open
     }
     fn code(&self, id: &BuildingId) -> Option<String> {
         let last = self.about(Subject::Building(id.clone())).filter_map(|r| match &r.body {
@@ -172,7 +193,13 @@ impl Naive<'_> {
             | Body::TransferAccepted(_)
             | Body::TransferDeclined(_)
             | Body::TransferReleased(_) => false,
-            Body::RecordSuperseded(b) => match &b.subject {
+            Body::ApplicabilitySet(_) => by_root && record.basis.is_some(),
+            Body::ImpersonationFlagged(b) => {
+                by_owner(b.imitates) && self.flag(&b.imitation).is_none_or(|(chat, _)| by_owner(chat))
+            }
+            Body::ImpersonationCleared(b) => self.flag(&b.imitation).is_some_and(|(chat, _)| by_owner(chat)),
+            Body::ObjectionNoted(ObjectionNoted { subject, .. })
+            | Body::RecordSuperseded(RecordSuperseded { subject, .. }) => match subject {
                 Subject::Building(id) => place(id),
                 Subject::Chat(c) => by_owner(*c),
                 _ => false,

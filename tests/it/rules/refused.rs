@@ -9,16 +9,20 @@ use domovoi::registry::facts::MAX_SPANS;
 use domovoi::registry::ids::{ChatNumber, MaxChatId, RecordId};
 use domovoi::registry::record::{Draft, Record, Subject};
 use domovoi::registry::signature::{PublicKey, sign_strict};
+use domovoi::registry::state::{MAX_SUCCESSIONS, View};
 use domovoi::registry::text::Millis;
 use ed25519_dalek::SigningKey;
 
 use super::world::*;
 
+mod rules;
+pub use rules::RULES;
+
 /// A region in which something of everything has happened.
 #[derive(Clone)]
-struct Scene {
-    w: World,
-    k: SigningKey,
+pub struct Scene {
+    pub w: World,
+    pub k: SigningKey,
     /// Official, over building 0, administered by company 0.
     chat: ChatNumber,
     /// Closed, over building 6.
@@ -36,7 +40,7 @@ struct Scene {
     void_building: RecordId,
 }
 
-fn scene() -> Scene {
+pub fn scene() -> Scene {
     let mut w = World::with_authorities(1);
     let (root, k) = (root_key(), authority_key(0, 0));
     for n in [3, 4] {
@@ -93,7 +97,7 @@ fn revoked(key: &SigningKey) -> Body {
     Body::KeyRevoked(KeyRevoked { key, reason: RevokeReason::Superseded, suspect_from: None })
 }
 fn end_of(n: usize, management: RecordId) -> Body {
-    Body::ManagementEnded(ManagementEnded { building: building(n), management })
+    Body::ManagementEnded(ManagementEnded { building: building(n), management, goes_on: None })
 }
 fn supersede(subject: Subject, record: RecordId) -> Body {
     Body::RecordSuperseded(RecordSuperseded { subject, record })
@@ -111,7 +115,28 @@ fn retire(n: usize) -> Body {
 fn succeed(a: usize, b: usize) -> Body {
     Body::AuthoritySucceeded(AuthoritySucceeded { authority: authority(a), successor: authority(b) })
 }
-fn register(n: usize) -> Body {
+fn became(n: usize, reason: RetireReason, into: &[usize]) -> Body {
+    let into = Some(List(into.iter().map(|n| building(*n)).collect()));
+    Body::BuildingRetired(BuildingRetired { building: building(n), reason, into })
+}
+fn threshold(region: &str) -> Body {
+    Body::ApplicabilitySet(ApplicabilitySet { region: region.parse().unwrap(), above_flats: 12 })
+}
+fn fake(handle: usize) -> Imitation {
+    Imitation::Link(link(handle))
+}
+fn flag(imitation: Imitation, imitates: ChatNumber) -> Body {
+    Body::ImpersonationFlagged(ImpersonationFlagged { imitation, imitates, certainty: Certainty::Reported })
+}
+fn cleared(imitation: Imitation) -> Body {
+    Body::ImpersonationCleared(ImpersonationCleared { imitation })
+}
+/// Objection «вх-7» of day 5, noted where there is no outcome.
+fn objection(subject: Subject, outcome: Option<Outcome>, resolved_by: Option<RecordId>) -> Body {
+    let (number, date) = (text("вх-7"), day(5));
+    Body::ObjectionNoted(ObjectionNoted { subject, number, date, outcome, resolved_by })
+}
+pub fn register(n: usize) -> Body {
     Body::BuildingRegistered(house(n, "45100000", vec![]))
 }
 fn chat_new(owner: usize, buildings: &[usize], handle: usize) -> Body {
@@ -120,7 +145,7 @@ fn chat_new(owner: usize, buildings: &[usize], handle: usize) -> Body {
 
 impl Scene {
     /// Signed by authority 0, on day 10.
-    fn by(&self, body: Body) -> Vec<u8> {
+    pub fn by(&self, body: Body) -> Vec<u8> {
         self.signed(body, &[&self.k])
     }
     fn root(&self, body: Body) -> Vec<u8> {
@@ -128,6 +153,17 @@ impl Scene {
     }
     fn signed(&self, body: Body, keys: &[&SigningKey]) -> Vec<u8> {
         self.w.entry(body, Some(day(10)), keys)
+    }
+    /// Signed by the root, with a basis.
+    fn decreed(&self, body: Body) -> Vec<u8> {
+        let mut draft = self.w.draft(body, Some(day(10)));
+        draft.basis = Some(basis());
+        World::sign(draft, &[&root_key()])
+    }
+    /// With the objection of [`objection`] open about the chat: the record that notes it.
+    fn disputed(&mut self) -> RecordId {
+        let k = self.k.clone();
+        self.w.say(objection(Subject::Chat(self.chat), None, None), None, &[&k])
     }
     fn drafted(&self, body: Body, change: impl FnOnce(&mut Draft)) -> Vec<u8> {
         let mut draft = self.w.draft(body, Some(day(10)));
@@ -155,6 +191,10 @@ impl Scene {
         format!(r#"{{"payload":"{payload}","signatures":[{{"protected":"{head}","signature":"{signature}"}}]}}"#)
             .into_bytes()
     }
+    /// The last record of a chat.
+    fn last(&self, chat: ChatNumber) -> RecordId {
+        self.w.state.entry(&Subject::Chat(chat)).unwrap().last_record().unwrap()
+    }
     fn transfer(&self, to: usize, keys: &[&SigningKey]) -> Vec<u8> {
         self.signed(transfer(self.chat, 0, to), keys)
     }
@@ -165,9 +205,9 @@ impl Scene {
     }
 }
 
-type Case = (&'static str, &'static str, fn(&mut Scene) -> Vec<u8>);
+pub type Case = (&'static str, &'static str, fn(&mut Scene) -> Vec<u8>);
 
-const ENVELOPE: &[Case] = &[
+pub const ENVELOPE: &[Case] = &[
     ("another typ", "envelope.header", |s| s.header(r#"{"alg":"EdDSA","kid":"KID","typ":"domovoi-node+jws"}"#)),
     ("another alg", "envelope.header", |s| s.header(r#"{"alg":"ES256","kid":"KID","typ":"domovoi-record+jws"}"#)),
     ("alg none", "envelope.header", |s| s.header(r#"{"alg":"none","kid":"KID","typ":"domovoi-record+jws"}"#)),
@@ -230,7 +270,7 @@ const ENVELOPE: &[Case] = &[
     }),
 ];
 
-const PAYLOAD: &[Case] = &[
+pub const PAYLOAD: &[Case] = &[
     ("a member twice", "record.payload", |s| s.json(register(12), r#"{"v":0"#, r#"{"v":0,"v":0"#)),
     ("an unknown member", "record.payload", |s| s.json(register(12), r#"{"v":0"#, r#"{"v":0,"w":0"#)),
     ("an array for the object", "record.payload", |s| {
@@ -267,6 +307,13 @@ const PAYLOAD: &[Case] = &[
     ("text that is not NFC", "record.body", |s| s.json(register(12), "Ленина", "и\u{306}")),
     ("text that is not NFC, escaped", "record.body", |s| s.json(register(12), "Ленина", r"\u0438\u0306")),
     ("a lone surrogate", "record.body", |s| s.json(register(12), "Ленина", r"\ud800")),
+    ("an imitation of no kind", "record.body", |s| s.json(flag(fake(40), s.chat), "link:", "ink:")),
+    ("an exception as an array", "record.body", |s| {
+        s.json(register(12), r#""flats":60"#, r#""applicability":["exempt","flats"]"#)
+    }),
+    ("an exception without a reason", "record.body", |s| {
+        s.json(register(12), r#""flats":60"#, r#""applicability":{"state":"exempt"}"#)
+    }),
     ("a control character", "record.body", |s| s.json(register(12), "Ленина", r"\u202e")),
     ("deep brackets", "record.body", |s| {
         let deep = format!(r#""also":{}{}"#, "[".repeat(3000), "]".repeat(3000));
@@ -288,226 +335,6 @@ const PAYLOAD: &[Case] = &[
         s.json(assigned(1, Some(company(0))), company(0).value(), "1027700132190")
     }),
 ];
-
-const RULES: &[Case] = &[
-    ("another log", "rule.log", |s| s.drafted(register(12), |d| d.log = "test.example/log/78".into())),
-    ("said already", "rule.known", |s| s.w.log[s.w.accepted[3].0 as usize].clone()),
-    ("too late", "rule.deadline", |s| {
-        let t = s.w.time();
-        s.drafted(register(12), |d| d.submit_before = Millis::new(t - 1).unwrap())
-    }),
-    ("an older state", "rule.stale", |s| s.drafted(assigned(0, None), |d| d.prev = Some(RecordId([1; 32])))),
-    ("no earlier record named", "rule.stale", |s| s.drafted(assigned(0, None), |d| d.prev = None)),
-    ("no day", "rule.effective_from", |s| s.drafted(Body::ChatClosed(standing(s.chat)), |d| d.effective_from = None)),
-    ("an unknown key", "rule.key.unknown", |s| s.signed(register(12), &[&key(250)])),
-    ("a good and an unknown key", "rule.key.unknown", |s| s.signed(register(12), &[&s.k, &key(250)])),
-    ("a revoked key", "rule.key.revoked", |s| s.signed(register(12), &[&authority_key(0, 5)])),
-    ("revoked twice", "rule.key.revoked", |s| s.by(revoked(&authority_key(0, 5)))),
-    ("an expired key", "rule.key.time", |s| s.signed(register(12), &[&authority_key(0, 2)])),
-    ("beyond the scope", "rule.key.scope", |s| s.signed(register(12), &[&authority_key(0, 1)])),
-    ("a suspended authority's key", "rule.authority.suspended", |s| s.signed(register(12), &[&authority_key(3, 0)])),
-    ("a succeeded authority's key", "rule.authority.succeeded", |s| s.signed(register(12), &[&authority_key(4, 0)])),
-    ("a key for a stranger", "rule.authority.unknown", |s| {
-        s.root(Body::KeyGranted(granted(&key(99), 8, "*", "45", START, 1 << 50)))
-    }),
-    ("amending a stranger", "rule.authority.unknown", |s| {
-        s.root(Body::AuthorityAmended(AuthorityAmended {
-            authority: authority(8),
-            name: text("Н"),
-            oktmo: List(vec![]),
-            short_name: None,
-            reinstated: None,
-        }))
-    }),
-    ("enrolled by an authority", "rule.signer.root", |s| s.by(enrolled(8))),
-    ("enrolled twice", "rule.exists", |s| s.root(enrolled(0))),
-    ("succession without a basis", "rule.basis", |s| s.root(succeed(0, 1))),
-    ("succession to itself", "rule.authority.succession", |s| {
-        let mut d = s.w.draft(succeed(0, 0), Some(day(1)));
-        d.basis = Some(basis());
-        World::sign(d, &[&root_key()])
-    }),
-    ("succession of what has a successor", "rule.authority.succession", |s| {
-        let mut d = s.w.draft(succeed(4, 0), Some(day(1)));
-        d.basis = Some(basis());
-        World::sign(d, &[&root_key()])
-    }),
-    ("succession to what has a successor", "rule.authority.succeeded", |s| {
-        let mut d = s.w.draft(succeed(1, 4), Some(day(1)));
-        d.basis = Some(basis());
-        World::sign(d, &[&root_key()])
-    }),
-    ("a key without a known scope", "rule.key.scopes", |s| {
-        s.root(Body::KeyGranted(granted(&key(99), 0, "chat", "45", START, 1 << 50)))
-    }),
-    ("a key with an empty window", "rule.key.window", |s| {
-        s.root(Body::KeyGranted(granted(&key(99), 0, "*", "45", START, START)))
-    }),
-    ("the commit key as an authority's", "rule.key.role", |s| {
-        s.root(Body::KeyGranted(granted(&commit_key(), 0, "*", "45", START, 1 << 50)))
-    }),
-    ("a key for another region", "rule.oktmo.region", |s| {
-        s.root(Body::KeyGranted(granted(&key(99), 0, "*", "46", START, 1 << 50)))
-    }),
-    ("a revocation by another authority", "rule.signer.authority", |s| {
-        s.signed(revoked(&authority_key(0, 1)), &[&authority_key(1, 0)])
-    }),
-    ("a name by the root", "rule.signer.any", |s| {
-        s.root(Body::OrganisationNamed(OrganisationNamed { organisation: company(0), name: text("УК") }))
-    }),
-    ("a building of another region", "rule.oktmo.region", |s| {
-        s.by(Body::BuildingRegistered(house(12, "46100000", vec![])))
-    }),
-    ("a building beyond the key", "rule.signer.oktmo", |s| s.root(register(12))),
-    ("another building's id", "rule.building.id", |s| {
-        s.by(Body::BuildingRegistered(house(12, "45100000", vec![alias(0)])))
-    }),
-    ("a registered building", "rule.exists", |s| s.by(register(0))),
-    ("an unknown building", "rule.building.unknown", |s| s.by(assigned(12, None))),
-    ("a retired building", "rule.building.retired", |s| s.by(assigned(2, None))),
-    ("a void building", "rule.building.void", |s| s.by(assigned(3, None))),
-    ("retiring a building with a chat", "rule.building.has_chat", |s| s.by(retire(0))),
-    ("retiring the last building of a chat", "rule.building.has_chat", |s| {
-        let k = s.k.clone();
-        s.w.say(chat_new(0, &[1, 4], 20), Some(day(1)), &[&k]);
-        s.w.say(retire(1), Some(day(5)), &[&k]);
-        s.by(retire(4))
-    }),
-    ("a company without a name", "rule.management.organisation", |s| {
-        s.by(Body::ManagementAssigned(ManagementAssigned {
-            building: building(0),
-            form: ManagementForm::Company,
-            organisation: None,
-            contract: None,
-            licence: None,
-        }))
-    }),
-    ("managed already", "rule.management.open", |s| s.by(assigned(0, Some(company(0))))),
-    ("undoing an end after the return", "rule.management.open", |s| {
-        let k = s.k.clone();
-        s.w.say(assigned(1, Some(company(0))), Some(day(12)), &[&k]);
-        s.by(supersede(Subject::Building(building(1)), s.end))
-    }),
-    ("ending what is not", "rule.management.unknown", |s| s.by(end_of(0, RecordId([5; 32])))),
-    ("ended already", "rule.management.ended", |s| s.by(end_of(1, s.ended))),
-    ("ended before it began", "rule.management.order", |s| s.w.entry(end_of(0, s.management), Some(day(0)), &[&s.k])),
-    ("an unknown chat", "rule.chat.unknown", |s| {
-        s.by(Body::ChatAmended(amended(ChatNumber::derive("77".parse().unwrap(), &[3; 32]))))
-    }),
-    ("a closed chat", "rule.chat.ended", |s| s.by(Body::ChatAmended(amended(s.closed)))),
-    ("a void chat", "rule.chat.ended", |s| s.by(Body::ChatAmended(amended(s.void)))),
-    ("a chat over nothing", "rule.chat.buildings", |s| s.by(chat_new(0, &[], 20))),
-    ("a building twice", "rule.chat.buildings", |s| s.by(chat_new(0, &[1, 1], 20))),
-    ("a second house chat", "rule.chat.one_per_house", |s| s.by(chat_new(0, &[1, 0], 20))),
-    ("a house chat beside a suspended one", "rule.chat.one_per_house", |s| s.by(chat_new(0, &[8], 20))),
-    ("spreading over a house that has one", "rule.chat.one_per_house", |s| {
-        let mut b = amended(s.chat);
-        b.buildings = Some(List(vec![building(0), building(8)]));
-        s.by(Body::ChatAmended(b))
-    }),
-    ("no link and no id", "rule.chat.handle", |s| {
-        let mut b = chat_over(0, &[1], ChatKind::House, 20);
-        b.link = None;
-        s.by(Body::ChatRegistered(b))
-    }),
-    ("another chat's link", "rule.chat.taken", |s| s.by(chat_new(0, &[1], 0))),
-    ("a declared chat's link", "rule.chat.taken", |s| s.by(chat_new(0, &[1], 7))),
-    ("another chat's id", "rule.chat.taken", |s| {
-        let (k, mut b) = (s.k.clone(), amended(s.chat));
-        b.max = Some(MaxChatId(-5));
-        s.w.say(Body::ChatAmended(b), None, &[&k]);
-        let mut b = chat_over(0, &[1], ChatKind::House, 20);
-        b.max = Some(MaxChatId(-5));
-        s.by(Body::ChatRegistered(b))
-    }),
-    ("taking over what is not declared", "rule.chat.declared", |s| {
-        let mut b = chat_over(0, &[6], ChatKind::House, 20);
-        b.declared = Some(s.closed);
-        s.by(Body::ChatRegistered(b))
-    }),
-    ("taking over another's declared chat", "rule.chat.declared", |s| {
-        let mut b = chat_over(1, &[7], ChatKind::House, 20);
-        b.declared = Some(s.declared);
-        s.signed(Body::ChatRegistered(b), &[&authority_key(1, 0)])
-    }),
-    ("restoring what is not suspended", "rule.chat.standing", |s| s.by(Body::ChatRestored(standing(s.chat)))),
-    ("suspending twice", "rule.chat.standing", |s| s.by(Body::ChatSuspended(standing(s.suspended)))),
-    ("replaced by itself", "rule.chat.successor", |s| {
-        s.by(Body::ChatReplaced(ChatReplaced { chat: s.chat, successor: s.chat }))
-    }),
-    ("replaced by a closed chat", "rule.chat.successor", |s| {
-        let k = s.k.clone();
-        let entrance = w_chat(s, &k);
-        s.w.say(Body::ChatClosed(standing(entrance)), Some(day(2)), &[&k]);
-        s.by(Body::ChatReplaced(ChatReplaced { chat: s.chat, successor: entrance }))
-    }),
-    ("another authority's chat", "rule.signer.authority", |s| {
-        s.signed(Body::ChatClosed(standing(s.chat)), &[&authority_key(1, 0)])
-    }),
-    ("a chat beyond the key", "rule.signer.authority", |s| s.signed(chat_new(0, &[5], 20), &[&authority_key(0, 1)])),
-    ("a transfer by the old owner alone", "rule.signer.authority", |s| s.transfer(1, &[&s.k])),
-    ("a transfer by the new owner alone", "rule.signer.authority", |s| s.transfer(1, &[&authority_key(1, 0)])),
-    ("a transfer by the root without a basis", "rule.basis", |s| s.transfer(1, &[&root_key()])),
-    ("a transfer from a stranger", "rule.transfer.owner", |s| {
-        s.signed(transfer(s.chat, 1, 2), &[&authority_key(1, 0), &authority_key(2, 0)])
-    }),
-    ("a transfer to a suspended authority", "rule.authority.suspended", |s| s.transfer(3, &[&root_key()])),
-    ("an administrator who does not manage", "rule.admin.not_managing", |s| s.by(admin(s.chat, 1))),
-    ("an administrator twice", "rule.admin.open", |s| s.by(admin(s.chat, 0))),
-    ("withdrawn without a delegation", "rule.admin.unknown", |s| {
-        s.by(Body::AdminWithdrawn(Admin { chat: s.chat, organisation: company(1) }))
-    }),
-    ("another authority's bot", "rule.bot.other", |s| s.signed(bot(1), &[&authority_key(1, 0)])),
-    ("an unknown bot", "rule.bot.unknown", |s| {
-        s.by(Body::BotWithdrawn(BotWithdrawn { bot: BotName::new("@no_bot").unwrap() }))
-    }),
-    ("a service without a way", "rule.service.way", |s| s.by(s.services(None))),
-    ("superseding what others rest on", "rule.supersede.dependants", |s| {
-        let id =
-            s.w.accepted
-                .iter()
-                .find(|(.., v)| subject_of(v.record()) == Subject::Building(building(0)))
-                .unwrap()
-                .2
-                .record()
-                .id;
-        s.by(supersede(Subject::Building(building(0)), id))
-    }),
-    ("superseding twice", "rule.supersede.done", |s| s.by(supersede(Subject::Building(building(3)), s.void_building))),
-    ("superseding a record of another subject", "rule.supersede.kind", |s| {
-        s.by(supersede(Subject::Building(building(1)), s.management))
-    }),
-    ("superseding a chat that was handed on", "rule.supersede.kind", |s| {
-        let (k, other) = (s.k.clone(), authority_key(1, 0));
-        s.w.say(transfer(s.chat, 0, 1), Some(day(2)), &[&k, &other]);
-        s.signed(supersede(Subject::Chat(s.chat), s.registration), &[&other])
-    }),
-    ("superseding a revocation", "rule.supersede.kind", |s| {
-        let kid = PublicKey::of(&authority_key(0, 5)).thumb();
-        s.by(supersede(Subject::Key(kid), RecordId([1; 32])))
-    }),
-    ("too many periods", "rule.spans", |s| {
-        let k = s.k.clone();
-        for n in 0..MAX_SPANS {
-            s.w.say(
-                Body::OrganisationNamed(OrganisationNamed {
-                    organisation: company(0), name: text(&format!("УК {n}"))
-                }),
-                None,
-                &[&k],
-            );
-            if n % 16 == 15 {
-                s.w.commit();
-            }
-        }
-        s.by(Body::OrganisationNamed(OrganisationNamed { organisation: company(0), name: text("УК") }))
-    }),
-];
-
-fn w_chat(s: &mut Scene, k: &SigningKey) -> ChatNumber {
-    let id = s.w.say(Body::ChatRegistered(chat_over(0, &[0], ChatKind::Entrance, 30)), Some(day(1)), &[k]);
-    ChatNumber::derive("77".parse().unwrap(), &id.0)
-}
 
 /// Codes no record can reach, and why.
 const UNREACHABLE: &[(&str, &str)] = &[

@@ -97,7 +97,7 @@ pub fn house(n: usize, oktmo: &str, also: Vec<BuildingId>) -> Building {
         flats: Some(60),
         year: None,
         emergency: None,
-        chat_required: None,
+        applicability: None,
     }
 }
 pub fn assigned(n: usize, organisation: Option<OrgId>) -> Body {
@@ -117,6 +117,7 @@ pub fn chat_over(owner: usize, buildings: &[usize], kind: ChatKind, handle: usiz
         buildings: List(buildings.iter().map(|b| building(*b)).collect()),
         owner: authority(owner),
         declared: None,
+        entrance: (kind == ChatKind::Entrance).then_some(1),
         link: Some(link(handle)),
         max: None,
         service_account: None,
@@ -129,12 +130,13 @@ pub fn declared_over(owner: usize, buildings: &[usize], kind: ChatKind, handle: 
         title: c.title,
         buildings: c.buildings,
         authority: c.owner,
+        entrance: c.entrance,
         link: c.link,
         max: None,
     })
 }
 pub fn amended(chat: ChatNumber) -> ChatAmended {
-    ChatAmended { chat, title: None, buildings: None, link: None, max: None, service_account: None }
+    ChatAmended { chat, title: None, buildings: None, entrance: None, link: None, max: None, service_account: None }
 }
 pub fn standing(chat: ChatNumber) -> ChatStanding {
     ChatStanding { chat, reason: StandingReason::Decision }
