@@ -14,8 +14,8 @@ use std::time::Instant;
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
 use blind::Bug;
-use registry::Registry;
 use region::Who;
+use registry::Registry;
 use spec::{KINDS, Say};
 use writer::{Slip, Writing};
 

@@ -11,10 +11,10 @@ use domovoi::registry::body::List;
 use domovoi::registry::envelope::{Envelope, TYP_RECORD};
 use domovoi::registry::facts::Facts;
 use domovoi::registry::ids::{RecordId, RegionCode};
-use domovoi::registry::node_record::{Adopted, Commit, NodeRecord};
-use domovoi::registry::record::{DecodedRecord, Draft, RECORD_VERSION, Record, Subject};
 use domovoi::registry::jurisdiction::Neighbour;
 use domovoi::registry::map_proof::MapProof;
+use domovoi::registry::node_record::{Adopted, Commit, NodeRecord};
+use domovoi::registry::record::{DecodedRecord, Draft, RECORD_VERSION, Record, Subject};
 use domovoi::registry::replay::{Preparer, Replay, Trust};
 use domovoi::registry::rules::check;
 use domovoi::registry::signature::PublicKey;
@@ -339,7 +339,8 @@ impl Region {
         state.absorb(changes, &commit, id, size - 1);
         let mut log = (*self.log).clone();
         log.extend(entries);
-        let earlier = self.pending.is_empty().then(|| self.earlier.clone()).unwrap_or_else(|| Some(Arc::new(self.forget())));
+        let earlier =
+            self.pending.is_empty().then(|| self.earlier.clone()).unwrap_or_else(|| Some(Arc::new(self.forget())));
         Region {
             earlier,
             state: Arc::new(state),

@@ -253,10 +253,20 @@ impl Registry {
         (&other.committed, &other.proofs)
     }
 
-    fn signed(&self, both: &Both, place: Place, overlay: &Overlay<'_>, say: Say, by: &[Who], basis: bool) -> Option<Arc<Signed>> {
+    fn signed(
+        &self,
+        both: &Both,
+        place: Place,
+        overlay: &Overlay<'_>,
+        say: Say,
+        by: &[Who],
+        basis: bool,
+    ) -> Option<Arc<Signed>> {
         let [region, other] = [place, place.other()].map(|p| &both.regions[p as usize]);
         match say {
-            Say::Offer(_) | Say::Accept(..) | Say::Decline(..) | Say::Release(..) => crossing(region, overlay, other, say, by),
+            Say::Offer(_) | Say::Accept(..) | Say::Decline(..) | Say::Release(..) => {
+                crossing(region, overlay, other, say, by)
+            }
             _ => Some(record(region, overlay, say, by, basis)),
         }
     }
@@ -524,10 +534,13 @@ fn within() -> Vec<Property<Registry>> {
             let s = &b.regions[0].committed;
             s.keys[0] == KeyIs::Revoked && s.late[0] == KeyIs::Granted && s.owner == 0 && s.link == 2
         }),
-        Property::sometimes("an administrator lost the house; its delegation lapsed and nobody withdrew it", |_, b: &Both| {
-            let s = &b.regions[0].committed;
-            s.first_open && !s.administers(0) && s.official()
-        }),
+        Property::sometimes(
+            "an administrator lost the house; its delegation lapsed and nobody withdrew it",
+            |_, b: &Both| {
+                let s = &b.regions[0].committed;
+                s.first_open && !s.administers(0) && s.official()
+            },
+        ),
         Property::sometimes("the successor of the old company administers the same chat", |_, b: &Both| {
             let s = &b.regions[0].committed;
             s.administers(1) && !s.administers(0) && s.owners == 1 && s.official()
@@ -545,7 +558,8 @@ fn across() -> Vec<Property<Registry>> {
             b.regions[0].committed.chat == Standing::Moved && b.regions[1].committed.official()
         }),
         sometimes("an offer is declined and the chat stays", |_, b| {
-            b.regions[1].committed.answers[0] == Some(false) && b.regions[0].committed.offers[0].is == OfferStanding::Returned
+            b.regions[1].committed.answers[0] == Some(false)
+                && b.regions[0].committed.offers[0].is == OfferStanding::Returned
         }),
         sometimes("an offer expires and the chat stays", |_, b| {
             b.regions[1].committed.answers[0].is_none()

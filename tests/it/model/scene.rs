@@ -153,9 +153,16 @@ pub fn crossing(region: &Region, overlay: &Overlay<'_>, other: &Region, say: Say
             let (leaving, owner) = (text(other.place.origin()), overlay.holder(&o.to));
             let (from, to, accept_before, buildings) = (o.from, o.to, o.accept_before, o.buildings);
             match say {
-                Say::Decline(..) => {
-                    Body::TransferDeclined(TransferDeclined { chat, offer, leaving, from, to, accept_before, entry, proof })
-                }
+                Say::Decline(..) => Body::TransferDeclined(TransferDeclined {
+                    chat,
+                    offer,
+                    leaving,
+                    from,
+                    to,
+                    accept_before,
+                    entry,
+                    proof,
+                }),
                 _ => Body::TransferAccepted(TransferAccepted {
                     chat,
                     offer,

@@ -252,7 +252,9 @@ impl Spec {
             Say::Offer(_) => self.active() && self.chat == Standing::Official && of(owner) && phase < Phase::Late,
             Say::Accept(n, k) => {
                 let absent = matches!(self.chat, Standing::Absent | Standing::Moved);
-                self.answerable(n, k, phase, other, proofs) && absent && of(self.holder(other.offers[usize::from(n)].to))
+                self.answerable(n, k, phase, other, proofs)
+                    && absent
+                    && of(self.holder(other.offers[usize::from(n)].to))
             }
             Say::Decline(n, k) => {
                 self.answerable(n, k, phase, other, proofs) && of(self.holder(other.offers[usize::from(n)].to))
@@ -313,7 +315,8 @@ impl Spec {
             Say::Accept(n, _) => {
                 let offer = &other.offers[usize::from(n)];
                 s.answers[usize::from(n)] = Some(true);
-                (s.chat, s.owner, s.owners, s.link) = (Standing::Official, s.holder(offer.to), s.owners + 1, offer.link);
+                (s.chat, s.owner, s.owners, s.link) =
+                    (Standing::Official, s.holder(offer.to), s.owners + 1, offer.link);
                 s.untouched = false;
             }
             Say::Decline(n, _) => s.answers[usize::from(n)] = Some(false),
