@@ -2,6 +2,7 @@
 
 mod blind;
 mod disk;
+mod process;
 mod region;
 mod registry;
 mod scene;
@@ -99,6 +100,7 @@ fn one_chat_in_two_regions() {
 #[test]
 fn a_fault_in_the_rules_is_found_out() {
     for (bug, broken) in [
+        // Beside the specification: the facts alone show it.
         (Bug::Revocation, "what a revoked key signs is refused"),
         (Bug::Window, "a key signs nothing outside its window"),
         (Bug::Suspension, "nobody acts for an authority that is suspended or succeeded"),
@@ -107,7 +109,27 @@ fn a_fault_in_the_rules_is_found_out() {
         (Bug::Ending, "the rules allow exactly what the specification allows"),
         (Bug::History, "the rules allow exactly what the specification allows"),
     ] {
-        let found = breaks(one_region(2, bug));
+        let found = breaks(Registry { batch: 1, ..one_region(2, bug) });
+        assert!(found.contains(broken), "{bug:?}: {found:?}");
+    }
+}
+
+/// What the lock, the one answer and the deadline are for: without one of them two regions hold the chat, or none; and so
+/// they do where a region's log loses a batch that it had published.
+#[test]
+fn a_fault_between_regions_is_found_out() {
+    const LITTLE: &[Say] = &[Say::Transfer(0, 1)];
+    for (bug, depth, broken) in [
+        (Bug::Lock, [2, 0], "an offered chat changes by the end of its offer only"),
+        (Bug::Answer, [2, 2], "in the union view exactly one region holds the chat"),
+        (Bug::Deadline, [2, 1], "in the union view exactly one region holds the chat"),
+        (Bug::Rewind, [2, 1], "in the union view exactly one region holds the chat"),
+    ] {
+        let mut model = two_regions(depth, LITTLE, bug);
+        if bug == Bug::Answer {
+            model.most = [2; KINDS];
+        }
+        let found = breaks(model);
         assert!(found.contains(broken), "{bug:?}: {found:?}");
     }
 }

@@ -10,6 +10,7 @@ use domovoi::registry::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, OrgI
 use domovoi::registry::record::Subject;
 use domovoi::registry::state::{Entry, Jurisdiction, Overlay, View};
 use domovoi::registry::text::Millis;
+use domovoi::registry::transfer::OfferStanding;
 
 use super::region::Phase;
 use super::scene::subjects;
@@ -82,10 +83,12 @@ impl View for Blind<'_> {
         self.base.jurisdiction()
     }
     fn entry(&self, subject: &Subject) -> Option<&Entry> {
-        if self.bug == Bug::Answer && matches!(subject, Subject::Transfer(_)) {
-            return None;
-        }
-        self.lies.get(subject).or_else(|| self.base.entry(subject))
+        let entry = self.lies.get(subject).or_else(|| self.base.entry(subject));
+        let answer = |e: &&Entry| match &e.facts {
+            Facts::Transfer(t) => matches!(t.standing, OfferStanding::Accepted | OfferStanding::Declined),
+            _ => false,
+        };
+        entry.filter(|e| self.bug != Bug::Answer || !answer(e))
     }
     fn index_of(&self, id: &RecordId) -> Option<u64> {
         self.base.index_of(id)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domovoi::registry::facts::{ChatFacts, ChatStatus};
 use domovoi::registry::state::{Overlay, View};
-use domovoi::registry::transfer::{OfferStanding, Outcome};
+use domovoi::registry::transfer::{Ending, OfferStanding};
 use stateright::{Model, Property};
 
 use super::blind::{Blind, Bug};
@@ -145,7 +145,7 @@ fn crossings(place: Place, both: &Both) -> Vec<Say> {
     let mut all: Vec<Say> = if place == Place::A { vec![Say::Offer(2), Say::Offer(3)] } else { vec![Say::Offer(0)] };
     for k in 0..proofs {
         all.extend((0..offered).flat_map(|n| [Say::Accept(n, k), Say::Decline(n, k)]));
-        let ends = [Outcome::Accepted, Outcome::Declined, Outcome::Expired];
+        let ends = [Ending::Accepted, Ending::Declined, Ending::Expired];
         all.extend((0..own.spec.offers.len() as u8).flat_map(|n| ends.map(|end| Say::Release(n, end, k))));
     }
     all
@@ -239,7 +239,8 @@ impl Registry {
                 for basis in documents {
                     let Some(signed) = self.signed(both, place, &overlay, say, by, *basis) else { continue };
                     let passed = region.judge(&seen, &signed, phase).is_ok();
-                    if passed || region.spec.lawful(say, by, *basis, phase, others, proofs) {
+                    let lawful = || region.spec.lawful(say, by, *basis, phase, others, proofs);
+                    if passed || !self.lives_with_it() && lawful() {
                         actions.push(Act::Submit(place, say, by, *basis));
                     }
                 }

@@ -135,6 +135,7 @@ pub fn crossing(region: &Region, overlay: &Overlay<'_>, other: &Region, say: Say
             Body::TransferOffered(TransferOffered {
                 chat,
                 kind: c.kind,
+                entrance: c.entrance,
                 title: c.title.clone(),
                 buildings: List(c.buildings.clone()),
                 from: overlay.holder(&c.owner()?.authority),
@@ -172,6 +173,7 @@ pub fn crossing(region: &Region, overlay: &Overlay<'_>, other: &Region, say: Say
                     accept_before,
                     owner,
                     kind: o.kind,
+                    entrance: o.entrance,
                     title: o.title,
                     buildings,
                     entry,
@@ -184,7 +186,7 @@ pub fn crossing(region: &Region, overlay: &Overlay<'_>, other: &Region, say: Say
         }
         Say::Release(n, outcome, k) => {
             let (offer, proof) = (*region.offers.get(usize::from(n))?, other.proofs.get(usize::from(k))?);
-            let answer = if outcome == Outcome::Expired { None } else { proof.answer.or(Some(RecordId([9; 32]))) };
+            let answer = if outcome == Ending::Expired { None } else { proof.answer.or(Some(RecordId([9; 32]))) };
             Body::TransferReleased(TransferReleased { chat, offer, outcome, proof: proof.proof.clone(), answer })
         }
         _ => return None,

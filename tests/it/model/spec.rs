@@ -3,7 +3,7 @@
 //! Written from protocol.md, section 7, without the code it judges. It is small because the model is: one chat, one house,
 //! named people. [`Spec::lawful`] says whether a record may join the log, [`Spec::apply`] what is true afterwards.
 
-use domovoi::registry::transfer::{OfferStanding, Outcome};
+use domovoi::registry::transfer::{Ending, OfferStanding};
 
 use super::region::{Phase, Place, Proof, Who};
 
@@ -36,7 +36,7 @@ pub enum Say {
     Accept(u8, u8),
     Decline(u8, u8),
     /// Ends this region's offer of this number with the other region's proof of that number.
-    Release(u8, Outcome, u8),
+    Release(u8, Ending, u8),
 }
 
 /// Number of kinds of [`Say`].
@@ -264,9 +264,9 @@ impl Spec {
                 let proved = proofs.get(usize::from(k)).is_some_and(|p| {
                     p.offer == (self.place, usize::from(n))
                         && match outcome {
-                            Outcome::Accepted => p.standing == Some(OfferStanding::Accepted),
-                            Outcome::Declined => p.standing == Some(OfferStanding::Declined),
-                            Outcome::Expired => p.standing.is_none() && p.late,
+                            Ending::Accepted => p.standing == Some(OfferStanding::Accepted),
+                            Ending::Declined => p.standing == Some(OfferStanding::Declined),
+                            Ending::Expired => p.standing.is_none() && p.late,
                         }
                 });
                 open && proved && (of(owner) || root)
@@ -320,7 +320,7 @@ impl Spec {
                 s.untouched = false;
             }
             Say::Decline(n, _) => s.answers[usize::from(n)] = Some(false),
-            Say::Release(n, Outcome::Accepted, _) => {
+            Say::Release(n, Ending::Accepted, _) => {
                 s.offers[usize::from(n)].is = OfferStanding::Released;
                 (s.chat, s.untouched) = (Standing::Moved, false);
                 (s.first_open, s.again) = (false, [false; 2]);
