@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::extract::{Path, Query};
 use super::problem::Problem;
-use super::reads::{Page, blocking, own};
+use super::reads::{Page, blocking, own, query};
 use super::static_log::{LogFiles, Which};
 use crate::error::{Error, Result};
 use crate::node::charters::{read_chain, read_version};
@@ -26,6 +26,7 @@ use crate::node::query::history_view;
 use crate::node::sequencer::{MAX_SUBMISSION, Outcome};
 use crate::node::verdict::Freshness;
 use crate::node::{FollowStatus, Node};
+use crate::registry::text::Millis;
 use crate::storage::durable::read_bounded;
 use crate::tlog::tile::LogPath;
 
@@ -64,7 +65,8 @@ async fn node_info(State(node): State<Arc<Node>>) -> Json<NodeView> {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct SubmitQuery {
-    /// 1 = only say what would happen.
+    /// 1 = only say what would happen; 0 = do it.
+    #[param(maximum = 1)]
     dry_run: Option<u8>,
 }
 
@@ -129,10 +131,16 @@ pub struct SubmitView {
     request_body(content = String, content_type = "application/jsonl"),
     responses((status = 200, body = SubmitView), Problem))]
 async fn submit(State(node): State<Arc<Node>>, Query(q): Query<SubmitQuery>, body: Bytes) -> Result<Json<SubmitView>> {
+    let dry_run = match q.dry_run {
+        None | Some(0) => false,
+        Some(1) => true,
+        // Whoever asked for less than he would get must not get it.
+        Some(other) => return Err(query("dry_run", &other.to_string())),
+    };
     // One more than is taken is enough to refuse: millions of one-byte lines must not become millions of allocations.
     let lines = body.split(|b| *b == b'\n').filter(|l| !l.is_empty()).take(MAX_SUBMISSION + 1);
     let entries = lines.map(<[u8]>::to_vec).collect();
-    let outcomes = node.submit(entries, q.dry_run == Some(1)).await?;
+    let outcomes = node.submit(entries, dry_run).await?;
     let size = node.own().and_then(|v| v.head()).map_or(0, |h| h.index + 1);
     Ok(Json(SubmitView { outcomes: outcomes.into_iter().map(Into::into).collect(), size }))
 }
@@ -152,9 +160,11 @@ struct ChangesQuery {
     /// Origin of the log; the node's own by default.
     log: Option<String>,
     /// Cursor: the `next` of the last answer; 0 for the beginning.
+    #[param(maximum = 9007199254740991u64)]
     after: Option<u64>,
-    /// Most entries, up to 1000.
-    limit: Option<u32>,
+    /// Most entries; more than 1000 are never given.
+    #[param(maximum = 65535)]
+    limit: Option<u16>,
 }
 
 /// Every record in the order of the log, from a cursor on. `next` is the cursor to go on from; it is always there.
@@ -163,6 +173,9 @@ struct ChangesQuery {
 async fn changes(State(node): State<Arc<Node>>, Query(q): Query<ChangesQuery>) -> Result<Json<Page>> {
     let view = which(&node, q.log.as_deref())?;
     let after = q.after.unwrap_or(0);
+    if after > Millis::MAX.get() {
+        return Err(query("after", &after.to_string()));
+    }
     let limit = u64::from(q.limit.unwrap_or(200).clamp(1, 1000));
     blocking(move || {
         let size = view.head().map_or(0, |h| h.index + 1);

@@ -12,11 +12,13 @@ use utoipa_axum::routes;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use crate::error::{Error, Result};
+use crate::node::answer::Question;
 use crate::node::coverage::Coverage;
 use crate::node::log_view::{LogView, When};
-use crate::node::query::{AuthorityView, BuildingView, ChatView, HistoryView, OrganisationView, Question, Reader};
+use crate::node::query::{AuthorityView, BuildingView, ChatView, HistoryView, OrganisationView, Reader};
 use crate::node::verdict::Verdict;
 use crate::node::{Node, now_ms};
+use crate::registry::body::BotName;
 use crate::registry::ids::{BuildingId, ChatNumber};
 use crate::registry::record::Subject;
 use crate::registry::state::View;
@@ -61,7 +63,7 @@ impl WhenQuery {
     }
 }
 
-fn query(name: &str, value: &str) -> Error {
+pub(super) fn query(name: &str, value: &str) -> Error {
     let shown: String = value.chars().take(60).collect();
     Error::refuse("query.value", format!("{name} = «{shown}» is not understood"), "see /api/v1/openapi.json")
 }
@@ -81,7 +83,9 @@ async fn reading<T: Send + 'static>(
     when: When,
     work: impl FnOnce(&Node) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    match when.is_now() && node.views().iter().all(|v| !v.is_being_written()) {
+    match when.is_now()
+        && node.views().iter().all(|v| !v.is_being_written() && v.state().compromised_keys().next().is_none())
+    {
         true => work(&node),
         false => blocking(move || work(&node)).await,
     }
@@ -166,6 +170,8 @@ struct VerifyQuery {
     max: Option<String>,
     /// A building id.
     building: Option<String>,
+    /// A bot's name, `@name`.
+    bot: Option<String>,
     /// The building the asker says the chat is for.
     for_building: Option<String>,
     /// See the other reads.
@@ -176,21 +182,22 @@ struct VerifyQuery {
     known_at: Option<String>,
 }
 
-/// Is this chat official? Exactly one of link, digest, chat, max, building.
+/// Is this chat official? Exactly one of link, digest, chat, max, building, bot.
 #[utoipa::path(get, path = "/api/v1/verify", params(VerifyQuery),
     responses((status = 200, body = Verdict), Problem))]
 async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> Result<Json<Verdict>> {
     let when = WhenQuery { as_of: q.as_of, known_at: q.known_at }.when()?;
-    let question = match (q.link, q.digest, q.chat, q.max, q.building) {
-        (Some(link), None, None, None, None) => Question::Link(link.chars().take(2000).collect()),
-        (None, Some(d), None, None, None) => Question::Digest(d.parse().map_err(|_| query("digest", &d))?),
-        (None, None, Some(c), None, None) => Question::Chat(c.parse::<ChatNumber>()?),
-        (None, None, None, Some(m), None) => Question::Max(m.parse()?),
-        (None, None, None, None, Some(b)) => Question::Building(b.parse()?),
+    let question = match (q.link, q.digest, q.chat, q.max, q.building, q.bot) {
+        (Some(link), None, None, None, None, None) => Question::Link(link.chars().take(2000).collect()),
+        (None, Some(d), None, None, None, None) => Question::Digest(d.parse().map_err(|_| query("digest", &d))?),
+        (None, None, Some(c), None, None, None) => Question::Chat(c.parse::<ChatNumber>()?),
+        (None, None, None, Some(m), None, None) => Question::Max(m.parse()?),
+        (None, None, None, None, Some(b), None) => Question::Building(b.parse()?),
+        (None, None, None, None, None, Some(b)) => Question::Bot(BotName::new(&b)?),
         _ => {
             return Err(Error::refuse(
                 "query.count",
-                "exactly one of link, digest, chat, max, building is needed",
+                "exactly one of link, digest, chat, max, building, bot is needed",
                 "name one",
             ));
         }
@@ -206,9 +213,11 @@ struct SubjectQuery {
     /// kind:id, for example `chat:77-ABCD-EFGH-JKMN`.
     subject: String,
     /// Position to begin at.
+    #[param(format = Int64, maximum = 4294967295u64)]
     from: Option<u32>,
-    /// Most items, up to 1000.
-    limit: Option<u32>,
+    /// Most items; more than 1000 are never given.
+    #[param(maximum = 65535)]
+    limit: Option<u16>,
     /// See the other reads.
     #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
@@ -240,6 +249,14 @@ async fn history(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -
     Ok(Json(Page { items, next }))
 }
 
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct LastQuery {
+    /// kind:id, for example `chat:77-ABCD-EFGH-JKMN`.
+    subject: String,
+}
+
 /// The last record of a subject.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Last {
@@ -250,9 +267,9 @@ pub struct Last {
 }
 
 /// What the next record of a subject must name as `prev` in the node's own log.
-#[utoipa::path(get, path = "/api/v1/subjects/last", params(SubjectQuery),
+#[utoipa::path(get, path = "/api/v1/subjects/last", params(LastQuery),
     responses((status = 200, body = Last), Problem))]
-async fn last(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -> Result<Json<Last>> {
+async fn last(State(node): State<Arc<Node>>, Query(q): Query<LastQuery>) -> Result<Json<Last>> {
     let subject: Subject = q.subject.parse()?;
     let entry = own(&node)?.state().entry(&subject).and_then(|e| e.last_record());
     Ok(Json(Last { subject: q.subject, last_record: entry.map(|id| id.to_string()) }))

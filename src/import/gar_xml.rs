@@ -106,15 +106,18 @@ fn attributes<'e, const N: usize>(
     file: &str,
     names: [&str; N],
 ) -> Result<[Cow<'e, str>; N]> {
-    let mut values = [const { Cow::Borrowed("") }; N];
+    let (mut values, mut seen) = ([const { Cow::Borrowed("") }; N], [false; N]);
     let mut attributes = element.attributes();
-    // Looking for an attribute that comes twice costs the square of their number.
+    // The library's own look for attributes that come twice costs the square of their number; only those read matter.
     for (n, attribute) in attributes.with_checks(false).enumerate() {
         let attribute = attribute.map_err(|e| refuse(file, e))?;
         if n >= MAX_ATTRIBUTES {
             return Err(refuse(file, format!("an element has more than {MAX_ATTRIBUTES} attributes")));
         }
         if let Some(at) = names.iter().position(|n| *n == attribute.key.as_ref()) {
+            if std::mem::replace(&mut seen[at], true) {
+                return Err(refuse(file, format!("the attribute {} stands twice in an element", names[at])));
+            }
             values[at] = match attribute.value.contains('&') {
                 true => attribute.normalized_value(XmlVersion::Implicit1_0).map_err(|e| broken(file, e))?,
                 false => attribute.value,

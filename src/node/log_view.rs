@@ -119,7 +119,7 @@ impl LogView {
     }
 
     /// The record that the history names, and no other: its id is the hash of what was signed.
-    fn record(&self, item: HistoryItem, time: u64) -> Result<HistoryRecord> {
+    pub(super) fn record(&self, item: HistoryItem, time: u64) -> Result<HistoryRecord> {
         let index = item.index;
         let decoded = DecodedRecord::decode(&self.reader.entry(index)?).ok().filter(|d| d.record.id == item.id);
         let decoded = decoded.ok_or_else(|| self.reader.damaged(index))?;

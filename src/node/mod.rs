@@ -1,17 +1,19 @@
 //! One running node: the log it writes, the logs it follows, and the answers it gives from both.
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
-//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] (answers). A record comes in through
+//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`] and [`verdict`] (is this chat official?). A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
 
+pub mod answer;
 pub mod charters;
 pub mod config;
 pub mod coverage;
 pub mod layout;
 pub mod load;
 pub mod log_view;
+pub mod notes;
 pub mod query;
 pub mod sequencer;
 pub mod snapshot;

@@ -10,15 +10,16 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::log_view::{LogView, When, unknown};
+use super::notes::{FlagView, ObjectionView, RequirementView, RetiredView, is_suspect};
 use super::union::Claim;
-use super::verdict::{Asked, Freshness, Verdict, VerdictState, said, state_of, words};
+use super::verdict::Freshness;
 use super::{Node, now_ms};
 use crate::error::{Error, Result};
-use crate::registry::body::{BuildingKind, ChatKind, ChatObserved, ManagementForm, Service};
+use crate::registry::body::{BuildingKind, ChatKind, ChatObserved, ManagementForm, Service, StandingReason};
 use crate::registry::facts::{BuildingFacts, ChatFacts, ChatStatus, Facts, Management};
 use crate::registry::ids::{BuildingId, ChatNumber, MaxChatId, OrgId};
-use crate::registry::link::{LinkDigest, canonical_link};
-use crate::registry::record::Subject;
+use crate::registry::link::LinkDigest;
+use crate::registry::record::{Basis, Subject};
 use crate::registry::state::{Entry, View};
 use crate::registry::text::{Day, Millis};
 use crate::registry::transfer::{Arrived, Left, Offered};
@@ -43,6 +44,8 @@ pub struct ManagementView {
     /// First day without it.
     #[schema(value_type = Option<String>)]
     pub to: Option<Day>,
+    /// Struck off, it has to go on after `to` until its successor starts.
+    pub goes_on: bool,
     /// Holds on the day asked about.
     pub holds: bool,
     /// The record that says so.
@@ -75,6 +78,16 @@ pub struct BuildingView {
     /// Official services.
     #[schema(value_type = Vec<Object>)]
     pub services: Vec<Service>,
+    /// Managements that contradict each other hold on that day.
+    pub contested: bool,
+    /// Whether an official chat is required of it.
+    pub chat_required: RequirementView,
+    /// What it became, if it left the register by that day.
+    pub retired: Option<RetiredView>,
+    /// Objections to its facts, oldest first.
+    pub objections: Vec<ObjectionView>,
+    /// Its records that a compromised key signed, since when it is suspect.
+    pub suspect: Vec<String>,
     /// Chats that cover it.
     #[schema(value_type = Vec<String>)]
     pub chats: Vec<ChatNumber>,
@@ -97,6 +110,11 @@ pub struct OwnerView {
     pub from: Option<Day>,
     /// The record that says so.
     pub record: String,
+    /// The document it rests on.
+    #[schema(value_type = Option<Object>)]
+    pub basis: Option<Basis>,
+    /// It came to own the chat as the successor of the authority before it.
+    pub by_succession: bool,
 }
 
 /// An administrator as readers see it.
@@ -136,6 +154,14 @@ pub struct ChatView {
     /// Since when.
     #[schema(value_type = Option<String>)]
     pub status_since: Option<Day>,
+    /// Why.
+    #[schema(value_type = Option<String>)]
+    pub status_reason: Option<StandingReason>,
+    /// The document the standing rests on, where it is not the owner's.
+    #[schema(value_type = Option<Object>)]
+    pub status_basis: Option<Basis>,
+    /// Number of the entrance, of a chat of that kind.
+    pub entrance: Option<u16>,
     /// The authority that owns it on that day.
     #[schema(value_type = String)]
     pub owner: OrgId,
@@ -146,7 +172,7 @@ pub struct ChatView {
     /// Since when.
     #[schema(value_type = Option<String>)]
     pub owner_since: Option<Day>,
-    /// All owners, oldest first.
+    /// All owners up to that day, successors included, oldest first.
     pub owners: Vec<OwnerView>,
     /// Administrators.
     pub administrators: Vec<AdminView>,
@@ -161,6 +187,17 @@ pub struct ChatView {
     /// Its successor.
     #[schema(value_type = Option<String>)]
     pub successor: Option<ChatNumber>,
+    /// The chat in force at the end of the chain of successors, if it is another one.
+    #[schema(value_type = Option<String>)]
+    pub latest: Option<ChatNumber>,
+    /// Objections to its facts, oldest first.
+    pub objections: Vec<ObjectionView>,
+    /// What is said to imitate it on that day.
+    pub imitations: Vec<FlagView>,
+    /// Its records that a compromised key signed, since when it is suspect.
+    pub suspect: Vec<String>,
+    /// When the record that began it was committed, as its log says, Unix milliseconds.
+    pub claimed_at: u64,
     /// What was last checked in MAX; apart from what is recorded.
     #[schema(value_type = Option<Object>)]
     pub last_checked_in_max: Option<ChatObserved>,
@@ -180,7 +217,7 @@ pub struct ChatView {
     pub arrived: Option<Arrived>,
     /// The document the ownership rests on.
     #[schema(value_type = Option<Object>)]
-    pub basis: Option<crate::registry::record::Basis>,
+    pub basis: Option<Basis>,
     /// Id of its last record: what the next one must name as `prev`.
     pub last_record: Option<String>,
     /// Where the answer comes from.
@@ -199,7 +236,7 @@ pub struct AuthorityView {
     pub short_name: Option<String>,
     /// ОКТМО prefixes.
     pub oktmo: Vec<String>,
-    /// Suspended.
+    /// Suspended on that day.
     pub suspended: bool,
     /// Who took over.
     #[schema(value_type = Option<String>)]
@@ -247,7 +284,7 @@ pub struct HistoryView {
     pub effective_from: Option<Day>,
     /// The document.
     #[schema(value_type = Option<Object>)]
-    pub basis: Option<crate::registry::record::Basis>,
+    pub basis: Option<Basis>,
     /// Batch.
     pub batch: Option<String>,
     /// The body as signed.
@@ -255,14 +292,17 @@ pub struct HistoryView {
     pub body: serde_json::Value,
     /// Key ids of the signatures.
     pub signers: Vec<String>,
+    /// One of them is a compromised key, and the record stands where its signatures are suspect.
+    #[serde(default)]
+    pub suspect: bool,
 }
 
 /// A view and the log it was found in, asked for one moment.
 pub struct Reader<'n> {
-    node: &'n Node,
-    view: Arc<LogView>,
-    when: When,
-    day: Day,
+    pub(super) node: &'n Node,
+    pub(super) view: Arc<LogView>,
+    pub(super) when: When,
+    pub(super) day: Day,
 }
 
 impl<'n> Reader<'n> {
@@ -272,7 +312,7 @@ impl<'n> Reader<'n> {
         Reader { node, view, when, day }
     }
 
-    fn entry(&self, subject: &Subject) -> Result<Option<Entry>> {
+    pub(super) fn entry(&self, subject: &Subject) -> Result<Option<Entry>> {
         self.view.entry_when(subject, self.when)
     }
 
@@ -296,11 +336,11 @@ impl<'n> Reader<'n> {
         }
     }
 
-    fn authority_name(&self, id: &OrgId) -> String {
+    pub(super) fn authority_name(&self, id: &OrgId) -> String {
         self.view.state().authority(id).map_or_else(|| id.to_string(), |a| a.name.to_string())
     }
 
-    fn management(&self, m: &Management) -> ManagementView {
+    fn management(&self, b: &BuildingFacts, m: &Management) -> ManagementView {
         ManagementView {
             form: m.form,
             organisation: m.organisation.clone(),
@@ -308,18 +348,21 @@ impl<'n> Reader<'n> {
             from: m.from,
             observed: m.observed,
             to: m.to,
-            holds: crate::registry::facts::within(m.from, m.to, self.day),
+            goes_on: m.goes_on == Some(true),
+            holds: crate::registry::facts::within(m.from, b.end_of(m), self.day),
             record: m.record.to_string(),
         }
     }
 
-    fn building_view(&self, b: &BuildingFacts, last: Option<String>) -> BuildingView {
+    fn building_view(&self, b: &BuildingFacts, last: Option<String>) -> Result<BuildingView> {
+        let (chat_required, suspect) =
+            (self.requirement(b)?, self.suspect_records(&Subject::Building(b.building.clone()))?);
         let state = self.view.state();
         let chats = state.chats_by_building(&b.building).into_iter();
         let covers = |n: &ChatNumber| state.chat(*n).is_some_and(|c| c.buildings.contains(&b.building));
         let chats = chats.filter(covers).collect();
         drop(state);
-        BuildingView {
+        Ok(BuildingView {
             building: b.building.clone(),
             ids: b.ids().map(ToString::to_string).collect(),
             address: b.address.to_string(),
@@ -328,12 +371,17 @@ impl<'n> Reader<'n> {
             flats: b.flats,
             year: b.year,
             active: b.active_on(self.day),
-            managements: b.managements.iter().filter(|m| !m.void).map(|m| self.management(m)).collect(),
+            managements: b.managements.iter().filter(|m| !m.void).map(|m| self.management(b, m)).collect(),
             services: b.services.clone(),
+            contested: b.active_on(self.day) && b.contested_on(self.day),
+            chat_required,
+            retired: self.retired(b),
+            objections: self.objections(b.objections.as_deref()),
+            suspect,
             chats,
             last_record: last,
             freshness: self.freshness(),
-        }
+        })
     }
 
     /// A building by any of its ids.
@@ -341,7 +389,7 @@ impl<'n> Reader<'n> {
         let primary = self.view.state().primary(id).unwrap_or_else(|| id.clone());
         let entry = self.need(&Subject::Building(primary))?;
         match &entry.facts {
-            Facts::Building(b) => Ok(self.building_view(b, last_record(&entry))),
+            Facts::Building(b) => self.building_view(b, last_record(&entry)),
             _ => Err(unknown(&Subject::Building(id.clone()))),
         }
     }
@@ -363,7 +411,7 @@ impl<'n> Reader<'n> {
         let mut facts = Vec::with_capacity(c.buildings.len());
         for id in &c.buildings {
             if let Some(Entry { facts: Facts::Building(b), history }) = self.entry(&Subject::Building(id.clone()))? {
-                buildings.push(self.building_view(&b, history.last().map(|h| h.id.to_string())));
+                buildings.push(self.building_view(&b, history.last().map(|h| h.id.to_string()))?);
                 facts.push(b);
             }
         }
@@ -380,18 +428,13 @@ impl<'n> Reader<'n> {
             }
         });
         let administrators = administrators.collect();
-        let (holder, in_good_standing) = {
-            let state = self.view.state();
-            let holder = state.holder(&owner.authority);
-            let good = state.authority(&holder).is_some_and(|a| a.suspended.is_none());
-            (holder, good)
-        };
-        let owners = c.owners.iter().map(|o| OwnerView {
-            authority: o.authority.clone(),
-            name: self.authority_name(&o.authority),
-            from: o.from,
-            record: o.record.to_string(),
-        });
+        let owners = self.owners(c)?;
+        let holder = owners.last().map_or_else(|| owner.authority.clone(), |o| o.authority.clone());
+        let in_good_standing = self
+            .authority_on(&holder)?
+            .is_some_and(|a| a.suspended.as_ref().is_none_or(|s| s.from.is_some_and(|from| from > self.day)));
+        let claimed_at = entry.history.first().and_then(|h| self.view.state().time_of(h.index)).unwrap_or(0);
+        let last_owner = owners.last();
         // Where it went is known from the proof that it went; the other log may not be followed here.
         let (holder, holder_name, in_good_standing) = match &c.left {
             Some(left) if status.status == ChatStatus::Moved => (left.to.clone(), left.to.to_string(), true),
@@ -406,22 +449,30 @@ impl<'n> Reader<'n> {
             kind: c.kind,
             status: status.status,
             status_since: status.from,
+            status_reason: status.reason,
+            status_basis: status.basis.clone(),
+            entrance: c.entrance,
             owner_name: holder_name,
             owner: holder,
             owner_in_good_standing: in_good_standing,
-            owner_since: owner.from,
-            owners: owners.collect(),
+            owner_since: last_owner.map_or(owner.from, |o| o.from),
+            basis: last_owner.map_or_else(|| owner.basis.clone(), |o| o.basis.clone()),
+            owners,
             administrators,
             buildings,
             link_digest: c.link,
             max: c.max,
             successor: c.successor,
             last_checked_in_max: c.observed.clone(),
+            latest: self.latest(c)?,
+            objections: self.objections(c.objections.as_deref()),
+            imitations: self.imitations_of(c.chat)?,
+            suspect: self.suspect_records(&subject)?,
+            claimed_at,
             claim: self.node.claim_of(&self.view.origin, c),
             offered: c.offered.clone(),
             left: c.left.clone(),
             arrived: c.arrived.clone(),
-            basis: owner.basis.clone(),
             last_record: last_record(entry),
             freshness: self.freshness(),
         })
@@ -445,7 +496,7 @@ impl<'n> Reader<'n> {
             name: a.name.to_string(),
             short_name: a.short_name.as_ref().map(ToString::to_string),
             oktmo: a.oktmo.0.iter().map(ToString::to_string).collect(),
-            suspended: a.suspended.is_some(),
+            suspended: a.suspended.as_ref().is_some_and(|s| s.from.is_none_or(|from| from <= self.day)),
             successor: a.succeeded.as_ref().map(|s| s.successor.clone()),
             chats,
             last_record: last_record(&entry),
@@ -486,7 +537,12 @@ impl<'n> Reader<'n> {
     pub fn history(&self, subject: &Subject, from: usize, limit: usize) -> Result<Vec<HistoryView>> {
         let known = self.when.known_at.map_or(u64::MAX, Millis::get);
         let records = self.view.history(subject, from, limit.min(1000))?;
-        records.into_iter().filter(|r| r.time <= known).map(history_view).collect()
+        let suspects = self.compromised()?;
+        let marked = |r| {
+            let suspect = is_suspect(&suspects, &r);
+            history_view(r).map(|v| HistoryView { suspect, ..v })
+        };
+        records.into_iter().filter(|r| r.time <= known).map(marked).collect()
     }
 }
 
@@ -504,26 +560,12 @@ pub fn history_view(r: super::log_view::HistoryRecord) -> Result<HistoryView> {
         body: serde_json::from_str(body.get())
             .map_err(|e| Error::stop("record.body", e.to_string(), "report this as a defect"))?,
         signers: r.signers.iter().map(ToString::to_string).collect(),
+        suspect: false,
     })
 }
 
 fn last_record(entry: &Entry) -> Option<String> {
     entry.last_record().map(|id| id.to_string())
-}
-
-/// What a verdict is asked about.
-#[derive(Debug, Clone)]
-pub enum Question {
-    /// A join link as somebody pasted it.
-    Link(String),
-    /// The digest of a join link.
-    Digest(LinkDigest),
-    /// The registry's number.
-    Chat(ChatNumber),
-    /// A chat id in MAX.
-    Max(MaxChatId),
-    /// A building.
-    Building(BuildingId),
 }
 
 impl Node {
@@ -547,93 +589,5 @@ impl Node {
             stale: expired || age_seconds > self.stale_after_hours * 3600,
             held: status.as_ref().and_then(|f| f.status.read().held.as_ref().map(|h| h.code.clone())),
         }
-    }
-
-    /// Answers `question`, optionally for somebody who asks about one building.
-    pub fn verdict(&self, question: &Question, building: Option<&BuildingId>, when: When) -> Result<Verdict> {
-        let views = self.views();
-        let day =
-            when.as_of.or_else(|| views.first().map(|v| v.day_of(now_ms()))).unwrap_or_else(|| Day::of_ms(now_ms(), 3));
-        let digest = match question {
-            Question::Link(pasted) => match canonical_link(pasted) {
-                Ok(link) => Some(LinkDigest::of_link(&link)),
-                Err(e) => {
-                    let mut verdict = self.no_chat(VerdictState::NotAChatLink, day, &views);
-                    verdict.text.en = format!("{} ({})", verdict.text.en, e.detail());
-                    return Ok(verdict);
-                }
-            },
-            Question::Digest(d) => Some(*d),
-            _ => None,
-        };
-        let mut chats = Vec::new();
-        let mut house = None;
-        for view in &views {
-            let reader = Reader::new(self, view.clone(), when);
-            let numbers = {
-                let state = view.state();
-                match question {
-                    Question::Link(_) | Question::Digest(_) => {
-                        digest.map(|d| state.chats_by_link(&d)).unwrap_or_default()
-                    }
-                    Question::Chat(n) => state.chat(*n).map(|c| c.chat).into_iter().collect(),
-                    Question::Max(m) => state.chats_by_max(m),
-                    Question::Building(id) => match state.primary(id) {
-                        Some(primary) => {
-                            house = state.building(&primary).map(|b| b.chat_required(state.threshold(day)));
-                            let all = state.chats_by_building(&primary);
-                            all.into_iter()
-                                .filter(|n| state.chat(*n).is_some_and(|c| c.buildings.contains(&primary)))
-                                .collect()
-                        }
-                        None => Default::default(),
-                    },
-                }
-            };
-            chats.extend(numbers.into_iter().filter_map(|n| reader.chat(n).ok()));
-        }
-        if chats.is_empty() {
-            let state = match (question, house) {
-                (Question::Building(_), Some(Some(false))) => VerdictState::ChatNotRequired,
-                (Question::Building(_), Some(_)) => VerdictState::HouseWithoutChat,
-                (Question::Chat(n), _) if !views.iter().any(|v| v.region == n.region()) => {
-                    VerdictState::RegionNotConnected
-                }
-                _ => VerdictState::NotRegistered,
-            };
-            return Ok(self.no_chat(state, day, &views));
-        }
-        // What is in force comes before what has ended, the house's own chat before an entrance's.
-        let rank = |c: &ChatView| match (c.status, c.kind) {
-            (ChatStatus::Official, ChatKind::House) => 0,
-            (ChatStatus::Official, _) => 1,
-            (ChatStatus::Suspended, _) => 2,
-            (ChatStatus::Declared, _) => 3,
-            _ => 4,
-        };
-        chats.sort_by_key(|c| (c.claim, rank(c)));
-        let chat = &chats[0];
-        let rotated = digest.is_some_and(|d| chat.link_digest != Some(d));
-        let building = building.map(ToString::to_string);
-        let state = state_of(chat, Asked { building: building.as_deref(), rotated }, day);
-        let (text, advice) = words(state, Some(chat));
-        let freshness = chats.iter().map(|c| c.freshness.clone()).collect();
-        Ok(Verdict { state, text, advice, as_of: day, chats, freshness })
-    }
-
-    fn no_chat(&self, state: VerdictState, day: Day, views: &[Arc<LogView>]) -> Verdict {
-        let freshness: Vec<Freshness> = views.iter().map(|v| self.freshness(v)).collect();
-        // "Not registered" is only said of what is current; otherwise "not known as of …".
-        let late: Vec<&str> = freshness.iter().filter(|f| f.stale).map(|f| f.log.as_str()).collect();
-        let state = if state == VerdictState::NotRegistered && !late.is_empty() { VerdictState::Stale } else { state };
-        let (mut text, advice) = words(state, None);
-        if state == VerdictState::NotRegistered {
-            let n = views.len();
-            text = said(
-                format!("{} Подключено регионов: {n} из 89.", text.ru),
-                format!("{} Regions connected: {n} of 89.", text.en),
-            );
-        }
-        Verdict { state, text, advice, as_of: day, chats: Vec::new(), freshness }
     }
 }

@@ -78,7 +78,7 @@ impl std::str::FromStr for Subject {
             "transfer" => Subject::Transfer(id.parse()?),
             "imitation" => Subject::Imitation(id.parse()?),
             "applicability" => Subject::Applicability(id.parse()?),
-            "log" if id.is_empty() => Subject::Log,
+            "log" if s == kind => Subject::Log,
             _ => return Err(bad()),
         })
     }

@@ -599,3 +599,21 @@ fn what_the_threat_model_names_exists() {
         assert!(there, "docs/threat-model.md names {file}.rs::{function}, which is not there");
     }
 }
+
+/// Every page of docs/ is on its first page, every decision in the list of decisions, and the list names nothing else.
+#[test]
+fn the_index_of_the_documents_is_complete() {
+    let index = document("README.md");
+    let linked: BTreeSet<&str> = index.split("](").skip(1).filter_map(|l| l.split(')').next()).collect();
+    let pages = |dir: &str| {
+        let files = std::fs::read_dir(root().join("docs").join(dir)).unwrap().map(|f| f.unwrap().file_name());
+        let names = files.map(|n| n.into_string().unwrap()).filter(|n| n.ends_with(".md") && n != "README.md");
+        names.map(|n| format!("{dir}{n}")).collect::<Vec<_>>()
+    };
+    let mut all = pages("");
+    all.extend(pages("decisions/"));
+    let missing: Vec<_> = all.iter().filter(|p| !linked.contains(p.as_str())).collect();
+    assert!(missing.is_empty(), "docs/README.md does not link {missing:?}");
+    let dead: Vec<_> = linked.iter().filter(|l| !l.contains("://") && !root().join("docs").join(l).exists()).collect();
+    assert!(dead.is_empty(), "docs/README.md links {dead:?}, which are not there");
+}

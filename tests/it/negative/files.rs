@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
-use super::{Case, case};
+use super::{Case, bare, case};
 
 const HOUSES: &str = "HOUSE_ID;GUID;ADDRESS;HOUSE_TYPE;YEAR;LIVING_QUARTERS_COUNT;OKTMO;OGRN;SERVICEDATE_START\n";
 const CHATS: &str = "Адрес;Код дома;Ссылка на чат;ID чата;Название\n";
@@ -25,6 +25,124 @@ fn zip(files: &[(&str, &[u8])]) -> Vec<u8> {
         out.write_all(bytes).unwrap();
     }
     out.finish().unwrap().into_inner()
+}
+
+/// A tar of one table: a header of 512 bytes with its checksum, the content filled up to 512, two empty blocks.
+fn tar(content: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    header[..5].copy_from_slice(b"a.csv");
+    header[100..108].copy_from_slice(b"0000644\0");
+    header[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
+    header[148..156].copy_from_slice(b"        ");
+    header[156] = b'0';
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    let sum: u32 = header.iter().map(|b| u32::from(*b)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    let mut tar = [&header[..], content].concat();
+    tar.resize(tar.len().next_multiple_of(512) + 1024, 0);
+    tar
+}
+
+/// Lists of ГАР: which houses there are, and that the first is an apartment building.
+fn gar(name: &str, code: &str, change: impl Fn(&str, String) -> String) -> Case {
+    let dated = r#"ISACTUAL="1" ISACTIVE="1" STARTDATE="2019-01-01" ENDDATE="2079-06-06""#;
+    let house = format!(
+        r#"<HOUSE OBJECTID="1" OBJECTGUID="0c5b2444-70a0-4932-980c-b4dc0d3f02b5" HOUSENUM="1" HOUSETYPE="2" {dated}/>"#
+    );
+    let object = |id: u32, name: &str, kind: &str, level: u32| {
+        let guid = format!("1c5b2444-70a0-4932-980c-b4dc0d3f02{id}");
+        format!(
+            r#"<OBJECT OBJECTID="{id}" OBJECTGUID="{guid}" NAME="{name}" TYPENAME="{kind}" LEVEL="{level}" {dated}/>"#
+        )
+    };
+    let item = |fields: &str| {
+        format!(r#"<ITEMS><ITEM OBJECTID="1" PARENTOBJID="20" {fields} {dated} PATH="30.20.1"/></ITEMS>"#)
+    };
+    let streets = format!("{}{}", object(20, "Мира", "ул", 8), object(30, "Москва", "г", 1));
+    let mark = format!(r#"<PARAM OBJECTID="1" CHANGEIDEND="0" TYPEID="19" VALUE="1" {dated}/>"#);
+    let lists = [
+        ("HOUSES", format!("<HOUSES>{house}</HOUSES>")),
+        ("ADDR_OBJ", format!("<ADDRESSOBJECTS>{streets}</ADDRESSOBJECTS>")),
+        ("MUN_HIERARCHY", item(r#"OKTMO="45383000""#)),
+        ("ADM_HIERARCHY", item(r#"REGIONCODE="77""#)),
+        ("HOUSES_PARAMS", format!("<PARAMS>{mark}</PARAMS>")),
+    ];
+    let files: Vec<Value> = lists
+        .into_iter()
+        .map(|(list, text)| (list, change(list, text)))
+        .filter(|(_, text)| !text.is_empty())
+        .map(|(list, text)| json!({ "path": format!("77/AS_{list}_20231030_x.XML"), "utf8": text }))
+        .collect();
+    bare(name, "gar", code).with("region", "77").with("day", "2023-10-31").with("files", files)
+}
+
+/// [`gar`] with one list changed by replacing text; an empty text leaves the list out.
+fn gar_list(name: &str, code: &str, list: &str, from: &str, to: &str) -> Case {
+    gar(name, code, |l, text| match (l == list, from) {
+        (false, _) => text,
+        (true, "") => to.to_owned(),
+        (true, from) => {
+            assert!(text.contains(from), "{text}");
+            text.replace(from, to)
+        }
+    })
+}
+
+fn gar_cases() -> Vec<Case> {
+    let doctype = "<!DOCTYPE a [<!ENTITY x \"xxxxxxxxxx\">]><HOUSES><HOUSE HOUSENUM=\"&x;\"";
+    vec![
+        gar("a good ГАР", "", |_, text| text),
+        gar_list("ГАР: no list of houses", "import.gar", "HOUSES", "", ""),
+        gar_list("ГАР: nothing says what is an apartment building", "import.gar", "HOUSES_PARAMS", "", ""),
+        gar_list("ГАР: an element that is never closed", "import.xml", "HOUSES", "</HOUSES>", ""),
+        gar_list("ГАР: an attribute without quotes", "import.xml", "HOUSES", "HOUSENUM=\"1\"", "HOUSENUM=1"),
+        gar_list("ГАР: an attribute twice", "import.xml", "HOUSES", "HOUSENUM=", "HOUSENUM=\"2\" HOUSENUM="),
+        gar_list("ГАР: an entity of its own", "import.xml", "HOUSES", "<HOUSES><HOUSE", doctype),
+        gar_list("ГАР: no XML", "import.xml", "HOUSES", "", "HOUSE;1\n"),
+        gar_list("ГАР: a house not in force", "import.gar.outdated", "HOUSES", "ISACTIVE=\"1\"", "ISACTIVE=\"0\""),
+        gar_list(
+            "ГАР: a house without a mark",
+            "import.gar.unproven",
+            "HOUSES_PARAMS",
+            "OBJECTID=\"1\"",
+            "OBJECTID=\"9\"",
+        ),
+        gar_list("ГАР: a private house", "import.house.kind", "HOUSES_PARAMS", "VALUE=\"1\"", "VALUE=\"0\""),
+        gar_list("ГАР: an object that is no number", "import.house.id", "HOUSES", "OBJECTID=\"1\"", "OBJECTID=\"one\""),
+        gar("ГАР: a house twice", "import.duplicate", |list, text| match list {
+            "HOUSES" => {
+                let house = text["<HOUSES>".len()..text.len() - "</HOUSES>".len()].to_owned();
+                text.replace("</HOUSES>", &format!("{house}</HOUSES>"))
+            }
+            _ => text,
+        }),
+    ]
+}
+
+/// The register of organisations of ГИС ЖКХ.
+fn organisations_cases() -> Vec<Case> {
+    let header = "guid,fullName,shortName,organizationType,inn,ogrn,organizationRoleName\n";
+    let row =
+        "cfdb017b-f380-4adf-b5c2-53579a297d7d,ОБЩЕСТВО ДОМ,ООО ДОМ,L,7701651356,1067746424899,Управляющая организация";
+    let of = |name: &str, row: &str, code: &str| case(name, "organisations", format!("{header}{row}\n"), code);
+    let numbers = "7701651356,1067746424899";
+    let supplier = row.replace("Управляющая", "Ресурсоснабжающая");
+    vec![
+        of("a good register of organisations", row, ""),
+        of("organisations: a wrong ОГРН and no ИНН", &row.replace(numbers, ",1067746424890"), "import.organisation"),
+        of("organisations: neither ОГРН nor ИНН", &row.replace(numbers, ","), "import.organisation"),
+        of("organisations: one that manages nothing", &supplier, "import.organisation.role"),
+        of("organisations: a branch", &row.replace(",L,", ",A,"), "import.organisation.branch"),
+        of("organisations: a cell too many", &format!("{row},x"), "import.cells"),
+        of("organisations: damaged letters", &row.replace("ООО", "ОО\u{fffd}"), "import.encoding"),
+        of("organisations: an organisation twice", &format!("{row}\n{row}"), "import.duplicate"),
+        of(
+            "organisations: one number, two names",
+            &format!("{row}\n{}", row.replace("ООО ДОМ", "ООО КРОВ")),
+            "import.conflict",
+        ),
+        case("organisations: no numbers", "organisations", "fullName,organizationRoleName\nДОМ,УО\n", "import.header"),
+    ]
 }
 
 fn of(what: &str, name: &str, input: impl AsRef<[u8]>, code: &str) -> Case {
@@ -61,13 +179,21 @@ pub fn imports() -> Vec<Case> {
     let mut flipped = packed.clone();
     let at = flipped.len() / 2;
     flipped[at] ^= 0x55;
+    let tar = tar(good.as_bytes());
+    let mut flipped_tar = tar.clone();
+    flipped_tar[3] ^= 1;
+    let zipped = zip(&[("a.csv", good.as_bytes())]);
+    let pulled_down = format!("{};дата сноса объекта\n{house};01.02.2015\n", HOUSES.trim_end());
     let bomb = gzip(&vec![b'x'; 40 << 20]);
     let long = "д".repeat(600);
-    vec![
+    let mut cases = vec![
         of("houses", "a good table of houses", &good, ""),
         of("chats", "a good table of chats", format!("{CHATS}{chat}\n"), ""),
         of("managements", "a good table of managements", format!("{MANAGEMENTS}{managed}\n"), ""),
         of("houses", "a good packed table", &packed, ""),
+        of("houses", "a good tar", &tar, ""),
+        of("houses", "a good zip", &zipped, ""),
+        of("houses", "houses: one that was pulled down", &pulled_down, "import.house.demolished").with("row", 2),
         // Files.
         of("houses", "file: empty", "", "import.format"),
         of("houses", "file: an old workbook", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "import.format"),
@@ -85,7 +211,7 @@ pub fn imports() -> Vec<Case> {
         of("houses", "file: gzip that is none", b"\x1f\x8b\x08\0\0\0", "import.gzip"),
         of("houses", "file: forty megabytes in forty kilobytes", &bomb, "import.too-large"),
         of("houses", "file: a workbook that is none", b"PK\x03\x04nothing", "import.xlsx"),
-        of("houses", "file: a zip without a table", zip(&[("readme.md", b"x")]), "import.xlsx"),
+        of("houses", "file: a zip without a table", zip(&[("readme.md", b"x")]), "import.zip"),
         of("houses", "file: a workbook without sheets", zip(&[("xl/workbook.xml", b"<workbook/>")]), "import.xlsx"),
         of("houses", "file: more rows than are read", format!("{HOUSES}{house}\n{house}\n"), "import.too-large")
             .with("limits", json!({ "rows": 1 })),
@@ -93,6 +219,9 @@ pub fn imports() -> Vec<Case> {
         of("houses", "file: more columns than are read", &good, "import.cell").with("limits", json!({ "columns": 4 })),
         of("houses", "file: a cell longer than is read", &good, "import.cell").with("limits", json!({ "cell": 20 })),
         of("houses", "file: a quote that is never closed", format!("{HOUSES}{house}\n8;;\"г. Москва, ул. Мира, д. 6\n{house}\n"), "import.cell"),
+        of("houses", "file: a tar cut short", &tar[..700], "import.tar"),
+        of("houses", "file: a tar with a changed byte", &flipped_tar, "import.tar"),
+        of("houses", "file: a zip cut short", &zipped[..zipped.len() - 30], "import.xlsx"),
         // Rows of houses.
         row("houses", "houses: no address", &with("г. Москва, ул. Мира, д. 5", ""), "import.house.address"),
         row("houses", "houses: an address that says nothing", &with("г. Москва, ул. Мира, д. 5", "нет данных"), "import.house.address"),
@@ -145,7 +274,10 @@ pub fn imports() -> Vec<Case> {
         row("managements", "managements: a day of the next decade", &managed.replace("01.09.2026", "01.09.2036"), "import.date"),
         row("managements", "managements: an unknown form", &format!("{managed}домовой"), "import.form"),
         row("managements", "managements: an address without a house", &managed.replace(", д. 5", ""), "import.house.number"),
-    ]
+    ];
+    cases.extend(gar_cases());
+    cases.extend(organisations_cases());
+    cases
 }
 
 fn settings(name: &str, text: impl AsRef<[u8]>, code: &str) -> Case {

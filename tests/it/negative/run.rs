@@ -1,15 +1,18 @@
 //! Runs a case from what its file says and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use data_encoding::{BASE64, BASE64URL_NOPAD};
-use domovoi::error::{Error, Result};
+use domovoi::error::Result;
 use domovoi::federation::charter::{Charter, VerifiedCharter};
-use domovoi::import::clerk;
-use domovoi::import::houses::{Houses, Options};
-use domovoi::import::report::RowOutcome;
+use domovoi::import::gar_files::Files;
+use domovoi::import::houses::{Houses, Options, Snapshot};
+use domovoi::import::input::Input;
+use domovoi::import::organisations::Organisations;
+use domovoi::import::report::{Read, RowOutcome};
 use domovoi::import::table::Limits;
+use domovoi::import::{clerk, gar};
 use domovoi::node::config::Config;
 use domovoi::registry::body::{BotName, Phone};
 use domovoi::registry::ids::*;
@@ -88,6 +91,7 @@ pub const ELSEWHERE: &[(&str, &[&str])] = &[
             "import.authority",
             "import.chat.exists",
             "import.house.gone",
+            "import.organisation.unrelated",
             "import.observed",
             "import.place.ambiguous",
             "import.place.unknown",
@@ -102,7 +106,7 @@ pub const ELSEWHERE: &[(&str, &[&str])] = &[
 pub fn codes(case: &Value) -> Vec<String> {
     let one = |result: Result<()>| result.err().map(|e| e.code().to_owned()).into_iter().collect();
     match case["what"].as_str().unwrap() {
-        "houses" | "chats" | "managements" => table(case),
+        "houses" | "chats" | "managements" | "organisations" | "gar" => table(case),
         _ => one(refusal(case)),
     }
 }
@@ -278,7 +282,7 @@ fn log(case: &Value) -> Result<()> {
 
 /// Reads a table; with `row`, the codes of that row, else the code of the file.
 fn table(case: &Value) -> Vec<String> {
-    let input = bytes(&case["input"]);
+    let input = if case["input"].is_null() { Vec::new() } else { bytes(&case["input"]) };
     let own = &case["limits"];
     let limit = |key: &str, default: u64| own[key].as_u64().unwrap_or(default);
     let d = Limits::default();
@@ -290,21 +294,51 @@ fn table(case: &Value) -> Vec<String> {
         rows: limit("rows", d.rows),
     };
     let day = || Day::parse(&text(case, "day")).unwrap();
-    let rows: Result<Vec<RowOutcome>> = match case["what"].as_str().unwrap() {
-        "houses" => {
-            let options = Options { region: Some(text(case, "region").parse().unwrap()), taken: day(), limits };
-            Houses::open(&input, options).and_then(|rows| rows.map(|r| Ok(r?.outcome())).collect())
-        }
-        "chats" => clerk::chats(&input, &limits).and_then(|rows| rows.map(|r| Ok(r?.outcome())).collect()),
-        _ => clerk::managements(&input, day(), &limits).and_then(|rows| rows.map(|r| Ok(r?.outcome())).collect()),
-    };
-    let code = |e: Error| vec![e.code().to_owned()];
-    match (rows, case["row"].as_u64()) {
-        (Err(e), _) => code(e),
-        (Ok(rows), Some(row)) => {
+    let region = || Some(text(case, "region").parse().unwrap());
+    match (read_table(case, &input, &limits, day, region), case["row"].as_u64()) {
+        (Err(e), _) => vec![e.code().to_owned()],
+        (Ok((rows, _)), Some(row)) => {
             let row = rows.iter().find(|r| r.row == row).unwrap_or_else(|| panic!("no row {row}: {case}"));
             row.problems.iter().map(|p| p.code.code.to_owned()).collect()
         }
-        (Ok(rows), None) => rows.iter().flat_map(|r| &r.problems).map(|p| p.code.code.to_owned()).collect(),
+        (Ok((rows, counted)), None) => {
+            let told = rows.iter().flat_map(|r| &r.problems).map(|p| p.code.code);
+            told.chain(counted.into_keys()).map(str::to_owned).collect()
+        }
+    }
+}
+
+/// The outcomes of rows, and the rows that are only counted, by code.
+type Outcomes = (Vec<RowOutcome>, BTreeMap<&'static str, u64>);
+
+fn read_table(
+    case: &Value,
+    input: &[u8],
+    limits: &Limits,
+    day: impl Fn() -> Day,
+    region: impl Fn() -> Option<RegionCode>,
+) -> Result<Outcomes> {
+    let options = || Options { region: region(), taken: day(), limits: limits.clone() };
+    let of_snapshot = |s: Snapshot| (s.reads.iter().map(Read::outcome).collect(), s.counted);
+    match case["what"].as_str().unwrap() {
+        "houses" => Ok(of_snapshot(Houses::open(input, options())?.snapshot()?)),
+        "gar" => {
+            let files: Vec<(String, Vec<u8>)> =
+                case["files"].as_array().unwrap().iter().map(|f| (text(f, "path"), bytes(f))).collect();
+            let inputs = files.iter().map(|(path, bytes)| (path.clone(), Input::from(bytes))).collect();
+            Ok(of_snapshot(gar::read(&Files::of_folder(inputs, region(), limits)?, &options())?))
+        }
+        "organisations" => {
+            let mut rows = Organisations::open(input, limits, None)?;
+            let told = (&mut rows).map(|r| Ok(r?.outcome())).collect::<Result<_>>()?;
+            Ok((told, rows.counted))
+        }
+        "chats" => {
+            Ok((clerk::chats(input, limits)?.map(|r| Ok(r?.outcome())).collect::<Result<_>>()?, BTreeMap::new()))
+        }
+        _ => {
+            let rows = clerk::managements(input, day(), limits)?.map(|r| Ok(r?.outcome()));
+            Ok((rows.collect::<Result<_>>()?, BTreeMap::new()))
+        }
     }
 }
