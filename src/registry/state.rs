@@ -92,6 +92,7 @@ enum Few {
     #[default]
     None,
     One(ChatNumber),
+    #[expect(clippy::box_collection, reason = "one word instead of three, in every link and building")]
     More(Box<BTreeSet<ChatNumber>>),
 }
 

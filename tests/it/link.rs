@@ -526,7 +526,9 @@ fn row() -> impl Strategy<Value = (Option<u8>, Option<u8>, Option<u8>, String, u
     )
 }
 
-fn source(rows: &[(Option<u8>, Option<u8>, Option<u8>, String, u8)]) -> String {
+type SourceRow = (Option<u8>, Option<u8>, Option<u8>, String, u8);
+
+fn source(rows: &[SourceRow]) -> String {
     let line = |(portal, gar, kad, address, org): &(Option<u8>, Option<u8>, Option<u8>, String, u8)| {
         let portal = portal.map(|n| (n + 1).to_string()).unwrap_or_default();
         let gar = gar.map(|n| format!("0c5b2444-70a0-4932-980c-b4dc0d3f02b{n}")).unwrap_or_default();
