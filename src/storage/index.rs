@@ -77,6 +77,8 @@ pub struct SledIndex {
     failed: Cell<bool>,
     /// Starts in a row that ended while this generation was read.
     deaths: u64,
+    /// Made by this value, and not written to yet.
+    fresh: bool,
     _lock: Lock,
 }
 
@@ -107,8 +109,17 @@ impl SledIndex {
         older.iter().for_each(|old| drop(fs::remove_dir_all(dir.join(old.to_string()))));
         let failed = Cell::new(false);
         let deaths = deaths(dir, generation);
-        let mut index =
-            SledIndex { dir: dir.to_owned(), generation, open: None, set_aside: None, failed, deaths, _lock: lock };
+        let fresh = !dir.join(generation.to_string()).exists();
+        let mut index = SledIndex {
+            dir: dir.to_owned(),
+            generation,
+            open: None,
+            set_aside: None,
+            failed,
+            deaths,
+            fresh,
+            _lock: lock,
+        };
         if deaths >= PATIENCE {
             index.replace_broken(&broken("starts ended while it was read"))?;
             return Ok(index);
@@ -182,6 +193,7 @@ impl SledIndex {
         self.end_reading();
         self.failed.set(false);
         self.deaths = 0;
+        self.fresh = true;
         self.generation += 1;
         // An empty index has nothing that could be damaged: it is the disk.
         self.open = Some(Arc::new(Open::at(&self.path()).map_err(|e| {
@@ -280,6 +292,7 @@ impl Index for SledIndex {
     }
 
     fn write(&mut self, batch: IndexBatch) -> Result<()> {
+        self.fresh = false;
         let written = self.get().and_then(|open| write_in_time(open.clone(), batch));
         let result = written.map_err(|e| e.at(self.path().display()));
         if result.as_ref().is_err_and(|e| e.code() != "index.row-size") {
@@ -303,6 +316,9 @@ impl Index for SledIndex {
     fn wipe(&mut self) -> Result<()> {
         if self.failed.get() || self.open.is_none() {
             return self.replace_broken(&broken("it could not be read or written"));
+        }
+        if self.fresh {
+            return Ok(());
         }
         // Also where it looks empty: damage can look like that, and what is written there would not be found again.
         // The old generation is removed at the next start.
@@ -381,7 +397,12 @@ const ASK_AFTER: Duration = Duration::from_secs(2);
 fn write_in_time(open: Arc<Open>, batch: IndexBatch) -> Result<()> {
     let (done, waiting) = sync_channel(1);
     let worker = open.clone();
-    let work = move || drop(done.send(worker.write(&batch)));
+    let work = move || {
+        let result = worker.write(&batch);
+        // Before the answer: whoever closes the index next must be the last to hold it, or sled keeps its lock.
+        drop(worker);
+        drop(done.send(result));
+    };
     let spawned = std::thread::Builder::new().name("sled".into()).spawn(work);
     spawned.map_err(|e| {
         Error::stop("thread.spawn", format!("no thread for the index: {e}"), "raise the limit of threads")

@@ -36,6 +36,21 @@ use serde_json::Value;
 /// Codes of [`super::GROUPS`] that no input of these kinds brings about, and why.
 pub const ELSEWHERE: &[(&str, &[&str])] = &[
     ("said of what this program writes, not of what it reads", &["bundle.entry-too-long", "key.encode", "key.encrypt"]),
+    (
+        "takes a register that knows the houses already: `link.rs`, `moscow_history.rs`",
+        &[
+            "import.link.decision",
+            "import.link.ids",
+            "import.link.near",
+            "import.link.organisation",
+            "import.link.other",
+            "import.link.several",
+            "import.link.shared",
+            "import.link.twin",
+            "import.link.unsure",
+            "import.older",
+        ],
+    ),
     ("needs a log of its own length: `rules/refused.rs`, `rules/tamper.rs`", &["commit.batch", "rule.spans"]),
     (
         "takes several regions or charters: `transfer.rs`, `charters.rs`, `src/registry/map_proof_tests.rs`",
