@@ -91,7 +91,7 @@ pub fn status_get(dir: &Path) -> Outcome<Measure> {
         let read = move || Config::load(Some(&file), &[], &[]);
         let live = Live::open(read()?, Box::new(read), None)?;
         let view = node.verdict(
-            &domovoi::node::query::Question::Digest(world::link(0)),
+            &domovoi::node::answer::Question::Digest(world::link(0)),
             None,
             domovoi::node::log_view::When::default(),
         )?;

@@ -5,13 +5,14 @@ use serde_json::Value;
 
 use super::Context;
 use crate::error::{Error, Result, known_code};
-use crate::federation::charter::VerifiedCharter;
+use crate::federation::chain::CharterChain;
 use crate::registry::ids::RecordId;
 use crate::registry::record::Subject;
 use crate::registry::state::State;
 use crate::storage::durable::read_bounded;
+use crate::sync::charters::fetch_chain;
 use crate::sync::client::Peer;
-use crate::sync::snapshot::{fetch_charter_of, fetch_state};
+use crate::sync::snapshot::fetch_state;
 
 /// Largest JSON answer a command reads.
 const MAX_ANSWER: usize = 64 << 20;
@@ -144,22 +145,22 @@ impl Api {
     /// The verified state of the node's own log, replayed from its entries.
     pub fn state(&self, context: &Context) -> Result<State> {
         let origin = self.origin()?;
-        let charter = self.charter(context, &origin)?;
+        let chain = self.charters(context, &origin)?;
         let bar = context.out.progress(0, "Проверка журнала", "Verifying the log");
-        let state = self.runtime.block_on(fetch_state(&self.peer, &charter, &origin, |done, total| {
+        let state = self.runtime.block_on(fetch_state(&self.peer, &chain, &origin, |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         }))?;
         bar.finish_and_clear();
-        Ok(state)
+        Ok(state.state)
     }
 
-    /// The charter of the data directory if it names the log, otherwise the one the node serves.
-    fn charter(&self, context: &Context, origin: &str) -> Result<VerifiedCharter> {
-        let own = crate::node::read_charter(&context.common.data.join("charter.json"));
-        match own.ok().filter(|c| c.region_by_origin(origin).is_some()) {
-            Some(charter) => Ok(charter),
-            None => self.runtime.block_on(fetch_charter_of(&self.peer)),
+    /// The charters of the data directory if they name the log, otherwise those the node serves.
+    fn charters(&self, context: &Context, origin: &str) -> Result<CharterChain> {
+        let own = crate::node::charters::read_chain(&crate::node::layout::Layout::new(&context.common.data));
+        match own.ok().filter(|c| c.of_log(origin).is_ok()) {
+            Some(chain) => Ok(chain),
+            None => self.runtime.block_on(fetch_chain(&self.peer)),
         }
     }
 }

@@ -7,20 +7,21 @@ use serde_json::json;
 
 use super::Context;
 use crate::error::{Error, Result};
+use crate::node::charters::read_chain;
 use crate::node::layout::Layout;
-use crate::node::load::load;
-use crate::node::{open_index, read_charter};
-use crate::registry::replay::{Replay, Trust, prepare};
+use crate::node::load::{load, ring_of};
+use crate::node::open_index;
+use crate::registry::replay::{Preparer, Replay, Trust};
 use crate::registry::state::State;
-use crate::registry::verify::KeyRing;
 use crate::storage::backup;
 use crate::storage::fsck::{self, DirSource, FsckSource};
 use crate::storage::index::Index;
 use crate::storage::lock::Lock;
 use crate::storage::log_store::LogReader;
+use crate::sync::charters::fetch_chain;
 use crate::sync::client::Peer;
-use crate::sync::snapshot::fetch_charter_of;
 use crate::sync::url_source::UrlSource;
+use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::VerifierKey;
 
 /// Checks a log completely.
@@ -52,34 +53,43 @@ impl Fsck {
             true => super::repair::run(&context.out, std::path::Path::new(&what), self.from.as_deref())?.done,
             false => Vec::new(),
         };
-        let (source, charter): (Box<dyn FsckSource>, _) = if what.starts_with("http") {
+        let (source, chain): (Box<dyn FsckSource>, _) = if what.starts_with("http") {
             let ca =
                 context.common.ca.as_ref().map(|p| crate::storage::durable::read_bounded(p, 1 << 20)).transpose()?;
             let peer = Peer::new(what.trim_end_matches('/'), ca.as_deref())?;
-            let charter = runtime.block_on(fetch_charter_of(&peer)).ok();
-            (Box::new(UrlSource::new(peer, runtime.handle().clone())), charter)
+            let chain = runtime.block_on(fetch_chain(&peer)).ok();
+            (Box::new(UrlSource::new(peer, runtime.handle().clone())), chain)
         } else {
             let given = PathBuf::from(&what);
             let (log, data) = match given.join("log").is_dir() {
                 true => (given.join("log"), given),
                 false => (given.clone(), given.parent().map(PathBuf::from).unwrap_or_default()),
             };
-            (Box::new(DirSource::new(&log)), read_charter(&data.join("charter.json")).ok())
+            let data = Layout::new(&data);
+            // A charter that is there and does not verify is a finding, not a log without a charter.
+            let chain = data.charter().exists().then(|| read_chain(&data)).transpose()?;
+            (Box::new(DirSource::new(&log)), chain)
         };
         let note = source.read(&crate::tlog::tile::LogPath::Checkpoint, 8192)?;
         let origin =
             note.as_deref().and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.lines().next().map(str::to_owned));
-        let region = charter.as_ref().and_then(|c| c.region_by_origin(origin.as_deref()?));
-        let vkey: Option<VerifierKey> = match (&self.vkey, region) {
+        let charters = chain.as_ref().and_then(|c| c.of_log(origin.as_deref()?).ok());
+        // Which charter the log has adopted last is not known before it is read: the newest that signed it.
+        let signed_by = |key: &&VerifierKey| {
+            note.as_deref().zip(origin.as_deref()).is_some_and(|(n, o)| Checkpoint::open(n, key, o).is_ok())
+        };
+        let vkey: Option<VerifierKey> = match (&self.vkey, &charters) {
             (Some(v), _) => Some(VerifierKey::parse(v.trim())?),
-            (None, Some(r)) => Some(VerifierKey::parse(r.log_vkey.as_str())?),
+            (None, Some(c)) => {
+                let keys: Vec<&VerifierKey> = c.versions().iter().rev().map(|j| &j.log_key).collect();
+                Some(keys.iter().copied().find(signed_by).unwrap_or(keys[0]).clone())
+            }
             (None, None) => None,
         };
-        let mut replay = charter.as_ref().zip(region).map(|(c, r)| {
-            let jurisdiction = c.jurisdiction(r);
-            let mut ring = KeyRing::default();
-            jurisdiction.root_keys.iter().for_each(|k| ring.add(k));
-            (jurisdiction.commit_key.clone(), State::new(jurisdiction), Replay::default(), ring)
+        let mut replay = charters.map(|charters| {
+            let state = State::new(charters);
+            let (preparer, ring) = (Preparer::after(&state, Trust::Verify), ring_of(&state));
+            (preparer, state, Replay::default(), ring)
         });
         let bar = context.out.progress(0, "Проверка", "Checking");
         let mut records = Ok(());
@@ -87,8 +97,8 @@ impl Fsck {
             source.as_ref(),
             vkey.as_ref(),
             &mut |first, entries| {
-                if let (Some((key, state, replay, ring)), true) = (&mut replay, records.is_ok()) {
-                    let chunk = prepare(first, &entries, key, ring, Trust::Verify);
+                if let (Some((preparer, state, replay, ring)), true) = (&mut replay, records.is_ok()) {
+                    let chunk = preparer.prepare(first, entries, ring);
                     records =
                         replay.apply(state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at));
                 }
@@ -170,19 +180,17 @@ impl Reindex {
         if let Some(log) = &self.log {
             layout = layout.mirror(log);
         }
-        let charter = read_charter(&layout.charter())?;
         let origin = layout.origin()?;
-        let region = charter.region_by_origin(&origin).ok_or_else(|| {
-            Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "restore charter.json")
-        })?;
+        let charters = read_chain(&layout)?.of_log(&origin)?;
         // A running node holds the lock; two writers of one index would ruin it.
         let _lock = Lock::acquire(&layout.private().join("lock"))?;
         let reader = LogReader::open(&layout.log())?;
         let mut index = open_index(&layout)?;
         let before = index.applied()?;
         index.wipe()?;
+        crate::storage::durable::remove(&layout.hot())?;
         let bar = context.out.progress(0, "Построение индекса", "Rebuilding the index");
-        let (state, _) = load(&reader, &mut index, &charter.jurisdiction(region), &mut |done, total| {
+        let (state, _) = load(&reader, &mut index, &charters, &mut |done, total| {
             bar.set_length(total);
             bar.set_position(done);
         })?;
@@ -227,6 +235,11 @@ impl Backup {
             let path = layout.data().join(name);
             if path.exists() {
                 files.push((name.to_owned(), path));
+            }
+        }
+        for entry in std::fs::read_dir(layout.charters()).into_iter().flatten().flatten() {
+            if let Some(name) = entry.file_name().to_str().filter(|n| n.ends_with(".json")) {
+                files.push((format!("charters/{name}"), entry.path()));
             }
         }
         let report = backup::backup(&reader, &files, &self.out)?;

@@ -490,6 +490,9 @@ fn finish(
 }
 
 fn print(out: &super::output::Output, s: &Summary) {
+    if let Some(format) = s.format {
+        out.line(&out.pick(format!("Формат: {format}"), format!("Format: {format}")));
+    }
     let head = [
         out.say("Строк", "Rows"),
         out.say("Принято", "Taken over"),
@@ -499,6 +502,12 @@ fn print(out: &super::output::Output, s: &Summary) {
     out.table(&head, [[s.rows, s.imported, s.unchanged, s.refused].map(|n| n.to_string()).to_vec()]);
     for (name, n) in &s.records {
         out.line(&format!("  {name}: {n}"));
+    }
+    if !s.reasons.is_empty() {
+        out.line(out.say("Замечания по причинам:", "Rows by reason:"));
+        for (code, n) in &s.reasons {
+            out.line(&format!("  {code}: {n}"));
+        }
     }
     let warned = s.findings.iter().filter(|f| f.outcome == Outcome::Warned).count();
     let gone = s.vanished.len();

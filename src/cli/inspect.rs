@@ -10,7 +10,7 @@ use super::Context;
 use crate::error::{Error, Result};
 use crate::federation::charter::Charter;
 use crate::node::snapshot::{KIND, root_of};
-use crate::registry::envelope::{Envelope, MAX_ENTRY, TYP_NODE, TYP_RECORD};
+use crate::registry::envelope::{Envelope, MAX_PROOF_ENTRY, TYP_NODE, TYP_RECORD};
 use crate::registry::facts::Facts;
 use crate::registry::node_record::{DecodedNodeRecord, NodeRecord};
 use crate::storage::durable::read_bounded;
@@ -62,7 +62,7 @@ fn inspect(path: &Path) -> Result<Value> {
         serde_json::from_slice::<Value>(&e.payload).unwrap_or_else(|_| json!(String::from_utf8_lossy(&e.payload)))
     };
     for (typ, name) in [(TYP_RECORD, "record"), (TYP_NODE, "node record")] {
-        if let Ok(envelope) = Envelope::parse(line, typ, MAX_ENTRY) {
+        if let Ok(envelope) = Envelope::parse(line, typ, MAX_PROOF_ENTRY) {
             return Ok(
                 json!({ "file": name, "typ": typ, "id": envelope.id().to_string(), "signatures": signatures(&envelope), "verified": false, "payload": payload(&envelope) }),
             );

@@ -21,6 +21,7 @@ pub mod report;
 pub mod serve;
 pub mod show;
 mod source;
+pub mod transfer;
 pub mod undo;
 
 use std::path::PathBuf;
@@ -91,6 +92,8 @@ pub enum Command {
     Sign(record::Sign),
     #[command(about = "Подать подписанные записи")]
     Submit(record::Submit),
+    #[command(about = "Передать чат другому региону: предложить, принять, отклонить, завершить", subcommand)]
+    Transfer(transfer::Transfer),
     #[command(about = "Отменить партию записей")]
     Undo(undo::Undo),
     #[command(about = "Показать чат, дом, орган, организацию или историю", subcommand)]
@@ -178,6 +181,7 @@ pub fn run() -> i32 {
         Command::Record(c) => c.run(&context),
         Command::Sign(c) => c.run(&context),
         Command::Submit(c) => c.run(&context),
+        Command::Transfer(c) => c.run(&context),
         Command::Undo(c) => c.run(&context),
         Command::Show(c) => c.run(&context),
         Command::Verify(c) => c.run(&context),

@@ -10,7 +10,7 @@ use super::drafts::{Frame, body, draft, open_keys, sign};
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::registry::body::TYPES;
-use crate::registry::envelope::{Envelope, MAX_ENTRY, TYP_RECORD};
+use crate::registry::envelope::{Envelope, MAX_PROOF_ENTRY, TYP_RECORD};
 use crate::registry::record::{Basis, BasisKind, Record};
 use crate::registry::text::{Day, Text};
 use crate::storage::durable::{read_bounded, write_atomic};
@@ -169,8 +169,8 @@ pub struct Sign {
 impl Sign {
     /// Signs; shows first what is signed.
     pub fn run(&self, context: &Context) -> Result<()> {
-        let bytes = read_bounded(&self.file, 2 * MAX_ENTRY as u64)?;
-        let mut envelope = match Envelope::parse(&bytes, TYP_RECORD, MAX_ENTRY) {
+        let bytes = read_bounded(&self.file, 2 * MAX_PROOF_ENTRY as u64)?;
+        let mut envelope = match Envelope::parse(&bytes, TYP_RECORD, MAX_PROOF_ENTRY) {
             Ok(envelope) => envelope,
             Err(_) => Envelope::unsigned(bytes, TYP_RECORD),
         };

@@ -7,14 +7,15 @@ use std::path::Path;
 use super::output::Output;
 use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::node::charters::read_chain;
 use crate::node::layout::Layout;
 use crate::storage::durable::{read_bounded, read_optional, write_atomic};
 use crate::storage::fence::{Age, Fence};
 use crate::storage::journal::Journal;
 use crate::storage::lock::Lock;
+use crate::storage::log_store::open_by_any;
 use crate::storage::{format, repair};
 use crate::tlog::Hash;
-use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::VerifierKey;
 use crate::tlog::tile::LogPath;
 
@@ -44,10 +45,12 @@ pub fn run<'o>(out: &'o Output, data: &Path, from: Option<&Path>) -> Result<Repa
     if own {
         marker(&layout, &mut repairs)?;
     }
-    let charter = charter(&layout, from, &mut repairs)?;
-    let origin = origin(&layout, &charter, &mut repairs)?;
-    let region = charter.region_by_origin(&origin).ok_or_else(|| damaged_charter(&layout, "it names no such log"))?;
-    let vkey = VerifierKey::parse(region.log_vkey.as_str())?;
+    charter(&layout, from, &mut repairs)?;
+    let chain = read_chain(&layout)?;
+    let origin = origin(&layout, chain.latest(), &mut repairs)?;
+    let charters = chain.of_log(&origin)?;
+    let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
+    let vkey = &charters.latest().log_key;
     if own {
         let line = format!("{vkey}\n");
         if read_optional(&layout.vkey(), 4096)?.as_deref() != Some(line.as_bytes()) {
@@ -56,7 +59,7 @@ pub fn run<'o>(out: &'o Output, data: &Path, from: Option<&Path>) -> Result<Repa
                 .say("log.vkey записан заново по уставу".into(), "log.vkey was written anew from the charter".into());
         }
     }
-    log(&layout, &vkey, own, from, &mut repairs)?;
+    log(&layout, &keys, own, from, &mut repairs)?;
     Ok(repairs)
 }
 
@@ -82,10 +85,10 @@ fn damaged_charter(layout: &Layout, why: &str) -> Error {
     )
 }
 
-fn charter(layout: &Layout, from: Option<&Path>, repairs: &mut Repairs<'_>) -> Result<VerifiedCharter> {
+fn charter(layout: &Layout, from: Option<&Path>, repairs: &mut Repairs<'_>) -> Result<()> {
     let path = layout.charter();
     let wrong = match crate::node::read_charter(&path) {
-        Ok(charter) => return Ok(charter),
+        Ok(_) => return Ok(()),
         Err(e) => e,
     };
     let given = from.map(|f| read_bounded(&Layout::new(f).charter(), 1 << 20)).transpose()?;
@@ -102,7 +105,7 @@ fn charter(layout: &Layout, from: Option<&Path>, repairs: &mut Repairs<'_>) -> R
             "charter.json was taken from the other copy, SHA-256 {sha}: compare it with the one you gave to others"
         ),
     );
-    Ok(charter)
+    Ok(())
 }
 
 /// The origin: as its file says if the charter knows it, else the checkpoint's, else the charter's only one.
@@ -123,10 +126,16 @@ fn origin(layout: &Layout, charter: &VerifiedCharter, repairs: &mut Repairs<'_>)
     Ok(origin)
 }
 
-fn log(layout: &Layout, vkey: &VerifierKey, own: bool, from: Option<&Path>, repairs: &mut Repairs<'_>) -> Result<()> {
+fn log(
+    layout: &Layout,
+    keys: &[&VerifierKey],
+    own: bool,
+    from: Option<&Path>,
+    repairs: &mut Repairs<'_>,
+) -> Result<()> {
     let (dir, private) = (layout.log(), layout.private());
     let note = read_optional(&dir.join("checkpoint"), 1 << 16)?;
-    let verified = note.as_deref().map(|n| Checkpoint::open(n, vkey, vkey.name()));
+    let verified = note.as_deref().map(|n| open_by_any(n, keys));
     let mut head: Option<(u64, Hash)> = None;
     match verified {
         Some(Ok(v)) => head = Some((v.checkpoint().size, v.checkpoint().root)),

@@ -2,9 +2,10 @@
 //!
 //! A charter is a JWS in the canonical envelope of records, with a `typ` of its own. Decoded ([`CharterBody`]) and
 //! verified ([`VerifiedCharter`]) are two types. Version N+1 is valid when thresholds of N and of N+1 signed it and it
-//! names N by its digest. Expiry makes answers stale; it never invalidates what is in a log.
+//! names N by its digest; [`super::chain`] holds the versions a node has walked through. Expiry makes answers stale; it never invalidates what is in a log.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
@@ -14,10 +15,11 @@ use crate::error::{Error, Result};
 use crate::registry::body::{KeyBytes, List};
 use crate::registry::envelope::{Envelope, MAX_SIGNATURES, TYP_CHARTER};
 use crate::registry::ids::{KeyThumb, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode};
+use crate::registry::jurisdiction::{Exception, Jurisdiction, Neighbour};
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::{PublicKey, strict_ok};
-use crate::registry::state::Jurisdiction;
 use crate::registry::text::{Millis, Text};
+use crate::tlog::Hash;
 use crate::tlog::note::VerifierKey;
 
 /// Largest charter, in bytes.
@@ -67,7 +69,7 @@ pub struct CharterBody {
     pub issued: Millis,
     /// When it expires, Unix milliseconds.
     pub expires: Millis,
-    /// SHA-256 of the charter before it.
+    /// Digest of the charter before it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<RecordId>,
     /// Federation root keys.
@@ -80,12 +82,27 @@ pub struct CharterBody {
     pub record_versions: List<u32, 16>,
     /// Regions.
     pub regions: List<Region, 100>,
+    /// Entries of logs that are a no-op for everyone, from this version on and looking back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exceptions: Option<List<ExceptedEntry, 256>>,
 }
 
-/// A charter that has been verified; made only by [`Charter::open`] and [`VerifiedCharter::succeed`].
+/// An entry that should never have been in its log, and does not end it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExceptedEntry {
+    /// Origin of the log.
+    pub origin: Text,
+    /// Index of the entry.
+    pub index: u64,
+    /// Its leaf hash.
+    pub leaf: RecordId,
+}
+
+/// A charter that has been verified; made only by [`Charter::open`] and [`VerifiedCharter::succeed`]. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedCharter {
-    body: CharterBody,
+    body: Arc<CharterBody>,
     sha256: RecordId,
 }
 
@@ -140,6 +157,7 @@ impl Charter {
                 commit_key: KeyBytes(one.commit_key),
                 url: Text::new(&one.url)?,
             }]),
+            exceptions: None,
         };
         Charter::sign(&body, &[root])
     }
@@ -155,12 +173,16 @@ impl Charter {
     pub fn open(bytes: &[u8]) -> Result<VerifiedCharter> {
         let (body, envelope) = decode(bytes)?;
         signed_by(&envelope, &body)?;
-        Ok(VerifiedCharter { body, sha256: digest(bytes) })
+        Ok(VerifiedCharter { body: Arc::new(body), sha256: digest(&envelope) })
     }
 }
 
-fn digest(bytes: &[u8]) -> RecordId {
-    RecordId(Sha256::digest(bytes).into())
+const DIGEST_TAG: &[u8] = b"domovoi charter v0\n";
+
+/// The digest of a charter: of what was signed, not of who signed it. Key holders who sign later, or another threshold of
+/// them, make no second charter (docs/decisions).
+fn digest(envelope: &Envelope) -> RecordId {
+    RecordId(Sha256::new().chain_update(DIGEST_TAG).chain_update(&envelope.payload).finalize().into())
 }
 
 fn decode(bytes: &[u8]) -> Result<(CharterBody, Envelope)> {
@@ -215,6 +237,12 @@ fn check(b: &CharterBody) -> Result<()> {
     {
         return Err(invalid("a region, a log or a key is named twice"));
     }
+    let exceptions = b.exceptions.iter().flat_map(|e| &e.0);
+    if !distinct(exceptions.clone().map(|e| (e.origin.as_str(), e.index)))
+        || exceptions.clone().any(|e| e.index > MAX_VERSION || !regions.iter().any(|r| r.origin == e.origin))
+    {
+        return Err(invalid("an exception is named twice, or is of a log that no region has"));
+    }
     let mut prefixes: Vec<(OktmoPrefix, RegionCode)> =
         regions.iter().flat_map(|r| r.oktmo.0.iter().map(|p| (*p, r.code))).collect();
     // In order, what lies under a prefix follows it at once; `above` holds those the current one lies under.
@@ -260,7 +288,7 @@ impl VerifiedCharter {
     pub fn charter(&self) -> &CharterBody {
         &self.body
     }
-    /// SHA-256 of its exact bytes.
+    /// Its digest: SHA-256 of a tag and the payload as it was signed.
     pub fn sha256(&self) -> RecordId {
         self.sha256
     }
@@ -292,21 +320,39 @@ impl VerifiedCharter {
         }
         signed_by(&envelope, &self.body)?;
         signed_by(&envelope, &body)?;
-        Ok(VerifiedCharter { body, sha256: digest(bytes) })
+        Ok(VerifiedCharter { body: Arc::new(body), sha256: digest(&envelope) })
     }
-    /// What the rules need to know of one region's log.
-    pub fn jurisdiction(&self, region: &Region) -> Jurisdiction {
-        Jurisdiction {
+    /// What the rules need to know of one region's log. `None` where this version names no such log.
+    pub fn jurisdiction(&self, origin: &str) -> Option<Jurisdiction> {
+        let region = self.region_by_origin(origin)?;
+        let others = self.regions().iter().filter(|r| r.origin != region.origin);
+        let neighbours: Option<Vec<Neighbour>> = others.map(neighbour).collect();
+        let excepted = self.body.exceptions.iter().flat_map(|e| &e.0).filter(|e| e.origin == region.origin);
+        Some(Jurisdiction {
             origin: region.origin.as_str().into(),
             region: region.code,
             oktmo: region.oktmo.0.clone(),
             root_keys: region.root_keys.0.iter().map(|k| k.0.clone()).collect(),
             root_threshold: region.root_threshold as usize,
             commit_key: region.commit_key.0.clone(),
+            log_key: VerifierKey::parse(region.log_vkey.as_str()).ok()?,
             charter_version: self.body.version,
             charter_sha256: self.sha256,
-        }
+            record_versions: self.body.record_versions.0.clone(),
+            exceptions: excepted.map(|e| Exception { index: e.index, leaf: Hash(e.leaf.0) }).collect(),
+            others: neighbours?.into(),
+        })
     }
+}
+
+fn neighbour(region: &Region) -> Option<Neighbour> {
+    Some(Neighbour {
+        origin: region.origin.as_str().into(),
+        region: region.code,
+        // Parsed once already when the charter was checked.
+        log_key: VerifierKey::parse(region.log_vkey.as_str()).ok()?,
+        commit_key: region.commit_key.0.clone(),
+    })
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn of_one() -> Vec<u8> {
 
 /// Two regions, 2 of 3 root keys.
 fn body() -> CharterBody {
-    let mut body = Charter::open(&of_one()).unwrap().body;
+    let mut body = Charter::open(&of_one()).unwrap().charter().clone();
     body.root_keys = List(vec![public(11), public(12), public(13)]);
     body.threshold = 2;
     let mut karelia = body.regions.0[0].clone();
@@ -67,7 +67,7 @@ fn refusal<T>(result: Result<T>) -> String {
 
 /// Version 2 of `first`, changed by `change`.
 fn next(first: &VerifiedCharter, change: impl FnOnce(&mut CharterBody)) -> CharterBody {
-    let mut body = first.body.clone();
+    let mut body = first.charter().clone();
     body.version += 1;
     body.previous = Some(first.sha256());
     change(&mut body);
@@ -78,10 +78,13 @@ fn next(first: &VerifiedCharter, change: impl FnOnce(&mut CharterBody)) -> Chart
 fn a_charter_of_one_opens_and_says_what_was_asked_for() {
     let bytes = of_one();
     let charter = Charter::open(&bytes).unwrap();
-    assert_eq!(charter.sha256(), RecordId(Sha256::digest(&bytes).into()));
+    let payload = Envelope::parse(&bytes, TYP_CHARTER, MAX_CHARTER).unwrap().payload;
+    let tagged = [b"domovoi charter v0\n", payload.as_slice()].concat();
+    assert_eq!(charter.sha256(), RecordId(Sha256::digest(&tagged).into()));
     let region = charter.region_by_origin("log.example/77").unwrap();
     assert!(charter.region_by_origin("log.example/7").is_none());
-    let jurisdiction = charter.jurisdiction(region);
+    assert!(charter.jurisdiction("log.example/7").is_none());
+    let jurisdiction = charter.jurisdiction("log.example/77").unwrap();
     assert_eq!((jurisdiction.region, jurisdiction.root_threshold, jurisdiction.charter_version), (region.code, 1, 1));
     assert_eq!(jurisdiction.commit_key, PublicKey::of(&key(3)));
     let expires = charter.charter().expires.get();
@@ -227,8 +230,8 @@ fn the_next_version_needs_both_thresholds_and_its_place() {
     for misplaced in [
         next(&first, |b| b.version = 3),
         next(&first, |b| b.previous = Some(second.sha256())),
-        first.body.clone(),
-        next(&second, |b| b.root_keys = first.body.root_keys.clone()),
+        first.charter().clone(),
+        next(&second, |b| b.root_keys = first.charter().root_keys.clone()),
     ] {
         assert!(refusal(first.succeed(&signed(&misplaced, by))).starts_with("charter.sequence"));
     }

@@ -2,7 +2,7 @@
 //!
 //! A [`charter`] is one signed document. A node starts from one it has pinned (by its SHA-256, learnt other than from the
 //! node that serves it) and walks forward version by version; each is signed by thresholds of the root keys before
-//! and after. From the charter in force comes a region's [`Jurisdiction`](crate::registry::state::Jurisdiction): all that
+//! and after. [`chain`] keeps the versions walked through. From the charter in force comes a region's [`Jurisdiction`](crate::registry::state::Jurisdiction): all that
 //! the rules of `registry` ask about a log's origin, keys and ОКТМО prefixes.
 //!
 //! Order of data: bytes → envelope → decoded body, checked for contradictions → signatures counted →
@@ -11,4 +11,5 @@
 //! What must never happen here: disk, network or a clock (time is passed in); a key with two roles; an expired charter
 //! that invalidates what is in a log, for expiry only makes answers stale.
 
+pub mod chain;
 pub mod charter;

@@ -19,12 +19,13 @@ use super::problem::Problem;
 use super::reads::{Page, blocking, own, query};
 use super::static_log::{LogFiles, Which};
 use crate::error::{Error, Result};
+use crate::node::charters::{read_chain, read_version};
 use crate::node::layout::origin_hash;
 use crate::node::log_view::LogView;
 use crate::node::query::history_view;
 use crate::node::sequencer::{MAX_SUBMISSION, Outcome};
 use crate::node::verdict::Freshness;
-use crate::node::{FollowStatus, Node, read_charter};
+use crate::node::{FollowStatus, Node};
 use crate::registry::text::Millis;
 use crate::storage::durable::read_bounded;
 use crate::tlog::tile::LogPath;
@@ -54,7 +55,7 @@ async fn node_info(State(node): State<Arc<Node>>) -> Json<NodeView> {
         version: env!("CARGO_PKG_VERSION"),
         origin: own.map(|v| v.origin.clone()),
         region: own.map(|v| v.region.to_string()),
-        charter_sha256: own.map(|v| v.charter.sha256().to_string()),
+        charter_sha256: own.map(|v| v.charter().sha256().to_string()),
         freshness: own.map(|v| node.freshness(v)),
         state_root: own.and_then(|v| v.head()).map(|h| data_encoding::HEXLOWER.encode(&h.root)),
     })
@@ -264,10 +265,26 @@ async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
 #[utoipa::path(get, path = "/api/v1/federation/charter",
     responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
 async fn charter(State(node): State<Arc<Node>>) -> Result<Response> {
-    let path = node.layout.charter();
-    let bytes = blocking(move || match path.exists() {
-        true => read_charter(&path).and_then(|_| read_bounded(&path, 1 << 20)),
-        false => Err(Error::refuse("charter.not-found", "this node has no charter of its own", "ask a region's node")),
+    charter_file(node, None).await
+}
+
+/// A version of this node's charter chain, as it was signed.
+#[utoipa::path(get, path = "/api/v1/federation/charters/{version}", params(("version" = u64, Path, description = "Version of the charter.")),
+    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+async fn charter_version(State(node): State<Arc<Node>>, Path(version): Path<u64>) -> Result<Response> {
+    charter_file(node, Some(version)).await
+}
+
+async fn charter_file(node: Arc<Node>, version: Option<u64>) -> Result<Response> {
+    let layout = node.layout.clone();
+    let none = || Error::refuse("charter.not-found", "this node has no such charter", "ask a region's node");
+    let bytes = blocking(move || {
+        if !layout.charter().exists() {
+            return Err(none());
+        }
+        let chain = read_chain(&layout)?;
+        let version = version.unwrap_or(chain.first().charter().version);
+        read_version(&layout, &chain, version)?.ok_or_else(none)
     })
     .await?;
     Ok(([(header::CONTENT_TYPE, "application/jose+json")], bytes).into_response())
@@ -340,6 +357,7 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(record))
         .routes(routes!(federation))
         .routes(routes!(charter))
+        .routes(routes!(charter_version))
         .routes(routes!(evidence))
         .routes(routes!(snapshot))
 }

@@ -93,9 +93,18 @@ async fn reading<T: Send + 'static>(
 
 /// The first log that knows the subject.
 fn find<T>(node: &Node, when: When, ask: impl Fn(&Reader<'_>) -> Result<T>) -> Result<T> {
+    find_among(node.views(), node, when, ask)
+}
+
+fn find_among<T>(
+    views: Vec<Arc<LogView>>,
+    node: &Node,
+    when: When,
+    ask: impl Fn(&Reader<'_>) -> Result<T>,
+) -> Result<T> {
     let mut missing =
         Error::refuse("lookup.unknown", "no log this node has knows it", "check the id, or ask that region's node");
-    for view in node.views() {
+    for view in views {
         match ask(&Reader::new(node, view, when)) {
             Err(e) if e.code() == "lookup.unknown" => missing = e,
             other => return other,
@@ -122,7 +131,19 @@ macro_rules! read_one {
     };
 }
 
-read_one!(chat, "/api/v1/chats/{id}", ChatView, "A chat by the registry's number.", |r, id| r.chat(id.parse()?));
+/// A chat by the registry's number: the word of the log that holds it, where several know it.
+#[utoipa::path(get, path = "/api/v1/chats/{id}", params(("id" = String, Path, description = "Id"), WhenQuery),
+    responses((status = 200, body = ChatView), (status = "4XX", body = Problem)))]
+async fn chat(
+    State(node): State<Arc<Node>>,
+    Path(id): Path<String>,
+    Query(when): Query<WhenQuery>,
+) -> Result<Json<ChatView>> {
+    let (when, number) = (when.when()?, id.parse::<ChatNumber>()?);
+    let views = move |node: &Node| node.views_for(&Subject::Chat(number));
+    blocking(move || find_among(views(&node), &node, when, |r| r.chat(number))).await.map(Json)
+}
+
 read_one!(building, "/api/v1/buildings/{id}", BuildingView, "A building by any of its ids.", |r, id| r
     .building(&id.parse()?));
 read_one!(authority, "/api/v1/authorities/{id}", AuthorityView, "An authority.", |r, id| r.authority(&id.parse()?));
@@ -221,7 +242,9 @@ async fn history(State(node): State<Arc<Node>>, Query(q): Query<SubjectQuery>) -
     let subject: Subject = q.subject.parse()?;
     let when = WhenQuery { as_of: q.as_of, known_at: q.known_at }.when()?;
     let (from, limit) = (q.from.unwrap_or(0) as usize, q.limit.unwrap_or(200).clamp(1, 1000) as usize);
-    let items = blocking(move || find(&node, when, |r| r.history(&subject, from, limit))).await?;
+    let items =
+        blocking(move || find_among(node.views_for(&subject), &node, when, |r| r.history(&subject, from, limit)))
+            .await?;
     let next = (items.len() == limit).then_some((from + limit) as u64);
     Ok(Json(Page { items, next }))
 }

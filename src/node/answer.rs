@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::log_view::{LogView, When};
 use super::notes::{BotView, FlagView};
 use super::query::{BuildingView, ChatView, Reader};
+use super::union::Claim;
 use super::verdict::{Asked, Freshness, Verdict, VerdictState, checked, found, notes, recorded, said, state_of, words};
 use super::{Node, now_ms};
 use crate::error::Result;
@@ -81,8 +82,9 @@ impl Node {
             }
         }
         let own = self.own().map(|v| v.origin.clone());
-        // What is in force comes before what has ended, the house's own chat before an entrance's, the earlier claim before
-        // the later; what the node's own log says before what others do.
+        // The log that holds a chat comes before those that passed it on or merely claim it, what is in force before what
+        // has ended, the house's own chat before an entrance's, the earlier claim before the later; what the node's own
+        // log says before what others do.
         let rank = |c: &ChatView| {
             let standing = match c.status {
                 ChatStatus::Official => 0,
@@ -91,7 +93,7 @@ impl Node {
                 _ => 3,
             };
             let kind = if c.kind == ChatKind::House { 0 } else { 1 };
-            (standing, kind, claim(c, own.as_deref()))
+            (c.claim, standing, kind, claim(c, own.as_deref()))
         };
         chats.sort_by_key(rank);
         let Some(chat) = chats.first() else {
@@ -105,7 +107,9 @@ impl Node {
         }
         let rivals = self.rivals(chat, when)?;
         let asked = building.map(ToString::to_string);
-        let beaten = in_force(chat) && rivals.iter().any(|r| claim(r, own.as_deref()) <= claim(chat, own.as_deref()));
+        // A claim that is itself disputed beats nobody.
+        let first = |r: &ChatView| r.claim == Claim::Holds && claim(r, own.as_deref()) <= claim(chat, own.as_deref());
+        let beaten = in_force(chat) && rivals.iter().any(first);
         let rotated = digest.is_some_and(|d| chat.link_digest != Some(d));
         let state = state_of(chat, Asked { building: asked.as_deref(), rotated, disputed: beaten }, day);
         let (text, advice) = words(state, Some(chat));
@@ -147,6 +151,7 @@ impl Node {
             for number in by_handle(&view, chat.link_digest, chat.max) {
                 let same = |c: &ChatView| {
                     in_force(c)
+                        && c.claim != Claim::Passed
                         && (c.link_digest.is_some() && c.link_digest == chat.link_digest
                             || c.max.is_some() && c.max == chat.max)
                 };

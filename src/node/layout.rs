@@ -4,13 +4,14 @@
 //! FORMAT            version of this layout
 //! domovoi.toml      configuration (unless it is kept elsewhere)
 //! charter.json      the pinned charter
+//! charters/         every charter version after it: <version>.json
 //! origin            origin of the node's own log; absent on a node that only follows
 //! keys/             encrypted PKCS#8: federation-root, region-root, log, commit, operator
 //! log/              the log, as C2SP files, for any static web server
 //! log.vkey          its key as a vkey line
 //! private/          journal, signing fence, lock
-//! index/            the sled index (can be rebuilt)
-//! mirrors/<hash>/   followed logs: charter.json, log/, index/, evidence/
+//! index/            the sled index, and the hot file of the last clean stop (can be rebuilt)
+//! mirrors/<hash>/   followed logs: charter.json, charters/, source, log/, index/, evidence/
 //! tls/              the development certificate
 //! ```
 
@@ -41,6 +42,10 @@ impl Layout {
     /// The pinned charter.
     pub fn charter(&self) -> PathBuf {
         self.0.join("charter.json")
+    }
+    /// Folder of the charter versions after the pinned one.
+    pub fn charters(&self) -> PathBuf {
+        self.0.join("charters")
     }
     /// File that names the own log's origin.
     pub fn origin_file(&self) -> PathBuf {
@@ -75,6 +80,10 @@ impl Layout {
     pub fn index(&self) -> PathBuf {
         self.0.join("index")
     }
+    /// The rows of the state as of the last clean stop.
+    pub fn hot(&self) -> PathBuf {
+        self.index().join("hot")
+    }
     /// Development certificate.
     pub fn tls(&self) -> PathBuf {
         self.0.join("tls")
@@ -82,6 +91,10 @@ impl Layout {
     /// Everything kept of the followed log with this origin, laid out like a data directory.
     pub fn mirror(&self, origin: &str) -> Layout {
         Layout(self.0.join("mirrors").join(origin_hash(origin)))
+    }
+    /// File of a mirror that names the source it is of, as the configuration does.
+    pub fn source(&self) -> PathBuf {
+        self.0.join("source")
     }
     /// Folder of evidence against a followed log.
     pub fn evidence(&self) -> PathBuf {

@@ -3,6 +3,7 @@
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
+use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
 use crate::registry::facts::evolve;
 use crate::registry::ids::RegionCode;
@@ -29,10 +30,9 @@ pub struct LogView {
     pub origin: String,
     /// The region.
     pub region: RegionCode,
-    /// The charter the log is verified under.
-    pub charter: VerifiedCharter,
     /// Published tiles, entries, checkpoint.
     pub reader: LogReader,
+    chain: RwLock<CharterChain>,
     state: RwLock<State>,
 }
 
@@ -66,9 +66,21 @@ pub struct HistoryRecord {
 
 impl LogView {
     /// Puts a loaded state and its tiles together.
-    pub fn new(role: Role, charter: VerifiedCharter, reader: LogReader, state: State) -> LogView {
+    pub fn new(role: Role, chain: CharterChain, reader: LogReader, state: State) -> LogView {
         let (origin, region) = (state.jurisdiction().origin.to_string(), state.jurisdiction().region);
-        LogView { role, origin, region, charter, reader, state: RwLock::new(state) }
+        LogView { role, origin, region, reader, chain: RwLock::new(chain), state: RwLock::new(state) }
+    }
+    /// The charter chain the log is verified under.
+    pub fn chain(&self) -> CharterChain {
+        self.chain.read().clone()
+    }
+    /// Its newest charter.
+    pub fn charter(&self) -> VerifiedCharter {
+        self.chain.read().latest().clone()
+    }
+    /// For the follower: puts a longer chain in place.
+    pub(crate) fn set_chain(&self, chain: CharterChain) {
+        *self.chain.write() = chain;
     }
     /// The state as of the last commit, held still while it is looked at.
     pub fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -126,8 +138,8 @@ impl LogView {
         }
         let state = self.state();
         let mut out = Vec::with_capacity(entries.len());
-        for (index, entry) in range.zip(entries) {
-            match DecodedRecord::decode(&entry) {
+        for (index, entry) in range.zip(entries.iter()) {
+            match DecodedRecord::decode(entry) {
                 Ok(d) => out.push(HistoryRecord {
                     index,
                     time: state.time_of(index).unwrap_or(0),

@@ -7,6 +7,7 @@
 //! are built on top of it.
 
 pub mod answer;
+pub mod charters;
 pub mod config;
 pub mod coverage;
 pub mod layout;
@@ -16,6 +17,7 @@ pub mod notes;
 pub mod query;
 pub mod sequencer;
 pub mod snapshot;
+pub mod union;
 pub mod verdict;
 
 use std::collections::BTreeMap;
@@ -27,12 +29,15 @@ use secrecy::SecretString;
 
 use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::registry::record::RECORD_VERSION;
+use crate::registry::signature::PublicKey;
+use crate::storage::durable::remove;
 use crate::storage::index::SledIndex;
 use crate::storage::lock::KeyClaim;
 use crate::storage::log_store::LogStore;
 use crate::storage::{format, keys};
 use crate::tlog::checkpoint::Checkpoint;
-use crate::tlog::note::NoteSigner;
+use crate::tlog::note::{NoteSigner, VerifierKey};
 use layout::Layout;
 use load::Progress;
 use log_view::{LogView, Role};
@@ -164,10 +169,12 @@ impl Node {
     pub fn healthy(&self) -> bool {
         self.own.as_ref().is_none_or(|(_, s)| !s.failed())
     }
-    /// Finishes what waits and closes the log.
+    /// Finishes what waits and closes the log. The state is kept in the hot file, for a fast start.
     pub fn close(&self) {
-        if let Some((_, sequencer)) = &self.own {
-            sequencer.stop();
+        let Some((view, sequencer)) = &self.own else { return };
+        sequencer.stop();
+        if let Err(e) = load::write_hot(&self.layout.hot(), &view.state()) {
+            tracing::warn!(error = %e, "the hot file could not be written; the next start will take longer");
         }
     }
 }
@@ -184,9 +191,9 @@ pub fn open_index(layout: &Layout) -> Result<SledIndex> {
 }
 
 fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<(Arc<LogView>, Sequencer)> {
-    let charter = read_charter(&layout.charter())?;
+    let chain = charters::read_chain(layout)?;
     let origin = layout.origin()?;
-    let region = charter.region_by_origin(&origin).ok_or_else(|| {
+    let region = chain.latest().region_by_origin(&origin).ok_or_else(|| {
         Error::stop(
             "charter.origin",
             format!(
@@ -197,7 +204,7 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "restore the one of the two that is not this node's; «domovoi fsck --repair» restores the origin",
         )
     })?;
-    let jurisdiction = charter.jurisdiction(region);
+    let (region, charters) = (region.clone(), chain.of_log(&origin)?);
     let passphrase = opening.passphrase.ok_or_else(|| {
         Error::stop(
             "key.passphrase",
@@ -216,7 +223,22 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "restore the key or the charter",
         ));
     }
-    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), log_key.verifier())?;
+    if PublicKey::of(&commit) != charters.latest().commit_key {
+        return Err(Error::stop(
+            "key.commit",
+            format!("{} is not the commit key the charter names", layout.key("commit").display()),
+            "restore the key or the charter",
+        ));
+    }
+    if !charters.latest().record_versions.contains(&RECORD_VERSION) {
+        return Err(Error::stop(
+            "charter.record_version",
+            format!("the charter does not switch on version {RECORD_VERSION}, which this node writes"),
+            "update this node",
+        ));
+    }
+    let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
+    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), &keys)?;
     store.confirm_restored(opening.confirm_restored_head)?;
     if let Some(pending) = pending {
         tracing::info!(
@@ -227,10 +249,23 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
         store.publish_pending(pending, &checkpoint.sign(&log_key)?)?;
     }
     let reader = store.reader();
-    let mut index = open_index(layout)?;
-    let (state, replay) = load::load(&reader, &mut index, &jurisdiction, progress)?;
-    let view = Arc::new(LogView::new(Role::Own, charter, reader, state));
     let keys = SequencerKeys { log: log_key, commit, claim };
-    let sequencer = Sequencer::start(view.clone(), store, replay.map, index, keys, opening.bounds)?;
-    Ok((view, sequencer))
+    let start = |state, map, open_index: sequencer::OpenIndex| {
+        let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state));
+        Sequencer::start(view.clone(), store, map, open_index, keys, opening.bounds).map(|s| (view, s))
+    };
+    if let Some((state, replay)) = load::from_hot(&layout.hot(), &reader, &charters)? {
+        // Nothing asks the index: opening it, the longest part of a start, goes on behind.
+        let layout = layout.clone();
+        let open_index = move || {
+            let mut index = open_index(&layout)?;
+            load::follow_hot(&layout.hot(), &mut index).map(|()| index)
+        };
+        return start(state, replay.map, Box::new(open_index));
+    }
+    // Whatever is there is of no use, and is written anew at the next stop.
+    remove(&layout.hot())?;
+    let mut index = open_index(layout)?;
+    let (state, replay) = load::load(&reader, &mut index, &charters, progress)?;
+    start(state, replay.map, Box::new(|| Ok(index)))
 }

@@ -4,6 +4,7 @@
 //! every read ([`When`]). Current answers come from memory; answers about the past fold the subject's records from the
 //! log's files.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::log_view::{LogView, When, unknown};
 use super::notes::{FlagView, ObjectionView, RequirementView, RetiredView, is_suspect};
+use super::union::Claim;
 use super::verdict::Freshness;
 use super::{Node, now_ms};
 use crate::error::{Error, Result};
@@ -21,6 +23,7 @@ use crate::registry::link::LinkDigest;
 use crate::registry::record::{Basis, Subject};
 use crate::registry::state::{Entry, View};
 use crate::registry::text::{Day, Millis};
+use crate::registry::transfer::{Arrived, Left, Offered};
 
 /// A period of management as readers see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -199,6 +202,20 @@ pub struct ChatView {
     /// What was last checked in MAX; apart from what is recorded.
     #[schema(value_type = Option<Object>)]
     pub last_checked_in_max: Option<ChatObserved>,
+    /// How this log's word stands where several logs know the chat.
+    pub claim: Claim,
+    /// It is offered to another region's log.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offered: Option<Offered>,
+    /// It has left for another region's log.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left: Option<Left>,
+    /// It came from another region's log.
+    #[schema(value_type = Option<Object>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<Arrived>,
     /// The document the ownership rests on.
     #[schema(value_type = Option<Object>)]
     pub basis: Option<Basis>,
@@ -287,13 +304,15 @@ pub struct Reader<'n> {
     pub(super) view: Arc<LogView>,
     pub(super) when: When,
     pub(super) day: Day,
+    /// Worked out once: every part of an answer names it.
+    freshness: OnceCell<Freshness>,
 }
 
 impl<'n> Reader<'n> {
     /// Reads `view` as of `when`.
     pub fn new(node: &'n Node, view: Arc<LogView>, when: When) -> Reader<'n> {
         let day = when.as_of.unwrap_or_else(|| view.day_of(now_ms()));
-        Reader { node, view, when, day }
+        Reader { node, view, when, day, freshness: OnceCell::new() }
     }
 
     pub(super) fn entry(&self, subject: &Subject) -> Result<Option<Entry>> {
@@ -306,7 +325,7 @@ impl<'n> Reader<'n> {
 
     /// Where an answer from this log comes from.
     pub fn freshness(&self) -> Freshness {
-        self.node.freshness(&self.view)
+        self.freshness.get_or_init(|| self.node.freshness(&self.view)).clone()
     }
 
     fn organisation_name(&self, id: &OrgId) -> Option<String> {
@@ -419,6 +438,14 @@ impl<'n> Reader<'n> {
             .is_some_and(|a| a.suspended.as_ref().is_none_or(|s| s.from.is_some_and(|from| from > self.day)));
         let claimed_at = entry.history.first().and_then(|h| self.view.state().time_of(h.index)).unwrap_or(0);
         let last_owner = owners.last();
+        // Where it went is known from the proof that it went; the other log may not be followed here.
+        let (holder, holder_name, in_good_standing) = match &c.left {
+            Some(left) if status.status == ChatStatus::Moved => (left.to.clone(), left.to.to_string(), true),
+            _ => {
+                let name = self.authority_name(&holder);
+                (holder, name, in_good_standing)
+            }
+        };
         Ok(ChatView {
             chat: c.chat,
             title: c.title.to_string(),
@@ -428,7 +455,7 @@ impl<'n> Reader<'n> {
             status_reason: status.reason,
             status_basis: status.basis.clone(),
             entrance: c.entrance,
-            owner_name: self.authority_name(&holder),
+            owner_name: holder_name,
             owner: holder,
             owner_in_good_standing: in_good_standing,
             owner_since: last_owner.map_or(owner.from, |o| o.from),
@@ -445,6 +472,10 @@ impl<'n> Reader<'n> {
             imitations: self.imitations_of(c.chat)?,
             suspect: self.suspect_records(&subject)?,
             claimed_at,
+            claim: self.node.claim_of(&self.view.origin, c),
+            offered: c.offered.clone(),
+            left: c.left.clone(),
+            arrived: c.arrived.clone(),
             last_record: last_record(entry),
             freshness: self.freshness(),
         })
@@ -545,13 +576,13 @@ impl Node {
     pub fn freshness(&self, view: &LogView) -> Freshness {
         let head = view.head();
         let now = now_ms();
-        let status = self.followed().into_iter().find(|f| f.view.origin == view.origin);
+        let status = self.followed.read().get(&view.origin).cloned();
         let seen_at = match &status {
             Some(f) => f.status.read().last_success.or(head.map(|h| h.time)).unwrap_or(0),
             None => now,
         };
         let age_seconds = now.saturating_sub(seen_at) / 1000;
-        let expired = view.charter.is_expired(now);
+        let expired = view.charter().is_expired(now);
         Freshness {
             log: view.origin.clone(),
             size: head.map_or(0, |h| h.index + 1),
@@ -559,6 +590,7 @@ impl Node {
             seen_at,
             age_seconds,
             stale: expired || age_seconds > self.stale_after_hours * 3600,
+            held: status.as_ref().and_then(|f| f.status.read().held.as_ref().map(|h| h.code.clone())),
         }
     }
 }

@@ -54,7 +54,7 @@ pub fn write(view: &LogView, mut line: impl FnMut(&[u8]) -> Result<()>) -> Resul
         "commit": String::from_utf8_lossy(&commit),
         "checkpoint": &*note,
         "proof": proof,
-        "vkey": view.charter.region_by_origin(&view.origin).map(|r| r.log_vkey.to_string()),
+        "vkey": view.charter().region_by_origin(&view.origin).map(|r| r.log_vkey.to_string()),
         "state_root": data_encoding::HEXLOWER.encode(&head.root),
     })))
 }

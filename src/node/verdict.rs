@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::notes::{BotView, FlagView};
 use super::query::{BuildingView, ChatView};
+use super::union::Claim;
 use crate::registry::body::{ChatKind, Finding, ObservedBy, StandingReason};
 use crate::registry::facts::ChatStatus;
 use crate::registry::record::{Basis, BasisKind};
@@ -71,6 +72,9 @@ pub struct Freshness {
     pub age_seconds: u64,
     /// Older than the policy allows.
     pub stale: bool,
+    /// Why nothing newer of that log is believed, by its code: the answer is from the last good state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
 }
 
 /// An answer.
@@ -145,11 +149,15 @@ pub fn state_of(chat: &ChatView, asked: Asked<'_>, day: Day) -> VerdictState {
     if chat.freshness.stale {
         return VerdictState::Stale;
     }
+    if chat.claim == Claim::Disputed {
+        return VerdictState::Disputed;
+    }
     match chat.status {
         ChatStatus::Declared => return VerdictState::PendingHandover,
         ChatStatus::Suspended => return VerdictState::Suspended,
         ChatStatus::Closed | ChatStatus::Void => return VerdictState::Closed,
         ChatStatus::Replaced => return VerdictState::Superseded,
+        ChatStatus::Moved => return VerdictState::Transferred,
         ChatStatus::Official if !chat.owner_in_good_standing => return VerdictState::Suspended,
         ChatStatus::Official => {}
     }
@@ -179,7 +187,7 @@ pub fn state_of(chat: &ChatView, asked: Asked<'_>, day: Day) -> VerdictState {
         let earlier = b.managements.iter().any(|m| !m.holds && m.to.is_some());
         earlier && b.managements.iter().any(|m| m.holds && recent(m.from))
     });
-    if chat.owners.len() > 1 && recent(chat.owner_since) {
+    if (chat.owners.len() > 1 || chat.arrived.is_some()) && recent(chat.owner_since) {
         return VerdictState::Transferred;
     }
     if changed {

@@ -11,6 +11,7 @@ use super::record::Subject;
 pub use super::strict::List;
 use super::strict::{from_object, index, objects, some_object, words};
 use super::text::{Day, Millis, Text};
+use super::transfer::{TransferAccepted, TransferDeclined, TransferOffered, TransferReleased};
 use crate::error::{Error, Result};
 
 /// Most buildings one chat may cover.
@@ -544,6 +545,10 @@ types! {
     "bot.attested" BotAttested(BotAttested) |b| Some(Subject::Bot(b.bot.clone()));
     "bot.withdrawn" BotWithdrawn(BotWithdrawn) |b| Some(Subject::Bot(b.bot.clone()));
     "services.published" ServicesPublished(ServicesPublished) |b| Some(Subject::Building(b.building.clone()));
+    "transfer.offered" TransferOffered(TransferOffered) |b| Some(Subject::Chat(b.chat));
+    "transfer.accepted" TransferAccepted(TransferAccepted) |b| Some(Subject::Chat(b.chat));
+    "transfer.declined" TransferDeclined(TransferDeclined) |b| Some(Subject::Transfer(b.offer));
+    "transfer.released" TransferReleased(TransferReleased) |b| Some(Subject::Chat(b.chat));
     "impersonation.flagged" ImpersonationFlagged(ImpersonationFlagged) |b| Some(Subject::Imitation(b.imitation.clone()));
     "impersonation.cleared" ImpersonationCleared(ImpersonationCleared) |b| Some(Subject::Imitation(b.imitation.clone()));
     "objection.noted" ObjectionNoted(ObjectionNoted) |b| Some(b.subject.clone());
@@ -551,6 +556,10 @@ types! {
 }
 
 impl Body {
+    /// True where the body embeds entries and proofs of another log, and may be long for it.
+    pub fn carries_proof(&self) -> bool {
+        matches!(self, Body::TransferAccepted(_) | Body::TransferDeclined(_) | Body::TransferReleased(_))
+    }
     /// The subject a record with this body and id changes.
     pub fn subject(&self, id: &RecordId, region: RegionCode) -> Subject {
         self.declared_subject().unwrap_or_else(|| Subject::Chat(ChatNumber::derive(region, &id.0)))

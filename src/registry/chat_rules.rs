@@ -165,7 +165,7 @@ pub(super) fn by_owner(view: &impl View, signers: &Signers<'_>, chat: &ChatFacts
 }
 
 /// The buildings are known, distinct and at least one; gives their ОКТМО codes.
-fn covered<'v>(view: &'v impl View, buildings: &[BuildingId]) -> Result<Vec<&'v Oktmo>> {
+pub(super) fn covered<'v>(view: &'v impl View, buildings: &[BuildingId]) -> Result<Vec<&'v Oktmo>> {
     let distinct: BTreeSet<_> = buildings.iter().collect();
     if buildings.is_empty() || distinct.len() != buildings.len() {
         return refuse(

@@ -24,6 +24,8 @@ pub const TYP_SNAPSHOT: &str = "domovoi-snapshot+jws";
 
 /// Largest entry of a log, in bytes (protocol.md, "Log").
 pub const MAX_ENTRY: usize = 16 * 1024;
+/// Largest entry that carries proofs of another log (transfer.accepted, declined, released): what a bundle can hold.
+pub const MAX_PROOF_ENTRY: usize = crate::tlog::tile::MAX_ENTRY_LEN;
 /// Most signatures one envelope may carry.
 pub const MAX_SIGNATURES: usize = 8;
 
@@ -41,6 +43,14 @@ pub struct Envelope {
 
 fn malformed(reason: &str) -> Error {
     Error::refuse("envelope.malformed", format!("envelope: {reason}"), "send the canonical JWS General JSON form")
+}
+
+pub(super) fn too_large(len: usize, max: usize) -> Error {
+    Error::refuse(
+        "envelope.too_large",
+        format!("envelope of {len} bytes, at most {max} are accepted"),
+        "split the statement into several records",
+    )
 }
 
 fn protected(typ: &str, kid: &KeyThumb) -> String {
@@ -62,11 +72,7 @@ impl Envelope {
     /// Takes an envelope of `typ` apart. Nothing but the canonical form of at most `max_len` bytes is accepted.
     pub fn parse(bytes: &[u8], typ: &'static str, max_len: usize) -> Result<Envelope> {
         if bytes.len() > max_len {
-            return Err(Error::refuse(
-                "envelope.too_large",
-                format!("envelope of {} bytes, at most {max_len} are accepted", bytes.len()),
-                "split the statement into several records",
-            ));
+            return Err(too_large(bytes.len(), max_len));
         }
         let rest = expect(bytes, br#"{"payload":""#, "the member payload")?;
         let (payload, rest) = quoted(rest)?;

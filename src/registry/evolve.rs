@@ -5,13 +5,14 @@ use super::facts::*;
 use super::ids::{ChatNumber, RecordId};
 use super::record::{Basis, Record};
 use super::text::Day;
+use super::transfer;
 
 /// Applies `record` to the facts of its subject. Facts that are absent stay absent unless the record begins them.
 pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &Record) -> Option<Facts> {
     let (id, from) = (record.id, record.effective_from);
     let observed = record.basis.as_ref().and_then(|b| b.date);
     match (&record.body, facts) {
-        (Body::AuthorityEnrolled(b), None) => Some(Facts::Authority(AuthorityFacts {
+        (Body::AuthorityEnrolled(b), None) => Some(Facts::Authority(Box::new(AuthorityFacts {
             authority: b.authority.clone(),
             name: b.name.clone(),
             oktmo: b.oktmo.clone(),
@@ -19,7 +20,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             short_name: b.short_name.clone(),
             suspended: None,
             succeeded: None,
-        })),
+        }))),
         (Body::KeyGranted(b), None) => Some(Facts::Key(Box::new(KeyFacts {
             key: b.key.clone(),
             authority: b.authority.clone(),
@@ -36,7 +37,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 _ => Vec::new(),
             };
             names.push(Named { name: b.name.clone(), record: id, from });
-            Some(Facts::Organisation(OrganisationFacts { organisation: b.organisation.clone(), names }))
+            Some(Facts::Organisation(Box::new(OrganisationFacts { organisation: b.organisation.clone(), names })))
         }
         (Body::BuildingRegistered(b), None) => Some(Facts::Building(Box::new(BuildingFacts {
             building: b.building.clone(),
@@ -69,6 +70,9 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             service_account: None,
             successor: None,
             observed: None,
+            offered: None,
+            left: None,
+            arrived: None,
             entrance: b.entrance,
             objections: None,
         }))),
@@ -103,9 +107,12 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 observed: before.as_ref().and_then(|c| c.observed.clone()),
                 entrance: b.entrance,
                 objections: before.and_then(|c| c.objections),
+                offered: None,
+                left: None,
+                arrived: None,
             })))
         }
-        (Body::BotAttested(b), _) => Some(Facts::Bot(BotFacts {
+        (Body::BotAttested(b), _) => Some(Facts::Bot(Box::new(BotFacts {
             bot: b.bot.clone(),
             title: b.title.clone(),
             authority: b.authority.clone(),
@@ -115,14 +122,22 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             to: None,
             withdrawn: None,
             basis: record.basis.clone(),
-        })),
+        }))),
+        (Body::TransferAccepted(b), facts) if subject_chat.is_some() => Some(transfer::arrive(facts, b, record)),
+        (
+            Body::TransferOffered(_)
+            | Body::TransferAccepted(_)
+            | Body::TransferDeclined(_)
+            | Body::TransferReleased(_),
+            facts,
+        ) if subject_chat.is_none() => transfer::evolve_offer(facts, record),
         (Body::ApplicabilitySet(b), facts) => {
             let mut thresholds = match facts {
                 Some(Facts::Applicability(a)) => a.thresholds,
                 _ => Vec::new(),
             };
             thresholds.push(Threshold { above_flats: b.above_flats, record: id, from, basis: record.basis.clone() });
-            Some(Facts::Applicability(ApplicabilityFacts { region: b.region, thresholds }))
+            Some(Facts::Applicability(Box::new(ApplicabilityFacts { region: b.region, thresholds })))
         }
         (Body::ImpersonationFlagged(b), facts) => {
             let mut flags = match facts {
@@ -138,7 +153,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 to: None,
                 cleared: None,
             });
-            Some(Facts::Imitation(ImitationFacts { imitation: b.imitation.clone(), flags }))
+            Some(Facts::Imitation(Box::new(ImitationFacts { imitation: b.imitation.clone(), flags })))
         }
         (body, Some(mut facts)) => {
             match &mut facts {
@@ -148,7 +163,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 Facts::Chat(c) => evolve_chat(c, body, id, from, record.basis.as_ref()),
                 Facts::Bot(b) => evolve_bot(b, body, id, from),
                 Facts::Imitation(i) => evolve_imitation(i, body, id, from),
-                Facts::Organisation(_) | Facts::Applicability(_) => {}
+                Facts::Organisation(_) | Facts::Applicability(_) | Facts::Transfer(_) => {}
             }
             Some(facts)
         }
@@ -303,6 +318,7 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
                 _ => {}
             }
         }
+        Body::TransferOffered(_) | Body::TransferReleased(_) => transfer::evolve_chat(c, body, record, from),
         _ => {}
     }
     if let Some(new) = c.statuses.get_mut(standings) {

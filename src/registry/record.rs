@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::body::*;
-use super::envelope::{Envelope, MAX_ENTRY, TYP_RECORD, record_id};
+use super::envelope::{Envelope, MAX_ENTRY, MAX_PROOF_ENTRY, TYP_RECORD, record_id, too_large};
 use super::ids::{BuildingId, ChatNumber, KeyThumb, OrgId, RecordId, RegionCode};
 use super::strict::{from_object, some_object};
 use super::text::{Day, Millis, Text};
@@ -34,6 +34,8 @@ pub enum Subject {
     Chat(ChatNumber),
     /// A bot.
     Bot(BotName),
+    /// An offer of a chat to another region, by the id of the record that made it.
+    Transfer(RecordId),
     /// What imitates an official chat. Its own subject: a flag never touches a chat.
     Imitation(Imitation),
     /// Of which buildings of the region a chat is required.
@@ -51,6 +53,7 @@ impl fmt::Display for Subject {
             Subject::Building(id) => write!(f, "building:{id}"),
             Subject::Chat(id) => write!(f, "chat:{id}"),
             Subject::Bot(id) => write!(f, "bot:{}", id.as_str()),
+            Subject::Transfer(id) => write!(f, "transfer:{id}"),
             Subject::Imitation(what) => write!(f, "imitation:{what}"),
             Subject::Applicability(region) => write!(f, "applicability:{region}"),
             Subject::Log => f.write_str("log"),
@@ -72,9 +75,10 @@ impl std::str::FromStr for Subject {
             "building" => Subject::Building(id.parse()?),
             "chat" => Subject::Chat(id.parse()?),
             "bot" => Subject::Bot(BotName::new(id)?),
+            "transfer" => Subject::Transfer(id.parse()?),
             "imitation" => Subject::Imitation(id.parse()?),
             "applicability" => Subject::Applicability(id.parse()?),
-            "log" if id.is_empty() => Subject::Log,
+            "log" if s == kind => Subject::Log,
             _ => return Err(bad()),
         })
     }
@@ -143,6 +147,8 @@ BasisKind {
 pub struct Record {
     /// Id of the payload.
     pub id: RecordId,
+    /// Record version. The charter in force says which may appear.
+    pub v: u32,
     /// Origin of the log it is meant for; no other log takes it.
     pub log: Box<str>,
     /// When the signer says it was made, Unix milliseconds. Informative.
@@ -213,6 +219,7 @@ impl Record {
         let body = Body::decode(&p.r#type, p.body.get())?;
         Ok(Record {
             id: record_id(payload),
+            v: p.v,
             log: p.log.into(),
             issued_at: p.issued_at,
             submit_before: p.submit_before,
@@ -281,10 +288,13 @@ pub struct DecodedRecord {
 }
 
 impl DecodedRecord {
-    /// Takes the exact bytes of an entry apart.
+    /// Takes the exact bytes of an entry apart. Only a record that carries proofs may be longer than [`MAX_ENTRY`].
     pub fn decode(entry: &[u8]) -> Result<DecodedRecord> {
-        let envelope = Envelope::parse(entry, TYP_RECORD, MAX_ENTRY)?;
+        let envelope = Envelope::parse(entry, TYP_RECORD, MAX_PROOF_ENTRY)?;
         let record = Record::decode(&envelope.payload)?;
+        if entry.len() > MAX_ENTRY && !record.body.carries_proof() {
+            return Err(too_large(entry.len(), MAX_ENTRY));
+        }
         Ok(DecodedRecord { envelope, record })
     }
 }

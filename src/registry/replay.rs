@@ -1,13 +1,17 @@
 //! Replay: from the entries of a log to its state, commit by commit.
 //!
-//! Two steps, so that they can run at the same time on two cores: [`prepare`] takes entries apart and verifies their
-//! signatures (it needs no state), [`Replay::apply`] checks the rules, recomputes the root of the state map at every
-//! `state.committed` and compares it with the committed one. What is wrong is refused with the index of the entry; the
-//! state then stands at the last good commit and nothing of the bad batch is in it.
+//! Two steps, so that they can run at the same time on two cores: [`Preparer::prepare`] takes entries apart and verifies
+//! their signatures (it needs no state but the charter in force), [`Replay::apply`] checks the rules, recomputes the root of
+//! the state map at every `state.committed` and compares it with the committed one. What is wrong is refused with the index
+//! of the entry; the state then stands at the last good commit and nothing of the bad batch is in it. An entry that a
+//! charter of the chain excepts is passed over.
+
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::ids::RecordId;
+use super::jurisdiction::Charters;
 use super::node_record::{Adopted, Commit, DecodedNodeRecord, NodeRecord, VerifiedNodeRecord};
 use super::record::{DecodedRecord, RECORD_VERSION};
 use super::rules;
@@ -16,6 +20,7 @@ use super::state::{Changes, State};
 use super::statemap::{StateMap, map_key};
 use super::verify::{KeyRing, VerifiedRecord, verify_records};
 use crate::error::{Error, Result};
+use crate::tlog::{Hash, leaf_hash};
 
 /// Most entries one batch of a log may hold, its commit included.
 pub const MAX_BATCH: usize = 1 << 16;
@@ -23,7 +28,11 @@ pub const MAX_BATCH: usize = 1 << 16;
 /// An entry that has passed every check that needs no state.
 #[derive(Debug)]
 enum Prepared {
-    Record(Box<VerifiedRecord>),
+    Record(VerifiedRecord),
+    /// A record that a charter makes a no-op, though its signatures verify: the rules must refuse it.
+    Excepted(Box<VerifiedRecord>),
+    /// An entry that a charter makes a no-op, and that is no verified record.
+    Nothing,
     Adopted(Adopted, RecordId),
     Commit(Commit, RecordId),
 }
@@ -46,80 +55,143 @@ pub enum Trust {
     Reread,
 }
 
-enum Decoded {
-    Record(Box<DecodedRecord>),
-    Node(VerifiedNodeRecord),
+/// Takes entries apart in the order of the log: it knows which charter governs the next one, and keys that may have signed
+/// it.
+#[derive(Debug)]
+pub struct Preparer {
+    charters: Arc<Charters>,
+    charter: u64,
+    trust: Trust,
 }
 
-fn decode(entry: &[u8], commit_key: &PublicKey) -> Result<Decoded> {
+enum Decoded {
+    Record(Box<DecodedRecord>),
+    Node(Box<DecodedNodeRecord>),
+}
+
+fn decode(entry: &[u8]) -> Result<Decoded> {
     // The protected header tells which of the two an entry is; the record form is by far the more frequent.
     match DecodedRecord::decode(entry) {
         Ok(record) => Ok(Decoded::Record(Box::new(record))),
-        Err(e) if e.code() == "envelope.header" => {
-            Ok(Decoded::Node(DecodedNodeRecord::decode(entry)?.verify(commit_key)?))
-        }
+        Err(e) if e.code() == "envelope.header" => Ok(Decoded::Node(Box::new(DecodedNodeRecord::decode(entry)?))),
         Err(e) => Err(e),
     }
 }
 
-/// Takes `entries` (the first has index `first`) apart and verifies them. Keys granted in the chunk join the `ring`.
-pub fn prepare(
-    first: u64,
-    entries: &[Vec<u8>],
-    commit_key: &PublicKey,
-    ring: &mut KeyRing,
-    trust: Trust,
-) -> PreparedChunk {
-    let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| decode(e, commit_key)).collect();
-    let mut failure = None;
-    let mut good = Vec::with_capacity(decoded.len());
-    for (i, entry) in decoded.into_iter().enumerate() {
-        match entry {
-            Ok(d) => good.push(d),
-            Err(e) => {
-                failure = Some(e.at(format!("entry {}", first + i as u64)));
-                break;
+/// What becomes of one entry, as far as it can be told before any signature of the chunk is verified.
+enum Step {
+    Record,
+    /// One place further in the list of verified node entries.
+    Node,
+    Done(Prepared),
+}
+
+impl Preparer {
+    /// For the entries that follow what `state` covers.
+    pub fn after(state: &State, trust: Trust) -> Preparer {
+        Preparer { charters: state.charters().clone(), charter: state.charter(), trust }
+    }
+
+    /// Takes `entries` (the first has index `first`) apart and verifies them. Keys granted in the chunk join the `ring`,
+    /// which must know every key granted before it.
+    pub fn prepare<E: AsRef<[u8]> + Sync>(&mut self, first: u64, entries: &[E], ring: &mut KeyRing) -> PreparedChunk {
+        let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| decode(e.as_ref())).collect();
+        let any_excepted = self.charters.has_exceptions();
+        let (mut steps, mut records, mut nodes) = (Vec::with_capacity(decoded.len()), Vec::new(), Vec::new());
+        let mut failure = None;
+        for (i, (entry, bytes)) in decoded.into_iter().zip(entries).enumerate() {
+            let index = first + i as u64;
+            let step = match any_excepted.then(|| self.charters.excepted(index)).filter(|leaves| !leaves.is_empty()) {
+                Some(leaves) => excepted(entry, bytes.as_ref(), &leaves, ring).map(Step::Done),
+                None => entry.and_then(|d| match d {
+                    Decoded::Record(r) => {
+                        ring.add_granted(&r.record);
+                        records.push(*r);
+                        Ok(Step::Record)
+                    }
+                    Decoded::Node(n) => {
+                        let key = self.governs(&n)?;
+                        nodes.push((*n, key));
+                        Ok(Step::Node)
+                    }
+                }),
+            };
+            match step {
+                Ok(step) => steps.push(step),
+                Err(e) => {
+                    failure = Some(e.at(format!("entry {index}")));
+                    break;
+                }
             }
         }
-    }
-    let mut records = Vec::with_capacity(good.len());
-    let mut nodes = Vec::new();
-    for (i, d) in good.into_iter().enumerate() {
-        match d {
-            Decoded::Record(r) => {
-                ring.add_granted(&r.record);
-                records.push(*r);
-            }
-            Decoded::Node(n) => nodes.push((i, n)),
-        }
-    }
-    let total = records.len() + nodes.len();
-    let verified: Vec<Result<VerifiedRecord>> = match trust {
-        Trust::Verify => verify_records(records, ring),
-        Trust::Reread => records.into_iter().map(|r| Ok(VerifiedRecord::reread(r))).collect(),
-    };
-    let (mut verified, mut nodes) = (verified.into_iter(), nodes.into_iter().peekable());
-    let mut out = Vec::with_capacity(total);
-    for i in 0..total {
-        let next = match nodes.next_if(|(at, _)| *at == i) {
-            Some((_, n)) => Ok(match n.record {
-                NodeRecord::Adopted(a) => Prepared::Adopted(a, n.id),
-                NodeRecord::Commit(c) => Prepared::Commit(c, n.id),
-            }),
-            None => match verified.next() {
-                Some(v) => v.map(|v| Prepared::Record(Box::new(v))),
-                None => break,
-            },
+        let verified: Vec<Result<VerifiedRecord>> = match self.trust {
+            Trust::Verify => verify_records(records, ring),
+            Trust::Reread => records.into_iter().map(|r| Ok(VerifiedRecord::reread(r))).collect(),
         };
-        match next {
-            Ok(p) => out.push(p),
-            Err(e) => {
-                failure = Some(e.at(format!("entry {}", first + i as u64)));
-                break;
+        let nodes: Vec<Result<VerifiedNodeRecord>> = nodes.into_par_iter().map(|(n, key)| n.verify(&key)).collect();
+        let (mut verified, mut nodes) = (verified.into_iter(), nodes.into_iter());
+        let mut out = Vec::with_capacity(steps.len());
+        for step in steps {
+            let next = match step {
+                Step::Done(prepared) => Some(Ok(prepared)),
+                Step::Record => verified.next().map(|v| v.map(Prepared::Record)),
+                Step::Node => nodes.next().map(|n| {
+                    n.map(|n| match n.record {
+                        NodeRecord::Adopted(a) => Prepared::Adopted(a, n.id),
+                        NodeRecord::Commit(c) => Prepared::Commit(c, n.id),
+                    })
+                }),
+            };
+            match next {
+                Some(Ok(p)) => out.push(p),
+                Some(Err(e)) => {
+                    failure = Some(e.at(format!("entry {}", first + out.len() as u64)));
+                    break;
+                }
+                // As many answers as questions: there is no other way here.
+                None => break,
             }
         }
+        PreparedChunk { first, entries: out, failure }
     }
-    PreparedChunk { first, entries: out, failure }
+
+    /// The commit key that must have signed this entry: that of the charter in force, which for a `charter.adopted` is the
+    /// one it names. So a new key proves itself, and an old one, lost or stolen, cannot stand in its way.
+    fn governs(&mut self, node: &DecodedNodeRecord) -> Result<PublicKey> {
+        if let NodeRecord::Adopted(a) = node.record() {
+            let named = self.charters.named(a.version, &a.sha256).ok_or_else(|| not_adopted(a))?;
+            self.charter = named.charter_version;
+            return Ok(named.commit_key.clone());
+        }
+        Ok(self.charters.in_force(self.charter).commit_key.clone())
+    }
+}
+
+/// An entry that a charter makes a no-op: exactly that entry, and only because it does not verify. What does verify was
+/// relied upon (a key it granted, an owner it named), and an exception moves no owner.
+fn excepted(entry: Result<Decoded>, bytes: &[u8], leaves: &[Hash], ring: &KeyRing) -> Result<Prepared> {
+    let leaf = leaf_hash(bytes);
+    if leaves.iter().any(|l| *l != leaf) {
+        return Err(not_excepted("the entry is not the one the charter means: its leaf hash is another"));
+    }
+    match entry {
+        Ok(Decoded::Node(_)) => Err(not_excepted("an entry of the node itself can be no exception")),
+        Ok(Decoded::Record(r)) => match verify_records(vec![*r], ring).pop() {
+            Some(Ok(verified)) => Ok(Prepared::Excepted(Box::new(verified))),
+            _ => Ok(Prepared::Nothing),
+        },
+        // A version this node does not know may be good: nobody here can tell.
+        Err(e) if e.code() == "record.version" => Err(e),
+        Err(_) => Ok(Prepared::Nothing),
+    }
+}
+
+fn not_excepted(what: &str) -> Error {
+    Error::refuse(
+        "charter.exception",
+        format!("a charter's exception does not hold: {what}"),
+        "ask the federation for a charter without this exception",
+    )
 }
 
 /// The map that belongs to a state, and the entries read since the last commit.
@@ -185,7 +257,8 @@ impl Replay {
         for (name, value) in &changes.leaves {
             self.map.set(map_key(name), *value);
         }
-        if self.map.root() != commit.root.0 {
+        let unattested = state.charters().is_unattested(index, commit.charter);
+        if !unattested && self.map.root() != commit.root.0 {
             self.map.rollback();
             return Err(Error::refuse(
                 "commit.root",
@@ -202,6 +275,7 @@ impl Replay {
     /// Rules 1–5 over the batch; the state is not touched.
     fn try_batch(&self, state: &State, commit: &Commit) -> Result<Changes> {
         let mut overlay = state.overlay();
+        overlay.reserve(self.pending.len());
         for (i, entry) in self.pending.iter().enumerate() {
             let index = state.size() + i as u64;
             let at = |e: Error| e.at(format!("entry {index}"));
@@ -214,7 +288,12 @@ impl Replay {
                     check_adopted(&overlay, adopted).map_err(at)?;
                     overlay.adopt(adopted, *id, index);
                 }
-                Prepared::Commit(..) => {}
+                Prepared::Excepted(verified) => {
+                    if rules::check(&overlay, verified, commit.time.get()).is_ok() {
+                        return Err(at(not_excepted("the record is good")));
+                    }
+                }
+                Prepared::Nothing | Prepared::Commit(..) => {}
             }
         }
         if overlay.charter() != commit.charter || commit.charter == 0 {
@@ -222,6 +301,13 @@ impl Replay {
                 "commit.charter",
                 "the commit names a charter that is not in force",
                 "adopt the charter first",
+            ));
+        }
+        if !super::state::View::jurisdiction(&overlay).record_versions.contains(&commit.v) {
+            return Err(Error::refuse(
+                "commit.version",
+                format!("commits of version {} are not switched on by charter {}", commit.v, commit.charter),
+                "the log's node must be updated",
             ));
         }
         Ok(overlay.finish())
@@ -252,20 +338,25 @@ fn check_commit(state: &State, commit: &Commit, index: u64) -> Result<()> {
     Ok(())
 }
 
-/// A log adopts the charters of its federation in order, each by its digest.
+/// A log adopts the charters of its federation in order, each by its digest; it may leave some out.
 pub fn check_adopted(overlay: &super::state::Overlay<'_>, adopted: &Adopted) -> Result<()> {
-    let j = super::state::View::jurisdiction(overlay);
-    let known = adopted.v == RECORD_VERSION
-        && adopted.log == j.origin
-        && adopted.version == j.charter_version
-        && adopted.sha256 == j.charter_sha256
-        && adopted.version > overlay.charter();
-    if known {
+    let named = overlay.charters().named(adopted.version, &adopted.sha256);
+    let fits = |j: &super::state::Jurisdiction| {
+        adopted.v == RECORD_VERSION && adopted.log == j.origin && adopted.version > overlay.charter()
+    };
+    if named.is_some_and(fits) {
         return Ok(());
     }
-    Err(Error::refuse(
+    Err(not_adopted(adopted))
+}
+
+fn not_adopted(adopted: &Adopted) -> Error {
+    Error::refuse(
         "charter.adopted",
-        format!("charter.adopted names version {}, which is not the charter this node verified", adopted.version),
+        format!(
+            "charter.adopted names version {}, which is not a later charter of the chain this node verified",
+            adopted.version
+        ),
         "fetch the charter chain and verify it",
-    ))
+    )
 }

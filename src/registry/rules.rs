@@ -12,6 +12,7 @@ use super::ids::{BuildingId, ChatNumber, Oktmo, OktmoPrefix, OrgId};
 use super::record::{Record, Subject};
 use super::state::{MAX_SUCCESSIONS, View};
 use super::text::Text;
+use super::transfer_rules;
 use super::verify::VerifiedRecord;
 use crate::error::{Error, Result};
 
@@ -64,6 +65,13 @@ pub fn check<'r>(view: &impl View, verified: &'r VerifiedRecord, time: u64) -> R
             "sign it for this log's origin",
         );
     }
+    if !jurisdiction.record_versions.contains(&record.v) {
+        return refuse(
+            "rule.version",
+            format!("records of version {} are not switched on by charter {}", record.v, jurisdiction.charter_version),
+            "make the record in a version that the charter in force lists",
+        );
+    }
     if let Some(index) = view.index_of(&record.id) {
         return refuse(
             "rule.known",
@@ -96,7 +104,13 @@ pub fn check<'r>(view: &impl View, verified: &'r VerifiedRecord, time: u64) -> R
         );
     }
     let signers = signers(view, verified, time)?;
-    body_rules(view, record, &subject, &signers)?;
+    match transfer_rules::concerns(&record.body) {
+        true => transfer_rules::check(view, record, &signers, time)?,
+        false => {
+            transfer_rules::not_locked(view, record, &subject)?;
+            body_rules(view, record, &subject, &signers)?;
+        }
+    }
     Ok(Checked(verified))
 }
 
@@ -116,6 +130,8 @@ fn needs_day(body: &Body) -> bool {
             | Body::ChatClosed(_)
             | Body::ChatReplaced(_)
             | Body::ChatRegistered(_)
+            | Body::TransferAccepted(_)
+            | Body::TransferReleased(_)
             | Body::ApplicabilitySet(_)
             | Body::ImpersonationCleared(_)
             | Body::ObjectionNoted(ObjectionNoted { outcome: Some(_), .. })

@@ -12,38 +12,19 @@ use rayon::prelude::*;
 
 use super::body::RevokeReason;
 use super::facts::{ChatFacts, Facts, LinkFacts, evolve, leaf_value, names};
-use super::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, OktmoPrefix, OrgId, RecordId, RegionCode};
+use super::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, OrgId, RecordId};
+use super::jurisdiction::Charters;
+pub use super::jurisdiction::Jurisdiction;
 use super::node_record::{Adopted, Commit};
 use super::record::{Record, Subject};
-use super::signature::PublicKey;
 use super::statemap::Bytes32;
+use super::transfer;
 
 /// Below this number of changed subjects, spreading them over cores costs more than it saves.
 const PARALLEL_FROM: usize = 256;
 
 /// Most successions from the authority that was first given something to the one that holds it.
 pub const MAX_SUCCESSIONS: usize = 32;
-
-/// What the charter says about one region's log: who may sign what, and for which ОКТМО codes.
-#[derive(Debug, Clone)]
-pub struct Jurisdiction {
-    /// Origin of the log.
-    pub origin: Box<str>,
-    /// The region.
-    pub region: RegionCode,
-    /// ОКТМО prefixes of the region.
-    pub oktmo: Vec<OktmoPrefix>,
-    /// Root keys of the region.
-    pub root_keys: Vec<PublicKey>,
-    /// How many of them must sign.
-    pub root_threshold: usize,
-    /// The key that signs commits.
-    pub commit_key: PublicKey,
-    /// Version of the charter this was taken from.
-    pub charter_version: u64,
-    /// SHA-256 of that charter.
-    pub charter_sha256: RecordId,
-}
 
 /// One record in a subject's history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +45,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Gives back the memory that lists hold for growing: most have one item for ever, and there are millions.
+    fn shrink(&mut self) {
+        self.history.shrink_to_fit();
+        self.facts.shrink();
+    }
     /// The id a next record must name as `prev`.
     pub fn last_record(&self) -> Option<RecordId> {
         self.history.last().map(|h| h.id)
@@ -89,13 +75,45 @@ pub struct Head {
 /// facts for ever, so they need no comparing.
 #[derive(Debug, Default, Clone)]
 struct Finders {
-    links: HashMap<LinkDigest, BTreeSet<ChatNumber>>,
-    max: HashMap<MaxChatId, BTreeSet<ChatNumber>>,
+    links: HashMap<LinkDigest, Few>,
+    max: HashMap<MaxChatId, Few>,
     aliases: HashMap<BuildingId, BuildingId>,
-    chats_of: HashMap<BuildingId, BTreeSet<ChatNumber>>,
+    chats_of: HashMap<BuildingId, Few>,
     buildings_of: HashMap<OrgId, BTreeSet<BuildingId>>,
     named_by: HashMap<Subject, BTreeSet<Subject>>,
     compromised: BTreeSet<KeyThumb>,
+}
+
+/// A set of chats that nearly always has one member, and then needs no memory of its own: there is one such set for every
+/// link and every building.
+#[derive(Debug, Default, Clone)]
+enum Few {
+    #[default]
+    None,
+    One(ChatNumber),
+    More(Box<BTreeSet<ChatNumber>>),
+}
+
+impl Few {
+    fn insert(&mut self, chat: ChatNumber) {
+        match self {
+            Few::None => *self = Few::One(chat),
+            Few::One(there) if *there == chat => {}
+            Few::One(there) => *self = Few::More(Box::new([*there, chat].into())),
+            Few::More(all) => drop(all.insert(chat)),
+        }
+    }
+    fn iter(&self) -> impl Iterator<Item = ChatNumber> + '_ {
+        let (one, more) = match self {
+            Few::None => (None, None),
+            Few::One(chat) => (Some(*chat), None),
+            Few::More(all) => (None, Some(all.iter().copied())),
+        };
+        one.into_iter().chain(more.into_iter().flatten())
+    }
+    fn absorb(&mut self, other: &Few) {
+        other.iter().for_each(|chat| self.insert(chat));
+    }
 }
 
 impl Finders {
@@ -133,14 +151,14 @@ impl Finders {
 
     fn absorb(&mut self, other: Finders) {
         for (k, v) in other.links {
-            self.links.entry(k).or_default().extend(v);
+            self.links.entry(k).or_default().absorb(&v);
         }
         for (k, v) in other.max {
-            self.max.entry(k).or_default().extend(v);
+            self.max.entry(k).or_default().absorb(&v);
         }
         self.aliases.extend(other.aliases);
         for (k, v) in other.chats_of {
-            self.chats_of.entry(k).or_default().extend(v);
+            self.chats_of.entry(k).or_default().absorb(&v);
         }
         for (k, v) in other.buildings_of {
             self.buildings_of.entry(k).or_default().extend(v);
@@ -186,6 +204,13 @@ pub trait View {
     fn chat(&self, id: ChatNumber) -> Option<&ChatFacts> {
         match self.facts(&Subject::Chat(id))? {
             Facts::Chat(c) => Some(c),
+            _ => None,
+        }
+    }
+    /// Facts of an offer of a chat to another region, as this log has them.
+    fn transfer(&self, offer: &RecordId) -> Option<&transfer::TransferFacts> {
+        match self.facts(&Subject::Transfer(*offer))? {
+            Facts::Transfer(t) => Some(t),
             _ => None,
         }
     }
@@ -237,7 +262,7 @@ pub trait View {
 /// Facts of every subject of one log as of its last commit.
 #[derive(Debug, Clone)]
 pub struct State {
-    jurisdiction: Arc<Jurisdiction>,
+    charters: Arc<Charters>,
     subjects: HashMap<Subject, Entry>,
     ids: HashMap<RecordId, u64>,
     finders: Finders,
@@ -247,10 +272,10 @@ pub struct State {
 }
 
 impl State {
-    /// The state of an empty log.
-    pub fn new(jurisdiction: Jurisdiction) -> State {
+    /// The state of an empty log under these charters.
+    pub fn new(charters: impl Into<Charters>) -> State {
         State {
-            jurisdiction: Arc::new(jurisdiction),
+            charters: Arc::new(charters.into()),
             subjects: HashMap::new(),
             ids: HashMap::new(),
             finders: Finders::default(),
@@ -258,6 +283,15 @@ impl State {
             commits: Vec::new(),
             charter: 0,
         }
+    }
+    /// The charter chain.
+    pub fn charters(&self) -> &Arc<Charters> {
+        &self.charters
+    }
+    /// Takes a longer chain of the same federation. The state stays what it is, so that must be true of it: no version that
+    /// is new makes an entry the state covers a no-op (that takes a replay).
+    pub fn extend_charters(&mut self, charters: Arc<Charters>) {
+        self.charters = charters;
     }
     /// Number of entries the state covers.
     pub fn size(&self) -> u64 {
@@ -300,8 +334,14 @@ impl State {
     pub fn compromised_keys(&self) -> impl Iterator<Item = &KeyThumb> {
         self.finders.compromised.iter()
     }
+    /// Makes room for about so many more subjects and records, so that loading them moves nothing.
+    pub fn reserve(&mut self, subjects: usize, records: usize) {
+        self.subjects.reserve(subjects);
+        self.ids.reserve(records);
+    }
     /// Takes a subject as the index had it. Only for loading: the caller compares the map's root afterwards.
-    pub fn restore_entry(&mut self, subject: Subject, entry: Entry) {
+    pub fn restore_entry(&mut self, subject: Subject, mut entry: Entry) {
+        entry.shrink();
         self.finders.note(&subject, &entry.facts);
         self.ids.extend(entry.history.iter().map(|h| (h.id, h.index)));
         self.subjects.insert(subject, entry);
@@ -315,8 +355,11 @@ impl State {
     /// Every leaf of the state map, (key name, value), for a map built anew.
     pub fn leaves(&self) -> impl Iterator<Item = (String, Bytes32)> + '_ {
         let subjects = self.subjects.par_iter().map(|(s, e)| (s.to_string(), leaf_value(&e.facts.encode())));
-        let links = self.finders.links.iter().map(|(l, chats)| link_leaf(*l, chats));
-        subjects.collect::<Vec<_>>().into_iter().chain(links)
+        subjects.collect::<Vec<_>>().into_iter().chain(self.link_leaves())
+    }
+    /// The leaves of the join links alone, (key name, value).
+    pub fn link_leaves(&self) -> Vec<(String, Bytes32)> {
+        self.finders.links.par_iter().map(|(link, chats)| link_leaf(*link, &chats.iter().collect())).collect()
     }
     /// Begins a batch whose first entry has index [`State::size`].
     pub fn overlay(&self) -> Overlay<'_> {
@@ -348,7 +391,7 @@ pub fn link_leaf(link: LinkDigest, chats: &BTreeSet<ChatNumber>) -> (String, Byt
 
 impl View for State {
     fn jurisdiction(&self) -> &Jurisdiction {
-        &self.jurisdiction
+        self.charters.in_force(self.charter)
     }
     fn entry(&self, subject: &Subject) -> Option<&Entry> {
         self.subjects.get(subject)
@@ -357,18 +400,17 @@ impl View for State {
         self.ids.get(id).copied()
     }
     fn chats_by_link(&self, link: &LinkDigest) -> BTreeSet<ChatNumber> {
-        self.finders.links.get(link).cloned().unwrap_or_default()
+        self.finders.links.get(link).into_iter().flat_map(Few::iter).collect()
     }
     fn chats_by_max(&self, id: &MaxChatId) -> BTreeSet<ChatNumber> {
-        self.finders.max.get(id).into_iter().flatten().copied().filter(|n| has_max(self, *n, id)).collect()
+        self.finders.max.get(id).into_iter().flat_map(Few::iter).filter(|n| has_max(self, *n, id)).collect()
     }
     fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber> {
         self.finders
             .chats_of
             .get(building)
             .into_iter()
-            .flatten()
-            .copied()
+            .flat_map(Few::iter)
             .filter(|n| covers(self, *n, building))
             .collect()
     }
@@ -425,11 +467,22 @@ pub struct Changes {
 }
 
 impl Overlay<'_> {
+    /// Makes room for so many records.
+    pub fn reserve(&mut self, records: usize) {
+        self.ids.reserve(records);
+        self.subjects.reserve(records);
+    }
     /// Applies a record that the rules have passed, as the entry at `index`. Cannot fail.
     pub fn apply(&mut self, checked: super::rules::Checked<'_>, index: u64) {
         let record: &Record = checked.record();
-        let region = self.base.jurisdiction.region;
-        let subject = record.subject(region);
+        let subject = record.subject(self.jurisdiction().region);
+        self.ids.insert(record.id, index);
+        self.evolve(subject, record, index);
+        if let Some(offer) = transfer::beside(record) {
+            self.evolve(Subject::Transfer(offer), record, index);
+        }
+    }
+    fn evolve(&mut self, subject: Subject, record: &Record, index: u64) {
         let chat = if let Subject::Chat(c) = &subject { Some(*c) } else { None };
         let before = self.subjects.remove(&subject).or_else(|| self.base.subjects.get(&subject).cloned());
         let (facts, mut history) = match before {
@@ -437,7 +490,6 @@ impl Overlay<'_> {
             None => (None, Vec::new()),
         };
         history.push(HistoryItem { index, id: record.id });
-        self.ids.insert(record.id, index);
         if let Some(facts) = evolve(facts, chat, record) {
             self.finders.note(&subject, &facts);
             self.subjects.insert(subject, Entry { facts, history });
@@ -451,6 +503,10 @@ impl Overlay<'_> {
     /// Version of the charter in force.
     pub fn charter(&self) -> u64 {
         self.charter
+    }
+    /// The charter chain.
+    pub fn charters(&self) -> &Charters {
+        &self.base.charters
     }
     /// Ends the batch.
     pub fn finish(self) -> Changes {
@@ -466,24 +522,21 @@ impl Overlay<'_> {
             0..PARALLEL_FROM => leaves.extend(encoded.iter().map(leaf)),
             _ => leaves.par_extend(encoded.par_iter().map(leaf)),
         }
-        let Overlay { subjects, ids, finders, charter, .. } = self;
+        let Overlay { mut subjects, ids, finders, charter, .. } = self;
+        subjects.values_mut().for_each(Entry::shrink);
         Changes { subjects, encoded, leaves, ids, finders, charter }
     }
 }
 
-fn union<K: std::hash::Hash + Eq>(
-    base: BTreeSet<ChatNumber>,
-    over: &HashMap<K, BTreeSet<ChatNumber>>,
-    key: &K,
-) -> BTreeSet<ChatNumber> {
+fn union<K: std::hash::Hash + Eq>(base: BTreeSet<ChatNumber>, over: &HashMap<K, Few>, key: &K) -> BTreeSet<ChatNumber> {
     let mut all = base;
-    all.extend(over.get(key).into_iter().flatten());
+    all.extend(over.get(key).into_iter().flat_map(Few::iter));
     all
 }
 
 impl View for Overlay<'_> {
     fn jurisdiction(&self) -> &Jurisdiction {
-        &self.base.jurisdiction
+        self.base.charters.in_force(self.charter)
     }
     fn entry(&self, subject: &Subject) -> Option<&Entry> {
         self.subjects.get(subject).or_else(|| self.base.subjects.get(subject))
@@ -509,7 +562,7 @@ impl View for Overlay<'_> {
         still_naming(self, known.flatten().cloned(), subject)
     }
     fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
-        if self.subjects.contains_key(&Subject::Building(id.clone())) {
+        if self.entry(&Subject::Building(id.clone())).is_some() {
             return Some(id.clone());
         }
         let mut known = [&self.finders, &self.base.finders].into_iter().filter_map(|f| f.aliases.get(id));

@@ -110,4 +110,9 @@ pub(super) fn index<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Resu
     Ok(Option::<Millis>::deserialize(d)?.map(Millis::get))
 }
 
+/// A number that every JSON reader reads alike, where one must stand.
+pub(super) fn number<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Result<u64, D::Error> {
+    Ok(Millis::deserialize(d)?.get())
+}
+
 pub(super) use words;

@@ -16,12 +16,12 @@ use super::reader::{MAX_CHECKPOINT, Published, parse_checkpoint, read_resource};
 use super::repair::{repair, set_aside};
 use crate::error::{Action, Error, Result};
 use crate::tlog::Hash;
-use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
 use crate::tlog::hash::leaf_hash;
 use crate::tlog::note::VerifierKey;
 use crate::tlog::tile::{bundles_between, decode_bundle};
 
-pub use super::reader::{LogReader, MAX_RANGE};
+pub use super::reader::{Entries, LogReader, MAX_RANGE};
 
 /// A batch on its way. Only the store makes one.
 #[derive(Debug, PartialEq, Eq)]
@@ -77,24 +77,24 @@ pub struct LogStore {
 
 impl LogStore {
     /// Opens the log in `dir` (C2SP files only) with its journal, fence and lock in `private`; both are created if needed.
-    /// Rolls an interrupted batch forward, including the fence; then [`LogStore::publish_pending`] is due. `key` is the
-    /// log's own: a damaged checkpoint is set aside, and the fenced head is pending, to be signed again as it was; damaged
+    /// Rolls an interrupted batch forward, including the fence; then [`LogStore::publish_pending`] is due. `keys` are the
+    /// log's own, the one in force first: a damaged checkpoint is set aside, and the fenced head is pending, to be signed again as it was; damaged
     /// tiles on the right edge are computed again where entries lead to the signed root.
     ///
     /// Errors, all of which stop the node rather than risk a fork: `storage.locked`; `fence.lost`, `fence.form`,
     /// `fence.ahead`, `fence.behind`, `fence.fork`; `log.root`, `journal.root`, `journal.gap`; those of damaged files.
-    pub fn open(dir: &Path, private: &Path, key: &VerifierKey) -> Result<(LogStore, Option<Pending>)> {
-        Self::open_stopping(dir, private, key).map_err(|e| e.with_action(Action::Stop))
+    pub fn open(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<(LogStore, Option<Pending>)> {
+        Self::open_stopping(dir, private, keys).map_err(|e| e.with_action(Action::Stop))
     }
 
-    fn open_stopping(dir: &Path, private: &Path, key: &VerifierKey) -> Result<(LogStore, Option<Pending>)> {
+    fn open_stopping(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<(LogStore, Option<Pending>)> {
         create_dir(dir)?;
         create_dir(private)?;
         let lock = Lock::acquire(&private.join("lock"))?;
         let (fence_path, journal_path) = (private.join("fence"), private.join("journal"));
         remove(&temp_of(&dir.join("checkpoint")))?;
         remove(&temp_of(&fence_path))?;
-        let checkpoint = own_checkpoint(dir, private, key)?;
+        let checkpoint = own_checkpoint(dir, private, keys)?;
         let fence = match Fence::read(&fence_path)? {
             Some(fence) => fence,
             // The fence is the first file a new log gets.
@@ -301,12 +301,26 @@ impl LogStore {
     }
 }
 
+/// Opens a checkpoint by the first of these keys that signed it. The charter may have named others when it was made.
+pub fn open_by_any(note: &[u8], keys: &[&VerifierKey]) -> Result<VerifiedCheckpoint> {
+    let mut refused = Error::refuse("note.signature", "no key of the log is named", "restore charter.json");
+    for key in keys {
+        match Checkpoint::open(note, key, key.name()) {
+            Ok(verified) => return Ok(verified),
+            Err(e) => refused = e,
+        }
+    }
+    Err(refused)
+}
+
 /// The log's own checkpoint. One that is damaged is set aside: the fence says what it was, and signing that again gives
 /// the same bytes. One of another log is not damaged: then something is in the wrong place.
-fn own_checkpoint(dir: &Path, private: &Path, key: &VerifierKey) -> Result<Option<(Checkpoint, Arc<str>)>> {
+fn own_checkpoint(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<Option<(Checkpoint, Arc<str>)>> {
     let path = dir.join("checkpoint");
     let Some(note) = read_optional(&path, MAX_CHECKPOINT)? else { return Ok(None) };
-    match Checkpoint::open(&note, key, key.name()) {
+    let key =
+        keys.first().ok_or_else(|| Error::stop("log.origin", "no key of the log is named", "restore charter.json"))?;
+    match open_by_any(&note, keys) {
         Ok(verified) => Ok(Some((verified.checkpoint().clone(), verified.note_text().into()))),
         Err(e) => {
             if let Ok(other) = parse_checkpoint(&String::from_utf8_lossy(&note))

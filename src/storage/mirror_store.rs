@@ -12,6 +12,7 @@ use super::durable::{create_dir, read_optional, remove, temp_of, with_sum, witho
 use super::edge::{Edge, on_disk, remove_partials};
 use super::journal::Record;
 use super::lock::Lock;
+use super::log_store::open_by_any;
 use super::reader::{LogReader, MAX_CHECKPOINT, Published, parse_checkpoint};
 use super::repair::{repair, set_aside};
 use crate::error::{Action, Error, Result};
@@ -60,18 +61,18 @@ impl Head {
 }
 
 impl MirrorStore {
-    /// Opens or creates the mirror with its C2SP files in `dir`; its head and lock lie beside, in `dir/../private`. `key` is
+    /// Opens or creates the mirror with its C2SP files in `dir`; its head and lock lie beside, in `dir/../private`. `keys` are
     /// the log's. Removes what an interrupted append left.
     ///
     /// Damage is repaired where the mirror itself allows it. Where not, the mirror is set aside in `private/damaged` and
     /// fetched anew, and what was accepted is remembered: a log that does not contain it is not published again.
     ///
     /// Errors: `storage.locked`, `mirror.size`, `mirror.root`, those of the disk.
-    pub fn open(dir: &Path, key: &VerifierKey) -> Result<MirrorStore> {
-        Self::open_stopping(dir, key).map_err(|e| e.with_action(Action::Stop))
+    pub fn open(dir: &Path, keys: &[&VerifierKey]) -> Result<MirrorStore> {
+        Self::open_stopping(dir, keys).map_err(|e| e.with_action(Action::Stop))
     }
 
-    fn open_stopping(dir: &Path, key: &VerifierKey) -> Result<MirrorStore> {
+    fn open_stopping(dir: &Path, keys: &[&VerifierKey]) -> Result<MirrorStore> {
         let private = dir.with_file_name("private");
         create_dir(dir)?;
         create_dir(&private)?;
@@ -79,7 +80,7 @@ impl MirrorStore {
         let (head_path, floor_path) = (private.join("head"), private.join("floor"));
         remove(&temp_of(&head_path))?;
         remove(&temp_of(&dir.join("checkpoint")))?;
-        let mut checkpoint = checkpoint_of(dir, &private, key)?;
+        let mut checkpoint = checkpoint_of(dir, &private, keys)?;
         let floor = read_head(&floor_path, &private)?;
         // A mirror without a head is new, or was restored from its C2SP files, or has a damaged one: the checkpoint is the
         // head then.
@@ -256,10 +257,10 @@ impl MirrorStore {
 }
 
 /// The checkpoint, if its signature is the log's; a damaged one is set aside, the next round brings another.
-fn checkpoint_of(dir: &Path, private: &Path, key: &VerifierKey) -> Result<Option<(Checkpoint, Arc<str>)>> {
+fn checkpoint_of(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<Option<(Checkpoint, Arc<str>)>> {
     let path = dir.join("checkpoint");
     let Some(note) = read_optional(&path, MAX_CHECKPOINT)? else { return Ok(None) };
-    match Checkpoint::open(&note, key, key.name()) {
+    match open_by_any(&note, keys) {
         Ok(verified) => Ok(Some((verified.checkpoint().clone(), verified.note_text().into()))),
         Err(e) => {
             let place = set_aside(&path, private)?;

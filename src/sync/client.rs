@@ -13,8 +13,8 @@ pub mod limit {
     pub const CHECKPOINT: usize = 8 * 1024;
     /// A hash tile.
     pub const TILE: usize = 256 * 32;
-    /// An entry bundle: 256 entries of 16 KiB, each with two bytes of length.
-    pub const BUNDLE: usize = 256 * (16 * 1024 + 2);
+    /// An entry bundle: 256 entries of the longest kind, each with two bytes of length.
+    pub const BUNDLE: usize = crate::tlog::tile::MAX_BUNDLE_LEN;
     /// A charter.
     pub const CHARTER: usize = 1 << 20;
 }

@@ -9,19 +9,22 @@ use super::client::Peer;
 use super::evidence::Evidence;
 use super::round;
 use crate::error::{Action, Error, Result};
-use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::federation::chain::CharterChain;
+use crate::federation::charter::VerifiedCharter;
+use crate::node::charters::{keep_latest, read_chain};
 use crate::node::layout::Layout;
 use crate::node::load::{index_batch, join_batches, load, ring_of};
 use crate::node::log_view::{LogView, Role};
-use crate::node::{FollowStatus, Followed, Held, now_ms, read_charter};
-use crate::registry::replay::{PreparedChunk, Replay, Trust, prepare};
-use crate::registry::state::View;
+use crate::node::{FollowStatus, Followed, Held, now_ms};
+use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
 use crate::registry::verify::KeyRing;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
+use crate::storage::log_store::Entries;
 use crate::storage::mirror_store::MirrorStore;
+use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
-use crate::tlog::tile::{BundleId, bundles_between, decode_bundle};
+use crate::tlog::tile::{BundleId, bundles_between};
 
 /// Bundles fetched and not yet part of the mirror, as files, so that an interrupted round goes on where it stopped.
 /// They prove nothing by themselves: all are hashed against the checkpoint in every round.
@@ -72,7 +75,6 @@ pub struct Follower {
     /// What readers see.
     pub followed: Arc<Followed>,
     peer: Peer,
-    vkey: VerifierKey,
     layout: Layout,
     incoming: Incoming,
     work: Arc<Mutex<Work>>,
@@ -93,10 +95,8 @@ pub struct Source {
 
 /// Fetches a peer's charter and holds it against the pin.
 pub async fn fetch_charter(peer: &Peer, pin: Option<&str>) -> Result<(VerifiedCharter, Vec<u8>)> {
-    let bytes = peer.get("api/v1/federation/charter", super::client::limit::CHARTER).await?.ok_or_else(|| {
-        Error::refuse("peer.charter", format!("{} serves no charter", peer.url()), "is this a domovoi node?")
-    })?;
-    let charter = Charter::open(&bytes)?;
+    let bytes = super::charters::fetch_pinned(peer).await?;
+    let charter = CharterChain::pinned(&bytes)?.first().clone();
     if let Some(pin) = pin
         && charter.sha256().to_string() != pin
     {
@@ -123,26 +123,23 @@ impl Follower {
             create_dir(layout.data())
                 .map_err(|e| Error::stop("mirror.create", e.detail(), "fix permissions or make room"))?;
             write_atomic(&layout.charter(), bytes)?;
+            write_atomic(&layout.source(), source.name.as_bytes())?;
             write_atomic(&layout.origin_file(), origin.as_bytes())?;
         }
-        let charter = read_charter(&layout.charter())?;
-        let region = charter.region_by_origin(origin).ok_or_else(|| {
-            Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "pin the charter that does")
-        })?;
-        let jurisdiction = charter.jurisdiction(region);
-        let vkey = VerifierKey::parse(region.log_vkey.as_str())?;
-        let mirror = MirrorStore::open(&layout.log(), &vkey)?;
+        let chain = read_chain(&layout)?;
+        let charters = chain.of_log(origin)?;
+        let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
+        let mirror = MirrorStore::open(&layout.log(), &keys)?;
         let mut index = SledIndex::open(&layout.index())?;
-        let (state, replay) = load(&mirror.reader(), &mut index, &jurisdiction, progress)?;
+        let (state, replay) = load(&mirror.reader(), &mut index, &charters, progress)?;
         let ring = ring_of(&state);
         let saved = read_bounded(&layout.data().join("status.json"), 1 << 16).ok();
         let mut status: FollowStatus = saved.and_then(|s| restore_status(&s)).unwrap_or_default();
         (status.name, status.url) = (source.name.clone(), source.url.clone());
-        let view = Arc::new(LogView::new(Role::Followed, charter, mirror.reader(), state));
+        let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state));
         Ok(Follower {
             followed: Arc::new(Followed { view, status: RwLock::new(status) }),
             peer: Peer::new(&source.url, source.ca.as_deref())?,
-            vkey,
             incoming: Incoming(layout.data().join("incoming")),
             layout,
             work: Arc::new(Mutex::new(Work { mirror, index, replay, ring })),
@@ -183,7 +180,8 @@ impl Follower {
 
     async fn try_round(&self, served: &mut Option<Vec<u8>>) -> Result<()> {
         let view = &self.followed.view;
-        let (checkpoint, note) = round::checkpoint(&self.peer, &self.vkey, &view.origin).await?;
+        self.walk_charters().await?;
+        let (checkpoint, note) = round::checkpoint(&self.peer, &self.log_keys(), &view.origin).await?;
         *served = Some(note);
         let (size, root) = (checkpoint.checkpoint().size, checkpoint.checkpoint().root);
         self.followed.status.write().peer_size = size;
@@ -225,8 +223,30 @@ impl Follower {
         };
         round::tiles(&self.peer, &grown.tiles).await?;
         let (followed, work, incoming) = (self.followed.clone(), self.work.clone(), self.incoming.clone());
-        let note = checkpoint.note_text().to_owned();
-        tokio::task::spawn_blocking(move || take_in(&followed.view, &mut work.lock(), &incoming, stored, size, &note))
+        tokio::task::spawn_blocking(move || {
+            take_in(&followed.view, &mut work.lock(), &incoming, stored, size, &checkpoint)
+        })
+        .await
+        .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
+    }
+
+    /// Keys that may sign the log's next checkpoint.
+    fn log_keys(&self) -> Vec<VerifierKey> {
+        let state = self.followed.view.state();
+        state.charters().log_keys(state.charter()).cloned().collect()
+    }
+
+    /// Takes the charters that followed, if the peer has any: the next entries may be governed by them, and an entry that
+    /// holds this log may be excepted by one. An exception of what was already taken in is a replay of the mirror; only
+    /// where that succeeds is the charter kept.
+    async fn walk_charters(&self) -> Result<()> {
+        let mut chain = self.followed.view.chain();
+        let taken = super::charters::walk(&self.peer, &mut chain).await?;
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let (followed, work, layout) = (self.followed.clone(), self.work.clone(), self.layout.clone());
+        tokio::task::spawn_blocking(move || take_charters(&followed.view, &mut work.lock(), &layout, chain, &taken))
             .await
             .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
     }
@@ -243,7 +263,7 @@ impl Follower {
             seen_at: now_ms(),
             accepted_checkpoint: view.reader.checkpoint_text().map(|t| text(t.as_bytes())),
             served_checkpoint: served.map(text),
-            vkey: self.vkey.to_string(),
+            vkey: self.log_keys().last().map_or_else(String::new, ToString::to_string),
         };
         let name = evidence.keep(&self.layout.evidence()).unwrap_or_else(|e| format!("(not written: {e})"));
         tracing::error!(origin = %view.origin, code = e.code(), detail = e.detail(), "a followed log is held at its last good commit");
@@ -288,27 +308,72 @@ fn fork(size: u64) -> Error {
     )
 }
 
+/// Puts a longer chain in place, on disk first.
+fn take_charters(
+    view: &LogView,
+    work: &mut Work,
+    layout: &Layout,
+    chain: CharterChain,
+    taken: &[Vec<u8>],
+) -> Result<()> {
+    let charters = chain.of_log(&view.origin)?;
+    let replayed = {
+        let state = view.state();
+        let looks_back = charters.is_unattested(state.size(), state.charter());
+        drop(state);
+        match looks_back {
+            true => Some(load(&work.mirror.reader(), &mut work.index, &charters, &mut |_, _| {})?),
+            false => None,
+        }
+    };
+    // The files count in order, so a version that is not there yet hides those after it: oldest first.
+    let mut kept = CharterChain::clone(&view.chain());
+    for bytes in taken {
+        kept.advance(bytes)?;
+        keep_latest(layout, &kept, bytes)?;
+    }
+    let mut state = view.state_mut();
+    if let Some((replayed, replay)) = replayed {
+        (work.ring, work.replay) = (ring_of(&replayed), replay);
+        *state = replayed;
+    }
+    charters.versions().iter().flat_map(|j| &j.root_keys).for_each(|key| work.ring.add(key));
+    state.extend_charters(Arc::new(charters));
+    drop(state);
+    view.set_chain(chain);
+    Ok(())
+}
+
 /// Verifies the proved entries record by record, chunk by chunk: signatures of the next chunk while the rules of the last
 /// one are applied. Each chunk's good commits become durable in the mirror while the state is locked, so nothing is
 /// visible that is not durable; at the first bad entry the log stays at the commit before it.
-fn take_in(view: &LogView, work: &mut Work, incoming: &Incoming, stored: u64, size: u64, note: &str) -> Result<()> {
-    let commit_key = view.state().jurisdiction().commit_key.clone();
+fn take_in(
+    view: &LogView,
+    work: &mut Work,
+    incoming: &Incoming,
+    stored: u64,
+    size: u64,
+    checkpoint: &VerifiedCheckpoint,
+) -> Result<()> {
+    let mut preparer = Preparer::after(&view.state(), Trust::Verify);
     let Work { mirror, index, replay, ring } = work;
     let mut ready: Option<PreparedChunk> = None;
     let mut at = stored;
     loop {
         let upto = size.min(at + STEP);
-        let entries = if at < size { read_entries(incoming, at, upto, stored, size)? } else { Vec::new() };
         let current = ready.take();
-        let (next, applied) = rayon::join(
-            || (!entries.is_empty()).then(|| prepare(at, &entries, &commit_key, ring, Trust::Verify)),
-            || current.map_or(Ok(()), |chunk| apply(view, mirror, index, replay, chunk, incoming, stored, size)),
-        );
+        let prepared = || -> Result<Option<PreparedChunk>> {
+            let entries = read_entries(incoming, at, upto, stored, size)?;
+            Ok((!entries.is_empty()).then(|| preparer.prepare(at, &entries.all(), ring)))
+        };
+        let (next, applied) = rayon::join(prepared, || {
+            current.map_or(Ok(()), |chunk| apply(view, mirror, index, replay, chunk, incoming, stored, size))
+        });
         applied?;
-        if next.is_none() {
+        ready = next?;
+        if ready.is_none() {
             break;
         }
-        ready = next;
         at = upto;
     }
     if view.state().size() != size {
@@ -318,7 +383,20 @@ fn take_in(view: &LogView, work: &mut Work, incoming: &Incoming, stored: u64, si
             "the log's node is broken",
         ));
     }
-    mirror.publish(note)?;
+    // Which charter is in force at its end is known only now: a key that an earlier one named signs nothing any more.
+    let signed = {
+        let state = view.state();
+        let good = state.charters().log_keys(state.charter()).any(|key| checkpoint.note().verify(key).is_ok());
+        good
+    };
+    if !signed {
+        return Err(Error::isolate(
+            "peer.log_key",
+            "the checkpoint is signed by a key of an earlier charter than the log has adopted",
+            "the log's node is broken, or somebody has its old key",
+        ));
+    }
+    mirror.publish(checkpoint.note_text())?;
     incoming.clear();
     Ok(())
 }
@@ -347,7 +425,8 @@ fn apply(
             state.absorb(changes, commit, id, at);
         });
         if state.size() > before {
-            mirror.append(read_entries(incoming, before, state.size(), stored, size)?)?;
+            let entries = read_entries(incoming, before, state.size(), stored, size)?;
+            mirror.append(entries.iter().map(<[u8]>::to_vec).collect())?;
         }
         result
     };
@@ -358,16 +437,10 @@ fn apply(
 }
 
 /// Entries `from..to` out of the incoming bundles of the round `stored..size`.
-fn read_entries(incoming: &Incoming, from: u64, to: u64, stored: u64, size: u64) -> Result<Vec<Vec<u8>>> {
-    let mut out = Vec::with_capacity((to - from) as usize);
+fn read_entries(incoming: &Incoming, from: u64, to: u64, stored: u64, size: u64) -> Result<Entries> {
+    let mut out = Entries::default();
     for id in bundles_between(stored, size).filter(|b| b.index * 256 < to && (b.index + 1) * 256 > from) {
-        let bytes = incoming.read(id)?;
-        for (i, range) in decode_bundle(&bytes, id.width)?.into_iter().enumerate() {
-            let index = id.index * 256 + i as u64;
-            if (from..to).contains(&index) {
-                out.push(bytes[range].to_vec());
-            }
-        }
+        out.push(incoming.read(id)?, id, &(from..to))?;
     }
     Ok(out)
 }

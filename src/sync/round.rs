@@ -17,15 +17,22 @@ const PARALLEL: usize = 8;
 /// Most entries taken in one round; the next round goes on from there.
 pub const MAX_ROUND: u64 = 4_000_000;
 
-/// Fetches the peer's checkpoint and verifies its signature.
-pub async fn checkpoint(peer: &Peer, vkey: &VerifierKey, origin: &str) -> Result<(VerifiedCheckpoint, Vec<u8>)> {
+/// Fetches the peer's checkpoint and verifies its signature by one of these keys.
+pub async fn checkpoint(peer: &Peer, keys: &[VerifierKey], origin: &str) -> Result<(VerifiedCheckpoint, Vec<u8>)> {
     let note = peer.log_file(LogPath::Checkpoint).await.map_err(|e| match e.code() {
         // A node that has just been set up has no checkpoint yet; that is not a damaged log.
         "peer.missing" => e.with_action(Action::Retry),
         _ => e,
     })?;
-    let verified = Checkpoint::open(&note, vkey, origin).map_err(|e| e.with_action(Action::Isolate))?;
-    Ok((verified, note))
+    let mut refused =
+        Error::refuse("peer.charter", "the charter names no key of this log", "pin the charter that does");
+    for key in keys {
+        match Checkpoint::open(&note, key, origin) {
+            Ok(verified) => return Ok((verified, note)),
+            Err(e) => refused = e,
+        }
+    }
+    Err(refused.with_action(Action::Isolate))
 }
 
 /// Fetches the entries from `stored` up to `size` into `incoming`, at most [`PARALLEL`] bundles at a time, and gives

@@ -7,8 +7,10 @@ use tokio::sync::watch;
 
 use super::client::Peer;
 use super::follower::{Follower, Source, fetch_charter};
-use crate::error::Result;
+use crate::error::{Action, Error, Result};
 use crate::node::Node;
+use crate::storage::durable::read_bounded;
+use crate::tlog::tile::LogPath;
 
 /// Longest pause after failures.
 const MAX_BACKOFF: Duration = Duration::from_secs(300);
@@ -83,9 +85,19 @@ async fn open(node: &Arc<Node>, source: &Source) -> Result<Vec<Follower>> {
         true => {
             let peer = Peer::new(&source.url, source.ca.as_deref())?;
             let (charter, bytes) = fetch_charter(&peer, source.charter_sha256.as_deref()).await?;
-            let own = node.own().map(|v| v.origin.clone());
-            let origins = charter.regions().iter().map(|r| r.origin.to_string()).filter(|o| Some(o) != own.as_ref());
-            (origins.collect(), Some(bytes))
+            // A charter names many regions; this node is asked for the one whose log it serves. Its word on that is only
+            // where to look: the checkpoint is verified under that log's key before anything else.
+            let served = peer.log_file(LogPath::Checkpoint).await.map_err(|e| e.with_action(Action::Retry))?;
+            let served = std::str::from_utf8(&served).ok().and_then(|note| note.lines().next().map(str::to_owned));
+            let origin = served.filter(|o| charter.region_by_origin(o).is_some()).ok_or_else(|| {
+                Error::isolate(
+                    "peer.charter",
+                    format!("{} serves a log that its charter does not name", peer.url()),
+                    "follow the region's own node",
+                )
+            })?;
+            let own = node.own().is_some_and(|v| v.origin == origin);
+            (Some(origin).filter(|_| !own).into_iter().collect(), Some(bytes))
         }
     };
     let mut followers = Vec::with_capacity(origins.len());
@@ -107,21 +119,14 @@ fn known_origins(node: &Node, source: &Source) -> Vec<String> {
     let folder = node.layout.data().join("mirrors");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mirrors = entries.map(|e| crate::node::layout::Layout::new(&e.path()));
-    let of_source = mirrors.filter(|m| match crate::node::read_charter(&m.charter()) {
-        Ok(charter) => {
-            let pinned = source.charter_sha256.as_deref().is_none_or(|p| charter.sha256().to_string() == p);
-            let here = m
-                .origin()
-                .ok()
-                .and_then(|o| charter.region_by_origin(&o).map(|r| same_place(r.url.as_str(), &source.url)));
-            pinned && (source.charter_sha256.is_some() || here == Some(true))
+    let of_source = mirrors.filter(|m| match crate::node::charters::read_chain(m) {
+        Ok(chain) => {
+            let pinned = source.charter_sha256.as_deref().is_none_or(|p| chain.first().sha256().to_string() == p);
+            // Several regions may share one pinned charter: the mirror says which source it is of.
+            pinned && read_bounded(&m.source(), 1024).is_ok_and(|name| name == source.name.as_bytes())
         }
         Err(_) => false,
     });
     // An origin that is not its folder's is damaged: the mirror is opened with what the peer's charter says.
     of_source.filter_map(|m| m.origin().ok().filter(|o| node.layout.mirror(o).data() == m.data())).collect()
-}
-
-fn same_place(a: &str, b: &str) -> bool {
-    a.trim_end_matches('/') == b.trim_end_matches('/')
 }

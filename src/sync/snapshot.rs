@@ -1,16 +1,23 @@
 //! The whole verified state of a node's own log, fetched and replayed: what `domovoi import` plans against.
 
-use super::client::{Peer, limit};
+use std::collections::HashMap;
+
+use super::client::Peer;
 use super::round;
 use crate::error::{Error, Result};
-use crate::federation::charter::{Charter, VerifiedCharter};
-use crate::registry::replay::{Replay, Trust, prepare};
+use crate::federation::chain::CharterChain;
+use crate::node::load::ring_of;
+use crate::registry::ids::RecordId;
+use crate::registry::map_proof::MapProof;
+use crate::registry::replay::{Preparer, Replay, Trust};
 use crate::registry::state::State;
-use crate::registry::verify::KeyRing;
-use crate::tlog::Hash;
+use crate::registry::state_proof::{Quoted, StateProof};
+use crate::registry::statemap::{StateMap, map_key};
+use crate::registry::strict::List;
 use crate::tlog::note::VerifierKey;
 use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between, decode_bundle};
-use crate::tlog::tree::{TileSource, grow};
+use crate::tlog::tree::{TileSource, grow, inclusion_proof};
+use crate::tlog::{Hash, leaf_hash};
 
 /// Tiles of an empty tree.
 struct NoTiles;
@@ -21,23 +28,77 @@ impl TileSource for NoTiles {
     }
 }
 
+/// The tiles of a tree that was grown from nothing.
+struct Tiles(HashMap<TileId, Vec<Hash>>);
+
+impl TileSource for Tiles {
+    fn tile(&self, id: TileId) -> Result<Vec<Hash>> {
+        self.0.get(&id).cloned().ok_or_else(|| {
+            Error::stop("tile.missing", format!("{} of a verified tree", LogPath::Tile(id)), "report this as a defect")
+        })
+    }
+}
+
+/// A log that was fetched and verified whole, at one signed checkpoint.
+pub struct FetchedLog {
+    /// Its state.
+    pub state: State,
+    map: StateMap,
+    tiles: Tiles,
+    leaves: Vec<Hash>,
+    checkpoint: Vec<u8>,
+    commit: Vec<u8>,
+}
+
+impl FetchedLog {
+    /// Proves what the state holds, or does not hold, under `name`.
+    ///
+    /// # Errors
+    /// `proof.quoted` where the checkpoint carries more signatures than a proof can hold.
+    pub fn prove(&self, name: &str) -> Result<StateProof> {
+        let size = self.leaves.len() as u64;
+        let path = inclusion_proof(&self.tiles, size.saturating_sub(1), size)?;
+        Ok(StateProof {
+            size,
+            checkpoint: Quoted::new(&self.checkpoint)?,
+            commit: Quoted::new(&self.commit)?,
+            path: List(path.into_iter().map(|h| RecordId(h.0)).collect()),
+            map: MapProof::of(&self.map, &map_key(name)),
+        })
+    }
+
+    /// Fetches an entry again, held against its leaf hash.
+    pub async fn entry(&self, peer: &Peer, index: u64) -> Result<Vec<u8>> {
+        let missing = || Error::refuse("peer.missing", format!("no entry {index} in the log"), "check the id");
+        let bundle = BundleId::in_tree(index / 256, self.leaves.len() as u64).ok_or_else(missing)?;
+        let bytes = peer.log_file(LogPath::Bundle(bundle)).await?;
+        let mut ranges = decode_bundle(&bytes, bundle.width)?.into_iter();
+        let entry = ranges.nth((index % 256) as usize).map(|r| bytes[r].to_vec()).ok_or_else(missing)?;
+        match self.leaves.get(index as usize) == Some(&leaf_hash(&entry)) {
+            true => Ok(entry),
+            false => Err(Error::isolate(
+                "peer.root",
+                format!("{} serves another entry {index} than before", peer.url()),
+                "run «domovoi fsck» on the node",
+            )),
+        }
+    }
+}
+
 /// Fetches the log `origin` from `peer`, verifies every byte and gives its state.
 pub async fn fetch_state(
     peer: &Peer,
-    charter: &VerifiedCharter,
+    chain: &CharterChain,
     origin: &str,
     mut progress: impl FnMut(u64, u64),
-) -> Result<State> {
-    let region = charter.region_by_origin(origin).ok_or_else(|| {
-        Error::refuse("charter.origin", format!("the charter names no log «{origin}»"), "use that region's charter")
-    })?;
-    let jurisdiction = charter.jurisdiction(region);
-    let commit_key = jurisdiction.commit_key.clone();
-    let (checkpoint, _) = round::checkpoint(peer, &VerifierKey::parse(region.log_vkey.as_str())?, origin).await?;
+) -> Result<FetchedLog> {
+    let charters = chain.of_log(origin)?;
+    let keys: Vec<VerifierKey> = charters.versions().iter().map(|j| j.log_key.clone()).collect();
+    let (checkpoint, note) = round::checkpoint(peer, &keys, origin).await?;
     let size = checkpoint.checkpoint().size;
-    let mut ring = KeyRing::default();
-    jurisdiction.root_keys.iter().for_each(|k| ring.add(k));
-    let (mut state, mut replay) = (State::new(jurisdiction), Replay::default());
+    let (mut state, mut replay) = (State::new(charters), Replay::default());
+    let (mut preparer, mut ring) = (Preparer::after(&state, Trust::Verify), ring_of(&state));
+    let mut commit = Vec::new();
     let mut leaves = Vec::with_capacity(size.min(1 << 20) as usize);
     let mut wanted = bundles_between(0, size);
     loop {
@@ -61,8 +122,9 @@ pub async fn fetch_state(
             entries.extend(decode_bundle(bytes, id.width)?.into_iter().map(|r| bytes[r].to_vec()));
         }
         leaves.extend(crate::tlog::hash::leaf_hashes(&entries));
-        let chunk = prepare(first, &entries, &commit_key, &mut ring, Trust::Verify);
+        let chunk = preparer.prepare(first, &entries, &mut ring);
         replay.apply(&mut state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at))?;
+        commit = entries.pop().unwrap_or(commit);
         progress(leaves.len() as u64, size);
     }
     let grown = grow(&NoTiles, 0, &leaves)?;
@@ -73,13 +135,14 @@ pub async fn fetch_state(
             "run «domovoi fsck» on the node",
         ));
     }
-    Ok(state)
-}
-
-/// The charter a node serves.
-pub async fn fetch_charter_of(peer: &Peer) -> Result<VerifiedCharter> {
-    let bytes = peer.get("api/v1/federation/charter", limit::CHARTER).await?;
-    let missing =
-        || Error::refuse("peer.charter", format!("{} serves no charter", peer.url()), "is this a domovoi node?");
-    Charter::open(&bytes.ok_or_else(missing)?)
+    let tiles = Tiles(grown.tiles.into_iter().collect());
+    // The state's charter is known now: a key that an earlier one named signs nothing any more.
+    if !state.charters().log_keys(state.charter()).any(|key| checkpoint.note().verify(key).is_ok()) {
+        return Err(Error::isolate(
+            "peer.log_key",
+            "the checkpoint is signed by a key of an earlier charter than the log has adopted",
+            "the log's node is broken, or somebody has its old key",
+        ));
+    }
+    Ok(FetchedLog { state, map: replay.map, tiles, leaves, checkpoint: note, commit })
 }

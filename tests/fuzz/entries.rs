@@ -28,9 +28,9 @@ use domovoi::registry::ids::{
 use domovoi::registry::link::canonical_link;
 use domovoi::registry::node_record::{DecodedNodeRecord, NodeRecord};
 use domovoi::registry::record::{DecodedRecord, Record, Subject};
-use domovoi::registry::replay::{Replay, Trust, prepare};
+use domovoi::registry::replay::{Preparer, Replay, Trust};
 use domovoi::registry::signature::PublicKey;
-use domovoi::registry::state::{State, View};
+use domovoi::registry::state::State;
 use domovoi::registry::statemap::{StateMap, map_key};
 use domovoi::registry::text::{Day, Millis, Text};
 use domovoi::registry::verify::verify_records;
@@ -187,7 +187,7 @@ pub fn charter(data: &[u8]) {
     let Ok(first) = Charter::open(&signed) else { return };
     assert_eq!(first.charter().previous.is_none(), first.charter().version == 1);
     for region in first.regions() {
-        let _ = first.jurisdiction(region);
+        let _ = first.jurisdiction(region.origin.as_str());
         assert_eq!(first.region_by_origin(region.origin.as_str()).map(|r| r.code), Some(region.code));
     }
     // A charter never follows itself; one that names it does, if it is well-formed.
@@ -417,8 +417,7 @@ pub fn submit_payloads(data: &[u8]) {
 /// Whoever follows the log comes to the state of whoever wrote it, and to its root from nothing but the leaves.
 fn replays(world: &World) {
     let (mut state, mut replay, mut ring) = (State::new(jurisdiction(1)), Replay::default(), ring());
-    let commit_key = state.jurisdiction().commit_key.clone();
-    let chunk = prepare(0, &world.log, &commit_key, &mut ring, Trust::Reread);
+    let chunk = Preparer::after(&state, Trust::Reread).prepare(0, &world.log, &mut ring);
     replay
         .apply(&mut state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at))
         .expect("follows");
@@ -448,8 +447,7 @@ pub fn replay(data: &[u8]) {
         }
     }
     let (mut state, mut replay, mut ring) = (State::new(jurisdiction(1)), Replay::default(), ring());
-    let commit_key = state.jurisdiction().commit_key.clone();
-    let chunk = prepare(0, &entries, &commit_key, &mut ring, Trust::Verify);
+    let chunk = Preparer::after(&state, Trust::Verify).prepare(0, &entries, &mut ring);
     let mut committed = 0;
     let result = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
         assert_eq!(commit.size, at + 1);

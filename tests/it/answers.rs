@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use domovoi::federation::chain::CharterChain;
 use domovoi::federation::charter::{Charter, RegionOfOne};
 use domovoi::node::answer::Question;
 use domovoi::node::log_view::{LogView, Role, When};
@@ -69,7 +70,7 @@ impl Ministry {
 fn view(w: &World, dir: &std::path::Path) -> LogView {
     let j = w.state.jurisdiction();
     let signer = NoteSigner::new(&*j.origin, key(220)).unwrap();
-    let (mut store, _) = LogStore::open(&dir.join("log"), &dir.join("private"), signer.verifier()).unwrap();
+    let (mut store, _) = LogStore::open(&dir.join("log"), &dir.join("private"), &[signer.verifier()]).unwrap();
     let staged = store.stage(w.log.clone()).unwrap();
     store.write_tiles(&staged).unwrap();
     store.fence(&staged).unwrap();
@@ -87,7 +88,7 @@ fn view(w: &World, dir: &std::path::Path) -> LogView {
         log_vkey: signer.verifier().to_string(),
         url: "https://region.example".into(),
     };
-    let charter = Charter::open(&Charter::of_one(one, now_ms(), &key(221)).unwrap()).unwrap();
+    let charter = CharterChain::pinned(&Charter::of_one(one, now_ms(), &key(221)).unwrap()).unwrap();
     LogView::new(Role::Followed, charter, store.reader(), w.state.clone())
 }
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use domovoi::federation::charter::{Charter, RegionOfOne};
+use domovoi::node::load::ring_of;
 use domovoi::registry::body::{
     Admin, AuthorityEnrolled, Body, Building, BuildingKind, ChatKind, ChatRegistered, KeyBytes, KeyGranted, List,
     ManagementAssigned, ManagementForm, OwnershipTransferred,
@@ -16,13 +17,16 @@ use domovoi::registry::body::{
 use domovoi::registry::envelope::{Envelope, MAX_ENTRY, TYP_NODE, TYP_RECORD, record_id};
 use domovoi::registry::facts::leaf_value;
 use domovoi::registry::ids::{ChatNumber, RecordId, RegionCode};
+use domovoi::registry::jurisdiction::Neighbour;
 use domovoi::registry::link::{LinkDigest, canonical_link};
+use domovoi::registry::map_proof::MapProof;
 use domovoi::registry::node_record::{Adopted, Commit, NodeRecord};
 use domovoi::registry::record::{Basis, BasisKind, DecodedRecord, Draft, Record, Subject};
-use domovoi::registry::replay::{Replay, Trust, prepare};
+use domovoi::registry::replay::{Preparer, Replay, Trust};
 use domovoi::registry::rules;
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::{State, View, link_leaf};
+use domovoi::registry::state_proof::{Quoted, StateProof};
 use domovoi::registry::statemap::{EMPTY_ROOT, StateMap, inner_hash, leaf_hash, map_key};
 use domovoi::registry::text::{Day, Millis, Text};
 use domovoi::registry::verify::{KeyRing, verify_records};
@@ -30,6 +34,8 @@ use domovoi::tlog::checkpoint::Checkpoint;
 use domovoi::tlog::note::NoteSigner;
 use domovoi::tlog::tree::Frontier;
 use ed25519_dalek::SigningKey;
+
+use super::regions::path_of_the_last;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -89,7 +95,7 @@ impl Log {
         };
         let charter = Charter::of_one(one, T0, &key(1)).unwrap();
         let verified = Charter::open(&charter).unwrap();
-        let state = State::new(verified.jurisdiction(&verified.regions()[0]));
+        let state = State::new(verified.jurisdiction(ORIGIN).unwrap());
         let mut ring = KeyRing::default();
         ring.add(&PublicKey::of(&key(2)));
         Log { charter, entries: Vec::new(), payloads: BTreeMap::new(), state, map: StateMap::new(), ring, time: T0 }
@@ -345,7 +351,7 @@ fn vectors() -> BTreeMap<&'static str, String> {
 
     let payload = Envelope::parse(&log.charter, domovoi::registry::envelope::TYP_CHARTER, 1 << 20).unwrap().payload;
     let sha = Charter::open(&log.charter).unwrap().sha256();
-    v.insert("charter", format!("{}\nSHA-256 of the envelope {sha}", String::from_utf8(payload).unwrap()));
+    v.insert("charter", format!("{}\ndigest {sha}", String::from_utf8(payload).unwrap()));
     let mut tree = Frontier::new();
     let mut lines = Vec::new();
     for (i, entry) in log.entries.iter().enumerate() {
@@ -357,6 +363,31 @@ fn vectors() -> BTreeMap<&'static str, String> {
     v.insert("tree", lines.join("\n"));
     let head = Checkpoint { origin: ORIGIN.into(), size: tree.size(), root: tree.root() };
     v.insert("checkpoint", head.sign(&signer).unwrap());
+
+    let state_root = log.map.root();
+    let proof = |name: &str| MapProof::of(&log.map, &map_key(name));
+    let (chat, absent) = (format!("chat:{number}"), format!("transfer:{}", RecordId([0; 32])));
+    let value = log.state.leaves().find(|(name, _)| *name == chat).unwrap().1;
+    proof(&chat).verify_member(&state_root, &map_key(&chat), &value).unwrap();
+    proof(&absent).verify_absent(&state_root, &map_key(&absent)).unwrap();
+    let shown = [(&chat, "present"), (&absent, "absent")];
+    let shown = shown.map(|(name, what)| format!("{name} {what}\n{}", serde_json::to_string(&proof(name)).unwrap()));
+    v.insert("map-proof", shown.join("\n"));
+    let state = StateProof {
+        size: tree.size(),
+        checkpoint: Quoted::new(v["checkpoint"].as_bytes()).unwrap(),
+        commit: Quoted::new(log.entries.last().unwrap()).unwrap(),
+        path: List(path_of_the_last(&log.entries.iter().map(|e| domovoi::tlog::leaf_hash(e)).collect::<Vec<_>>())),
+        map: proof(&chat),
+    };
+    let keys = Neighbour {
+        origin: ORIGIN.into(),
+        region: RegionCode::new(77).unwrap(),
+        log_key: signer.verifier().clone(),
+        commit_key: PublicKey::of(&key(4)),
+    };
+    state.verify(&keys).unwrap().holds(&chat, &value).unwrap();
+    v.insert("state-proof", serde_json::to_string(&state).unwrap());
     v
 }
 
@@ -385,12 +416,8 @@ fn blocks(text: &str, kind: &str) -> Vec<(String, String, std::ops::Range<usize>
 fn the_example_log_is_one_that_a_follower_accepts() {
     let (log, number) = example_log();
     let charter = Charter::open(&log.charter).unwrap();
-    let jurisdiction = charter.jurisdiction(&charter.regions()[0]);
-    let mut ring = KeyRing::default();
-    jurisdiction.root_keys.iter().for_each(|k| ring.add(k));
-    let commit_key = jurisdiction.commit_key.clone();
-    let (mut state, mut replay) = (State::new(jurisdiction), Replay::default());
-    let chunk = prepare(0, &log.entries, &commit_key, &mut ring, Trust::Verify);
+    let (mut state, mut replay) = (State::new(charter.jurisdiction(ORIGIN).unwrap()), Replay::default());
+    let chunk = Preparer::after(&state, Trust::Verify).prepare(0, &log.entries, &mut ring_of(&state));
     replay.apply(&mut state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at)).unwrap();
     assert_eq!(state.size(), log.entries.len() as u64);
     assert_eq!(state.chat(number).and_then(|c| c.owner()).map(|o| o.authority.to_string()).as_deref(), Some(SECOND));

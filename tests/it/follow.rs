@@ -12,14 +12,14 @@ use super::api::chat;
 use super::forge::{Change, Forge, Lie, Peers, Served};
 use super::node::{AUTHORITY, Around, Node};
 
-fn ministry() -> Node {
+pub fn ministry() -> Node {
     let mut node = Node::init(None);
     node.args = vec!["--set".into(), "sync.interval_seconds=1".into()];
     node
 }
 
 /// Waits up to half a minute until `done` gives something.
-fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(found) = done() {
@@ -31,12 +31,12 @@ fn until<T>(what: &str, mut done: impl FnMut() -> Option<T>) -> T {
 }
 
 /// How the log stands with the ministry.
-fn member(ministry: &Node, origin: &str) -> Option<Value> {
+pub fn member(ministry: &Node, origin: &str) -> Option<Value> {
     let v = ministry.api("federation");
     v["members"].as_array().unwrap().iter().find(|m| m["freshness"]["log"] == origin).cloned()
 }
 
-fn synced(ministry: &Node, origin: &str, size: u64) {
+pub fn synced(ministry: &Node, origin: &str, size: u64) {
     until(&format!("{origin} at size {size}"), || {
         member(ministry, origin).filter(|m| m["freshness"]["size"] == size && m["status"]["held"].is_null())
     });

@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{Path, State as AxumState};
 use axum::http::StatusCode;
 use axum::routing::get;
-use domovoi::federation::charter::{Charter, RegionOfOne};
+use domovoi::federation::charter::{Charter, CharterBody, RegionOfOne};
 use domovoi::registry::ids::RecordId;
 use domovoi::registry::node_record::{Adopted, Commit, NodeRecord};
 use domovoi::registry::record::DecodedRecord;
@@ -47,6 +47,7 @@ pub struct Forge {
     pub operator: Signer,
     /// A key that may sign only `chat.*`.
     pub narrow: Signer,
+    federation: SigningKey,
     keys: [SigningKey; 3],
     ring: KeyRing,
     state: State,
@@ -77,7 +78,7 @@ impl Forge {
         };
         let charter = Charter::of_one(one, now - 3_600_000, &federation).unwrap();
         let opened = Charter::open(&charter).unwrap();
-        let jurisdiction = opened.jurisdiction(&opened.regions()[0]);
+        let jurisdiction = opened.jurisdiction(&origin).unwrap();
         let mut ring = KeyRing::default();
         [&root, &operator, &narrow].iter().for_each(|k| ring.add(&PublicKey::of(k)));
         let signer = |key: &SigningKey| Signer { key: key.clone(), origin: origin.clone() };
@@ -85,6 +86,7 @@ impl Forge {
             charter,
             operator: signer(&operator),
             narrow: signer(&narrow),
+            federation,
             keys: [root.clone(), log, commit],
             ring,
             state: State::new(jurisdiction),
@@ -172,6 +174,11 @@ impl Forge {
         self.state.absorb(changes, &commit, id, commit.size - 1);
     }
 
+    /// A charter signed by the federation's root key.
+    pub fn sign_charter(&self, body: &CharterBody) -> Vec<u8> {
+        Charter::sign(body, &[&self.federation]).unwrap()
+    }
+
     pub fn size(&self) -> u64 {
         self.entries.len() as u64
     }
@@ -182,7 +189,15 @@ impl Forge {
         let checkpoint = Checkpoint { origin: self.origin.clone(), size: self.size(), root: root(&leaves) };
         let signer = NoteSigner::new(&self.origin, self.keys[1].clone()).unwrap();
         let checkpoint = checkpoint.sign(&signer).unwrap().into_bytes();
-        Served { charter: self.charter.clone(), checkpoint, entries: self.entries.clone(), leaves, changed: None }
+        let charters = HashMap::new();
+        Served {
+            charter: self.charter.clone(),
+            charters,
+            checkpoint,
+            entries: self.entries.clone(),
+            leaves,
+            changed: None,
+        }
     }
 }
 
@@ -196,6 +211,8 @@ fn root(leaves: &[Hash]) -> Hash {
 #[derive(Clone)]
 pub struct Served {
     charter: Vec<u8>,
+    /// Later versions.
+    charters: HashMap<u64, Vec<u8>>,
     pub checkpoint: Vec<u8>,
     entries: Vec<Vec<u8>>,
     leaves: Vec<Hash>,
@@ -212,6 +229,12 @@ pub enum Change {
 }
 
 impl Served {
+    /// A log that was made elsewhere.
+    pub fn of(charter: Vec<u8>, checkpoint: Vec<u8>, entries: Vec<Vec<u8>>) -> Served {
+        let leaves = entries.iter().map(|e| leaf_hash(e)).collect();
+        Served { charter, charters: HashMap::new(), checkpoint, entries, leaves, changed: None }
+    }
+
     /// A file of the log. What the checkpoint does not cover can be had, too: a follower must not need the server's word.
     pub fn file(&self, path: LogPath) -> Option<Vec<u8>> {
         let mut bytes = match path {
@@ -262,6 +285,11 @@ impl Peers {
         Peers { url, served }
     }
 
+    /// Serves a later version of the charter.
+    pub fn set_charter(&self, name: &str, version: u64, charter: Vec<u8>) {
+        self.served.write().unwrap().get_mut(name).unwrap().charters.insert(version, charter);
+    }
+
     pub fn set(&self, name: &str, served: Served) {
         self.served.write().unwrap().insert(name.to_owned(), served);
     }
@@ -276,7 +304,9 @@ async fn answer(
     let bytes = match path.strip_prefix("log/") {
         Some(file) => LogPath::parse(file).ok().and_then(|p| peer.file(p)),
         None if path == "api/v1/federation/charter" => Some(peer.charter.clone()),
-        None => None,
+        None => path
+            .strip_prefix("api/v1/federation/charters/")
+            .and_then(|version| peer.charters.get(&version.parse().ok()?).cloned()),
     };
     bytes.map_or((StatusCode::NOT_FOUND, Vec::new()), |b| (StatusCode::OK, b))
 }

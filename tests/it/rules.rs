@@ -13,7 +13,7 @@ use domovoi::registry::body::{Body, ChatKind, ManagementForm};
 use domovoi::registry::facts::{BuildingFacts, ChatFacts, ChatStatus, Delegation, Facts, Management};
 use domovoi::registry::ids::{ChatNumber, MaxChatId, OrgId};
 use domovoi::registry::record::Subject;
-use domovoi::registry::replay::{Replay, Trust, prepare};
+use domovoi::registry::replay::{Preparer, Replay, Trust};
 use domovoi::registry::state::{Overlay, State, View};
 use domovoi::registry::statemap::StateMap;
 use domovoi::registry::text::Day;
@@ -188,10 +188,10 @@ pub type Roots = Vec<(u64, [u8; 32])>;
 pub fn replay(log: &[Vec<u8>], chunk: usize, trust: Trust) -> (State, Roots, domovoi::error::Result<()>) {
     let (mut state, mut ring, mut roots) = (State::new(jurisdiction(1)), ring(), Vec::new());
     let mut replay = Replay::resume(StateMap::new());
+    let mut preparer = Preparer::after(&state, trust);
     let mut result = Ok(());
     for (i, entries) in log.chunks(chunk).enumerate() {
-        let commit_key = state.jurisdiction().commit_key.clone();
-        let prepared = prepare((i * chunk) as u64, entries, &commit_key, &mut ring, trust);
+        let prepared = preparer.prepare((i * chunk) as u64, entries, &mut ring);
         result = replay.apply(&mut state, prepared, &mut |state, changes, commit, id, index| {
             state.absorb(changes, commit, id, index);
             roots.push((commit.size, commit.root.0));
@@ -478,7 +478,8 @@ fn random_logs_reach_every_type_and_most_rules() {
         });
     }
     println!("accepted {accepted:?}\nrefused {refused:?}");
-    for kind in domovoi::registry::body::TYPES {
+    // Transfers take a second region: tests/it/transfer.rs.
+    for kind in domovoi::registry::body::TYPES.iter().filter(|kind| !kind.starts_with("transfer.")) {
         assert!(accepted.contains_key(kind), "no {kind} was ever accepted");
     }
     assert!(refused.len() >= 35, "only {} kinds of refusal", refused.len());

@@ -54,7 +54,7 @@ fn a_backup_of_a_running_log_restores_to_a_prefix() {
         format::check(&data).unwrap();
         assert_eq!(fs::metadata(data.join("keys/log.pem")).unwrap().permissions().mode() & 0o777, 0o600);
         let (mut restored, pending) =
-            LogStore::open(&data.join("log"), &data.join("private"), signer().verifier()).unwrap();
+            LogStore::open(&data.join("log"), &data.join("private"), &[signer().verifier()]).unwrap();
         assert!(pending.is_none());
         assert_eq!((restored.fence_state().size, restored.fence_state().age), (report.size, Age::Restored));
         assert_log(&restored.reader(), report.size);
@@ -127,7 +127,7 @@ fn a_backup_of_an_empty_log_restores() {
     let (out, data) = (dirs.base.path().join("backup"), dirs.base.path().join("data"));
     assert_eq!(backup::backup(&reader, &[], &out).unwrap().size, 0);
     backup::restore(&out, &data).unwrap();
-    let (mut store, _) = LogStore::open(&data.join("log"), &data.join("private"), signer().verifier()).unwrap();
+    let (mut store, _) = LogStore::open(&data.join("log"), &data.join("private"), &[signer().verifier()]).unwrap();
     assert_eq!(store.stage(entries(0, 1)).unwrap_err().code(), "fence.restored");
 }
 

@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rand::RngExt;
 use tempfile::TempDir;
@@ -155,9 +156,16 @@ impl Machine {
         run("mount", &["-t", self.fs, "-o", "loop", &self.image(), &at])
     }
 
-    /// Cuts the power: from here on the disk is what [`Machine::power_on`] will find.
+    /// Cuts the power: from here on the disk is what [`Machine::power_on`] will find. Mostly while there is something in
+    /// the cache, which is seldom at a moment chosen blindly.
     pub fn cut(&mut self) {
+        let (wanted, until) = (rand::rng().random_range(0..12), Instant::now() + Duration::from_millis(60));
         let mut images = self.images.lock().unwrap();
+        while images[self.current].cache.len() < wanted && Instant::now() < until {
+            drop(images);
+            std::thread::yield_now();
+            images = self.images.lock().unwrap();
+        }
         let (after, lost) = images[self.current].cut();
         images[self.current].unplugged = true;
         images.push(after);

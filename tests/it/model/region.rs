@@ -1,7 +1,7 @@
 //! One region in the model: the library's own state, map and log, and the records that wait for the commit.
 //!
 //! A step of the model is a call of the library: `rules::check`, `Overlay::apply`, `Overlay::finish`, `State::absorb`, and
-//! for whoever reads the log `replay::prepare` and `Replay::apply`. Nothing here decides what is allowed.
+//! for whoever reads the log `replay::Preparer` and `Replay::apply`. Nothing here decides what is allowed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -11,13 +11,14 @@ use domovoi::registry::envelope::{Envelope, TYP_RECORD};
 use domovoi::registry::ids::{RecordId, RegionCode};
 use domovoi::registry::node_record::{Adopted, Commit, NodeRecord};
 use domovoi::registry::record::{DecodedRecord, Draft, RECORD_VERSION, Record, Subject};
-use domovoi::registry::replay::{Replay, Trust, prepare};
+use domovoi::registry::replay::{Preparer, Replay, Trust};
 use domovoi::registry::rules::check;
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::{Jurisdiction, Overlay, State, View};
 use domovoi::registry::statemap::{StateMap, map_key};
 use domovoi::registry::text::Millis;
 use domovoi::registry::verify::{KeyRing, VerifiedRecord, verify_records};
+use domovoi::tlog::note::NoteSigner;
 use ed25519_dalek::SigningKey;
 use sha2::{Digest, Sha256};
 
@@ -61,6 +62,10 @@ impl Place {
             commit_key: PublicKey::of(&self.commit_key()),
             charter_version: 1,
             charter_sha256: RecordId([7; 32]),
+            log_key: NoteSigner::new(self.origin(), key(220 + self as u8)).unwrap().verifier().clone(),
+            record_versions: vec![RECORD_VERSION],
+            exceptions: Vec::new(),
+            others: Vec::new().into(),
         }
     }
 }
@@ -321,8 +326,7 @@ impl Region {
     }
 
     fn read(&self, state: &mut State, replay: &mut Replay, after: &Region, from: usize, trust: Trust) -> bool {
-        let key = state.jurisdiction().commit_key.clone();
-        let chunk = prepare(from as u64, &after.log[from..], &key, &mut RING.clone(), trust);
+        let chunk = Preparer::after(state, trust).prepare(from as u64, &after.log[from..], &mut RING.clone());
         let result = replay.apply(state, chunk, &mut |state, changes, commit, id, at| {
             state.absorb(changes, commit, id, at);
         });

@@ -280,7 +280,7 @@ struct Live {
 
 fn take(live: &mut Option<Live>, dir: &Path, step: Step) -> Result<()> {
     if step == Step::Open {
-        let (store, pending) = LogStore::open(&dir.join("log"), &dir.join("private"), signer().verifier())?;
+        let (store, pending) = LogStore::open(&dir.join("log"), &dir.join("private"), &[signer().verifier()])?;
         let at = if pending.is_some() { At::Fenced } else { At::Idle };
         let log = Log::default();
         *live = Some(Live { store, pending, staged: None, log, at });
@@ -292,7 +292,7 @@ fn take(live: &mut Option<Live>, dir: &Path, step: Step) -> Result<()> {
         Step::Confirm(word) => live.store.confirm_restored(word)?,
         Step::Stage(batch) => {
             let reader = live.store.reader();
-            let log = Arc::new(reader.entries(0..reader.size())?);
+            let log: Log = Arc::new(reader.entries(0..reader.size())?.iter().map(<[u8]>::to_vec).collect());
             live.log = longer(&log, batch);
             live.staged = Some(live.store.stage(live.log[log.len()..].to_vec())?);
             live.at = At::Staged;

@@ -203,6 +203,7 @@ pub fn cases() -> Vec<Case> {
                 ("no kind", "77-ABCD-EFGH-JKMN"),
                 ("an unknown kind", "flat:77"),
                 ("a log with an id", "log:77"),
+                ("a log with a colon", "log:"),
                 ("a key that is none", "key:abc"),
             ],
         ),

@@ -17,8 +17,9 @@ use domovoi::node::config::Config;
 use domovoi::registry::body::{BotName, Phone};
 use domovoi::registry::ids::*;
 use domovoi::registry::link::canonical_link;
+use domovoi::registry::record::RECORD_VERSION;
 use domovoi::registry::record::{DecodedRecord, Subject};
-use domovoi::registry::replay::{Replay, Trust, prepare};
+use domovoi::registry::replay::{Preparer, Replay, Trust};
 use domovoi::registry::rules::check;
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::{Jurisdiction, State, View};
@@ -26,15 +27,45 @@ use domovoi::registry::text::{Day, Millis, Text};
 use domovoi::registry::verify::{KeyRing, verify_records};
 use domovoi::tlog::Hash;
 use domovoi::tlog::checkpoint::Checkpoint;
-use domovoi::tlog::note::{Note, VerifierKey};
+use domovoi::tlog::note::{Note, NoteSigner, VerifierKey};
 use domovoi::tlog::tile::{LogPath, decode_bundle, decode_tile};
 use domovoi::tlog::tree::{verify_consistency, verify_inclusion};
+use ed25519_dalek::SigningKey;
 use serde_json::Value;
 
 /// Codes of [`super::GROUPS`] that no input of these kinds brings about, and why.
 pub const ELSEWHERE: &[(&str, &[&str])] = &[
     ("said of what this program writes, not of what it reads", &["bundle.entry-too-long", "key.encode", "key.encrypt"]),
     ("needs a log of its own length: `rules/refused.rs`, `rules/tamper.rs`", &["commit.batch", "rule.spans"]),
+    (
+        "takes several regions or charters: `transfer.rs`, `charters.rs`, `src/registry/map_proof_tests.rs`",
+        &[
+            "charter.conflict",
+            "charter.exception",
+            "charter.record_version",
+            "commit.version",
+            "key.commit",
+            "proof.map",
+            "proof.quoted",
+            "proof.state",
+            "rule.transfer.answer",
+            "rule.transfer.buildings",
+            "rule.transfer.deadline",
+            "rule.transfer.description",
+            "rule.transfer.early",
+            "rule.transfer.here",
+            "rule.transfer.locked",
+            "rule.transfer.log",
+            "rule.transfer.moved",
+            "rule.transfer.offer",
+            "rule.transfer.proof",
+            "rule.transfer.settled",
+            "rule.transfer.standing",
+            "rule.transfer.undo",
+            "rule.transfer.unknown",
+            "rule.version",
+        ],
+    ),
     ("no record can reach it: see UNREACHABLE in `rules/refused.rs`", &["rule.chat.owner", "rule.type"]),
     (
         "an answer of a node to what it does not have",
@@ -187,13 +218,17 @@ fn jurisdiction(j: &Value) -> Jurisdiction {
         commit_key: key(&j["commit_key"]),
         charter_version: number(j, "charter_version"),
         charter_sha256: text(j, "charter_sha256").parse().unwrap(),
+        // No case comes to a checkpoint of this log or to another region's.
+        log_key: NoteSigner::new(text(j, "origin"), SigningKey::from_bytes(&[220; 32])).unwrap().verifier().clone(),
+        record_versions: vec![RECORD_VERSION],
+        exceptions: Vec::new(),
+        others: Vec::new().into(),
     }
 }
 
 /// Follows entries after a log.
 fn follow(state: &mut State, replay: &mut Replay, ring: &mut KeyRing, entries: &[Vec<u8>]) -> Result<()> {
-    let commit_key = state.jurisdiction().commit_key.clone();
-    let chunk = prepare(replay.size(state), entries, &commit_key, ring, Trust::Verify);
+    let chunk = Preparer::after(state, Trust::Verify).prepare(replay.size(state), entries, ring);
     replay.apply(state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at))
 }
 

@@ -188,6 +188,11 @@ impl Naive<'_> {
             Body::BotAttested(b) => good(Some(&b.authority), vec![]),
             // Who attested it last, or whoever succeeded him: a key of one of them.
             Body::BotWithdrawn(_) => good(None, vec![]),
+            // A transfer takes two regions; tests/it/transfer.rs has them.
+            Body::TransferOffered(_)
+            | Body::TransferAccepted(_)
+            | Body::TransferDeclined(_)
+            | Body::TransferReleased(_) => false,
             Body::ApplicabilitySet(_) => by_root && record.basis.is_some(),
             Body::ImpersonationFlagged(b) => {
                 by_owner(b.imitates) && self.flag(&b.imitation).is_none_or(|(chat, _)| by_owner(chat))

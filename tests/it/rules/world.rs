@@ -12,6 +12,7 @@ use domovoi::registry::state::{Jurisdiction, Overlay, State, View};
 use domovoi::registry::statemap::{StateMap, map_key};
 use domovoi::registry::text::{Day, Millis, Text};
 use domovoi::registry::verify::{KeyRing, VerifiedRecord, verify_records};
+use domovoi::tlog::note::NoteSigner;
 use ed25519_dalek::SigningKey;
 
 /// Origin of the log.
@@ -168,8 +169,12 @@ pub fn jurisdiction(threshold: usize) -> Jurisdiction {
         root_keys: vec![PublicKey::of(&root_key()), PublicKey::of(&key(201))],
         root_threshold: threshold,
         commit_key: PublicKey::of(&commit_key()),
+        log_key: NoteSigner::new(ORIGIN, key(220)).unwrap().verifier().clone(),
         charter_version: CHARTER,
         charter_sha256: RecordId([7; 32]),
+        record_versions: vec![RECORD_VERSION],
+        exceptions: Vec::new(),
+        others: Vec::new().into(),
     }
 }
 

@@ -1,0 +1,57 @@
+//! The charter chain on disk: `charter.json` is the pinned version, `charters/<version>.json` each one after it.
+//!
+//! A file counts only as far as the chain verifies: reading begins at the pinned version and takes the next ones in order
+//! until one is not there. A file that is there and does not verify is refused, not passed over: the node must not go on
+//! under an older charter than its operator was given.
+
+use std::path::PathBuf;
+
+use super::layout::Layout;
+use crate::error::{Error, Result};
+use crate::federation::chain::CharterChain;
+use crate::federation::charter::MAX_CHARTER;
+use crate::storage::durable::{create_dir, read_bounded, read_optional, write_atomic};
+
+/// Most versions a node walks through.
+pub const MAX_VERSIONS: usize = 10_000;
+
+fn next_file(layout: &Layout, version: u64) -> PathBuf {
+    layout.charters().join(format!("{version}.json"))
+}
+
+/// Reads the chain of a data directory, or of a mirror.
+///
+/// # Errors
+/// Those of the charters, with the file's name; `charter.conflict` where `charters/` skips or repeats a version.
+pub fn read_chain(layout: &Layout) -> Result<CharterChain> {
+    let pinned = layout.charter();
+    let mut chain =
+        CharterChain::pinned(&read_bounded(&pinned, MAX_CHARTER as u64)?).map_err(|e| e.at(pinned.display()))?;
+    for _ in 0..MAX_VERSIONS {
+        let path = next_file(layout, chain.latest().charter().version + 1);
+        let Some(bytes) = read_optional(&path, MAX_CHARTER as u64)? else { break };
+        if !chain.advance(&bytes).map_err(|e| e.at(path.display()))? {
+            return Err(Error::refuse(
+                "charter.sequence",
+                format!("{} does not hold the version it is named by", path.display()),
+                "name each file by the version it holds",
+            ));
+        }
+    }
+    Ok(chain)
+}
+
+/// The exact bytes of a version of the chain: of the pinned one, or of one after it.
+pub fn read_version(layout: &Layout, chain: &CharterChain, version: u64) -> Result<Option<Vec<u8>>> {
+    match version == chain.first().charter().version {
+        true => read_optional(&layout.charter(), MAX_CHARTER as u64),
+        false if chain.version(version).is_some() => read_optional(&next_file(layout, version), MAX_CHARTER as u64),
+        false => Ok(None),
+    }
+}
+
+/// Keeps the newest version of a chain, just verified, durably.
+pub fn keep_latest(layout: &Layout, chain: &CharterChain, bytes: &[u8]) -> Result<()> {
+    create_dir(&layout.charters())?;
+    write_atomic(&next_file(layout, chain.latest().charter().version), bytes)
+}

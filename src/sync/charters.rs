@@ -1,0 +1,36 @@
+//! Walking the charter chain forward with what a peer serves. A peer is only believed what the root keys have signed.
+
+use super::client::{Peer, limit};
+use crate::error::{Action, Error, Result};
+use crate::federation::chain::CharterChain;
+
+/// Most versions taken in one go.
+const MAX_STEPS: usize = 64;
+
+/// The pinned charter that a node serves: its exact bytes.
+pub async fn fetch_pinned(peer: &Peer) -> Result<Vec<u8>> {
+    peer.get("api/v1/federation/charter", limit::CHARTER).await?.ok_or_else(|| {
+        Error::refuse("peer.charter", format!("{} serves no charter", peer.url()), "is this a domovoi node?")
+    })
+}
+
+/// Takes the versions after the newest of `chain`, as far as the peer has them. Gives their bytes, oldest first.
+pub async fn walk(peer: &Peer, chain: &mut CharterChain) -> Result<Vec<Vec<u8>>> {
+    let mut taken = Vec::new();
+    for _ in 0..MAX_STEPS {
+        let next = chain.latest().charter().version + 1;
+        let Some(bytes) = peer.get(&format!("api/v1/federation/charters/{next}"), limit::CHARTER).await? else { break };
+        match chain.advance(&bytes).map_err(|e| e.with_action(Action::Isolate))? {
+            true => taken.push(bytes),
+            false => break,
+        }
+    }
+    Ok(taken)
+}
+
+/// The whole chain a node serves, from the charter it pins.
+pub async fn fetch_chain(peer: &Peer) -> Result<CharterChain> {
+    let mut chain = CharterChain::pinned(&fetch_pinned(peer).await?)?;
+    walk(peer, &mut chain).await?;
+    Ok(chain)
+}

@@ -1,0 +1,80 @@
+//! `domovoi import` over the exports: the same file twice changes nothing, and what a file is not is said.
+
+use serde_json::{Value, json};
+
+use crate::import_exports::zip;
+use crate::node::{AUTHORITY, Node, run_in, sample};
+
+fn region(code: &str) -> Node {
+    let mut node = Node::init(Some((code, AUTHORITY, "Жилищная инспекция")));
+    node.start();
+    node
+}
+
+/// Rows, taken over, unchanged, refused.
+fn totals(report: &Value) -> [u64; 4] {
+    ["rows", "imported", "unchanged", "refused"].map(|k| report[k].as_u64().unwrap())
+}
+
+#[test]
+fn exports_are_imported_twice_and_once() {
+    let node = region("61");
+    // The day is in the name, and the file is the zip that is published.
+    let houses = std::fs::read(sample("export-reestrmkd-61-sample.csv")).unwrap();
+    let path = node.dir.path().join("export-reestrmkd-61-20260901.zip");
+    std::fs::write(&path, zip(&[("export-reestrmkd-61-20260901.csv", &houses)])).unwrap();
+    let import = |args: &[&str]| node.run(&[&["import"], args].concat());
+    let path = path.to_str().unwrap();
+
+    let dry = import(&["buildings", path, "--dry-run"]).json();
+    assert_eq!((totals(&dry), &dry["format"], &dry["dry_run"]), ([3, 2, 0, 1], &json!("frt"), &json!(true)));
+    let first = import(&["buildings", path]).json();
+    assert_eq!((totals(&first), &first["reasons"]), ([3, 2, 0, 1], &json!({"import.house.kind": 1})));
+    assert_eq!(first["records"], json!({"building.registered": 2, "management.assigned": 2}));
+    let again = import(&["buildings", path]).json();
+    assert_eq!((totals(&again), &again["records"]), ([3, 0, 2, 1], &json!({})), "{again}");
+
+    // Organisations that manage nothing here are not written, unless that is wished.
+    let organisations = sample("export-reestruo-61-sample.csv");
+    let some = import(&["organisations", &organisations, "--observed", "2026-09-01"]).json();
+    assert_eq!(some["reasons"], json!({"import.organisation.unrelated": 2}));
+    assert_eq!(some["records"], json!({}));
+    let all = ["organisations", &organisations, "--observed", "2026-09-01", "--all"];
+    let first = import(&all).json();
+    assert_eq!((totals(&first), &first["format"]), ([2, 2, 0, 0], &json!("frt-organisations")));
+    assert!(first["records"]["organisation.named"].as_u64().unwrap() >= 2, "{first}");
+    let again = import(&all).json();
+    assert_eq!((totals(&again), &again["records"]), ([2, 0, 2, 0], &json!({})), "{again}");
+    let log = node.api("node").to_string();
+    for person in ["name_employee", "phone"] {
+        assert!(!log.contains(person));
+    }
+
+    // What a file is not is said, with what it was recognised as.
+    assert_eq!(import(&["buildings", path, "--format", "gis"]).code(), "import.format");
+    assert_eq!(import(&["buildings", &organisations, "--observed", "2026-09-01"]).code(), "import.format");
+    assert_eq!(import(&["organisations", path]).code(), "import.format");
+    let empty = node.dir.path().join("пусто");
+    std::fs::create_dir(&empty).unwrap();
+    assert_eq!(import(&["buildings", empty.to_str().unwrap()]).code(), "import.gar");
+    assert_eq!(import(&["chats", empty.to_str().unwrap()]).code(), "import.format");
+    assert_eq!(import(&["buildings", "/nowhere/дома.csv"]).code(), "disk.missing");
+    let people = run_in(&node.data(), &["import", "buildings", path, "--dry-run"]);
+    assert!(people.ok && people.out.contains("frt") && people.out.contains("import.house.kind"), "{}", people.out);
+}
+
+#[test]
+fn rows_of_flats_and_lists_of_the_address_register() {
+    let node = region("72");
+    let gis = sample("gis_ozhf_GENERATED.csv");
+    let args = ["import", "buildings", &gis, "--observed", "2026-09-01", "--generated"];
+    let first = node.run(&args).json();
+    assert_eq!((totals(&first), &first["format"]), ([13, 4, 4, 5], &json!("gis")));
+    let again = node.run(&args).json();
+    assert_eq!((totals(&again), &again["records"]), ([13, 0, 8, 5], &json!({})), "{again}");
+    // A folder of ГАР; its only house is history.
+    let gar = node.run(&["import", "buildings", &sample("gar_72")]).json();
+    assert_eq!((totals(&gar), &gar["reasons"]), ([1, 0, 0, 1], &json!({"import.gar.outdated": 1})));
+    let report = node.dir.path().join("gar_72.report.xlsx");
+    assert!(!report.exists(), "there is nothing for the clerk to correct");
+}
