@@ -88,8 +88,8 @@ fn view(w: &World, dir: &std::path::Path) -> LogView {
         log_vkey: signer.verifier().to_string(),
         url: "https://region.example".into(),
     };
-    let charter = CharterChain::pinned(&Charter::of_one(one, now_ms(), &key(221)).unwrap()).unwrap();
-    LogView::new(Role::Followed, charter, store.reader(), w.state.clone())
+    let chain = CharterChain::pinned(&Charter::of_one(one, now_ms(), &key(221)).unwrap()).unwrap();
+    LogView::new(Role::Followed, chain, store.reader(), w.state.clone())
 }
 
 /// Another region's jurisdiction, with the keys of [`jurisdiction`].

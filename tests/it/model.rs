@@ -2,6 +2,7 @@
 
 mod blind;
 mod disk;
+mod process;
 mod region;
 mod registry;
 mod scene;
@@ -14,8 +15,9 @@ use std::time::Instant;
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
 use blind::Bug;
+use region::Who;
 use registry::Registry;
-use spec::KINDS;
+use spec::{KINDS, Say};
 use writer::{Slip, Writing};
 
 /// Explores all of it; every `always` must hold, every `sometimes` must have been seen.
@@ -72,7 +74,7 @@ fn depth(ordinary: u8) -> u8 {
 fn one_region(depth: u8, bug: Bug) -> Registry {
     let mut most = [1; KINDS];
     most[0] = 2;
-    Registry { depth: [depth, 0], batch: 2, most, bug }
+    Registry { depth: [depth, 0], batch: 2, crossing: false, only: None, most, bug }
 }
 
 #[test]
@@ -80,11 +82,25 @@ fn one_chat_in_one_region() {
     explore("one region", one_region(depth(3), Bug::None));
 }
 
+fn two_regions(depth: [u8; 2], only: &'static [Say], bug: Bug) -> Registry {
+    Registry { depth, batch: 1, crossing: true, only: Some(only), most: [1; KINDS], bug }
+}
+
+/// What happens in either region while a chat moves between them.
+const MEANWHILE: &[Say] =
+    &[Say::Transfer(0, 1), Say::Succeed(0, 1), Say::Succeed(2, 3), Say::Revoke(Who::Key(0)), Say::End(0)];
+
+#[test]
+fn one_chat_in_two_regions() {
+    explore("two regions", two_regions([depth(3), depth(2)], MEANWHILE, Bug::None));
+}
+
 /// Each fault sown into the rules is found, and by the property that is about it. (Any of them is also found by comparing
 /// with the specification; a property that speaks of the facts alone must find it without.)
 #[test]
 fn a_fault_in_the_rules_is_found_out() {
     for (bug, broken) in [
+        // Beside the specification: the facts alone show it.
         (Bug::Revocation, "what a revoked key signs is refused"),
         (Bug::Window, "a key signs nothing outside its window"),
         (Bug::Suspension, "nobody acts for an authority that is suspended or succeeded"),
@@ -93,7 +109,27 @@ fn a_fault_in_the_rules_is_found_out() {
         (Bug::Ending, "the rules allow exactly what the specification allows"),
         (Bug::History, "the rules allow exactly what the specification allows"),
     ] {
-        let found = breaks(one_region(2, bug));
+        let found = breaks(Registry { batch: 1, ..one_region(2, bug) });
+        assert!(found.contains(broken), "{bug:?}: {found:?}");
+    }
+}
+
+/// What the lock, the one answer and the deadline are for: without one of them two regions hold the chat, or none; and so
+/// they do where a region's log loses a batch that it had published.
+#[test]
+fn a_fault_between_regions_is_found_out() {
+    const LITTLE: &[Say] = &[Say::Transfer(0, 1), Say::Assign(1)];
+    for (bug, depth, broken) in [
+        (Bug::Lock, [2, 0], "an offered chat changes by the end of its offer only"),
+        (Bug::Answer, [2, 2], "in the union view exactly one region holds the chat"),
+        (Bug::Deadline, [2, 2], "in the union view exactly one region holds the chat"),
+        (Bug::Rewind, [2, 1], "in the union view exactly one region holds the chat"),
+    ] {
+        let mut model = two_regions(depth, LITTLE, bug);
+        if bug == Bug::Answer {
+            model.most = [2; KINDS];
+        }
+        let found = breaks(model);
         assert!(found.contains(broken), "{bug:?}: {found:?}");
     }
 }

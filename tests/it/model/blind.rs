@@ -10,7 +10,9 @@ use domovoi::registry::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, OrgI
 use domovoi::registry::record::Subject;
 use domovoi::registry::state::{Entry, Jurisdiction, Overlay, View};
 use domovoi::registry::text::Millis;
+use domovoi::registry::transfer::OfferStanding;
 
+use super::region::Phase;
 use super::scene::subjects;
 
 /// What is hidden from the rules.
@@ -31,6 +33,14 @@ pub enum Bug {
     Ending,
     /// The last record of the chat's subject: an older one is shown.
     History,
+    /// That a chat is offered to another region.
+    Lock,
+    /// That an offer was answered already.
+    Answer,
+    /// That a deadline has passed.
+    Deadline,
+    /// Nothing; but a region's log may lose its last batch and go on, as one whose backup was trusted.
+    Rewind,
 }
 
 /// A view that hides a kind of fact.
@@ -53,12 +63,18 @@ impl<'v> Blind<'v> {
                 (Bug::Suspension, Facts::Authority(a)) => a.suspended = None,
                 (Bug::Succession, Facts::Authority(a)) => a.succeeded = None,
                 (Bug::Ending, Facts::Building(b)) => b.managements.iter_mut().for_each(|m| m.to = None),
+                (Bug::Lock, Facts::Chat(c)) => c.offered = None,
                 (Bug::History, Facts::Chat(_)) if lie.history.len() > 1 => drop(lie.history.pop()),
                 _ => continue,
             }
             lies.insert(subject, lie);
         }
         Blind { base, bug, lies }
+    }
+
+    /// The time the rules are told.
+    pub fn time(&self, time: u64) -> u64 {
+        if self.bug == Bug::Deadline { time.min(Phase::Late.begins() - 1) } else { time }
     }
 }
 
@@ -67,7 +83,12 @@ impl View for Blind<'_> {
         self.base.jurisdiction()
     }
     fn entry(&self, subject: &Subject) -> Option<&Entry> {
-        self.lies.get(subject).or_else(|| self.base.entry(subject))
+        let entry = self.lies.get(subject).or_else(|| self.base.entry(subject));
+        let answer = |e: &&Entry| match &e.facts {
+            Facts::Transfer(t) => matches!(t.standing, OfferStanding::Accepted | OfferStanding::Declined),
+            _ => false,
+        };
+        entry.filter(|e| self.bug != Bug::Answer || !answer(e))
     }
     fn index_of(&self, id: &RecordId) -> Option<u64> {
         self.base.index_of(id)
@@ -86,6 +107,9 @@ impl View for Blind<'_> {
     }
     fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
         self.base.primary(id)
+    }
+    fn organisation(&self, id: &OrgId) -> OrgId {
+        self.base.organisation(id)
     }
     fn holder(&self, authority: &OrgId) -> OrgId {
         match self.bug {

@@ -3,22 +3,31 @@
 //! A step of the model is a call of the library: `rules::check`, `Overlay::apply`, `Overlay::finish`, `State::absorb`, and
 //! for whoever reads the log `replay::Preparer` and `Replay::apply`. Nothing here decides what is allowed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use domovoi::error::Result;
+use domovoi::registry::body::List;
 use domovoi::registry::envelope::{Envelope, TYP_RECORD};
+use domovoi::registry::facts::Facts;
 use domovoi::registry::ids::{RecordId, RegionCode};
+use domovoi::registry::jurisdiction::Neighbour;
+use domovoi::registry::map_proof::MapProof;
 use domovoi::registry::node_record::{Adopted, Commit, NodeRecord};
 use domovoi::registry::record::{DecodedRecord, Draft, RECORD_VERSION, Record, Subject};
 use domovoi::registry::replay::{Preparer, Replay, Trust};
 use domovoi::registry::rules::check;
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::{Jurisdiction, Overlay, State, View};
+use domovoi::registry::state_proof::{Quoted, StateProof};
 use domovoi::registry::statemap::{StateMap, map_key};
 use domovoi::registry::text::Millis;
+use domovoi::registry::transfer::{OfferStanding, TransferFacts};
 use domovoi::registry::verify::{KeyRing, VerifiedRecord, verify_records};
+use domovoi::tlog::checkpoint::Checkpoint;
 use domovoi::tlog::note::NoteSigner;
+use domovoi::tlog::tree::{Frontier, subtree_root};
+use domovoi::tlog::{Hash, leaf_hash};
 use ed25519_dalek::SigningKey;
 use sha2::{Digest, Sha256};
 
@@ -62,10 +71,24 @@ impl Place {
             commit_key: PublicKey::of(&self.commit_key()),
             charter_version: 1,
             charter_sha256: RecordId([7; 32]),
-            log_key: NoteSigner::new(self.origin(), key(220 + self as u8)).unwrap().verifier().clone(),
+            log_key: self.log_signer().verifier().clone(),
             record_versions: vec![RECORD_VERSION],
             exceptions: Vec::new(),
-            others: Vec::new().into(),
+            others: [self.other().neighbour()].into(),
+        }
+    }
+    pub fn other(self) -> Place {
+        Place::ALL[1 - self as usize]
+    }
+    pub fn log_signer(self) -> NoteSigner {
+        NoteSigner::new(self.origin(), key(220 + self as u8)).unwrap()
+    }
+    fn neighbour(self) -> Neighbour {
+        Neighbour {
+            origin: self.origin().into(),
+            region: self.code(),
+            log_key: self.log_signer().verifier().clone(),
+            commit_key: PublicKey::of(&self.commit_key()),
         }
     }
 }
@@ -166,7 +189,28 @@ pub struct Region {
     /// What the specification says of the last commit, and of the records that wait.
     pub committed: Spec,
     pub spec: Spec,
+    /// Records of the chat's offers made here.
+    pub offers: Vec<RecordId>,
+    /// What this log has committed about offers, proved: of equal statements the first, so the oldest that still serves.
+    pub proofs: Arc<Vec<Proof>>,
+    /// What was said about each subject, in order: the facts are a fold over that, but for the ids of records.
+    histories: BTreeMap<Subject, Vec<Say>>,
+    /// The region as of the commit before.
+    pub earlier: Option<Arc<Region>>,
     digest: [u8; 32],
+}
+
+/// One statement of a log about an offer, as a node would fetch it.
+#[derive(Debug)]
+pub struct Proof {
+    /// In which log the offer was made, and which it is there.
+    pub offer: (Place, usize),
+    pub standing: Option<OfferStanding>,
+    /// The record that says so.
+    pub answer: Option<RecordId>,
+    /// Committed at or after the deadline.
+    pub late: bool,
+    pub proof: StateProof,
 }
 
 impl std::fmt::Debug for Region {
@@ -188,6 +232,12 @@ impl PartialEq for Region {
     }
 }
 
+impl Proof {
+    fn copy(&self) -> Proof {
+        Proof { proof: self.proof.clone(), ..*self }
+    }
+}
+
 impl Region {
     /// An empty log that has adopted its charter.
     pub fn empty(place: Place, spec: Spec) -> Region {
@@ -199,6 +249,10 @@ impl Region {
             pending: Vec::new(),
             committed: spec.clone(),
             spec,
+            offers: Vec::new(),
+            proofs: Arc::default(),
+            histories: BTreeMap::new(),
+            earlier: None,
             digest: [0; 32],
         };
         let adopted = Adopted { v: RECORD_VERSION, log: place.origin().into(), version: 1, sha256: RecordId([7; 32]) };
@@ -209,17 +263,15 @@ impl Region {
         region.seal(overlay, vec![entry], Phase::Now).digested()
     }
 
-    /// What makes two states of a region behave alike from here on: the facts (the root covers them all, with the ids of
-    /// the records they come from), the records that wait (their order shows in nothing but the order of the log), and
-    /// what the specification thinks.
+    /// What makes two states of a region behave alike from here on: what was said about each subject in which order (the
+    /// facts are a fold over it; the ids in them, which depend on the order of everything, decide nothing), how much of it
+    /// waits, what can be proved to the other region, and what the specification thinks.
     fn digested(mut self) -> Region {
-        let mut ids: Vec<_> = self.pending.iter().map(|(s, _)| s.verified.record().id.0).collect();
-        ids.sort_unstable();
-        let mut hash = Sha256::new();
-        hash.update(self.state.head().map_or([0; 32], |h| h.root));
-        ids.iter().for_each(|id| hash.update(id));
-        hash.update(format!("{:?}", self.spec));
-        self.digest = hash.finalize().into();
+        let mut waiting: Vec<String> = self.pending.iter().map(|(_, say)| format!("{say:?}")).collect();
+        waiting.sort_unstable();
+        let proved: Vec<_> = self.proofs.iter().map(|p| (p.offer, p.standing, p.late)).collect();
+        let text = format!("{:?} {waiting:?} {proved:?} {:?}", self.histories, self.spec);
+        self.digest = Sha256::digest(text).into();
         self
     }
 
@@ -234,7 +286,7 @@ impl Region {
         for (i, (signed, _)) in self.pending.iter().enumerate() {
             let index = self.state.size() + i as u64;
             let seeing = Blind::new(&overlay, bug);
-            let checked = check(&seeing, &signed.verified, self.time(phase)).expect("it passed before");
+            let checked = check(&seeing, &signed.verified, seeing.time(self.time(phase))).expect("it passed before");
             drop(seeing);
             overlay.apply(checked, index);
         }
@@ -242,13 +294,18 @@ impl Region {
     }
 
     /// What the rules say to a record now.
-    pub fn judge(&self, view: &impl View, signed: &Signed, phase: Phase) -> Result<()> {
-        check(view, &signed.verified, self.time(phase)).map(|_| ())
+    pub fn judge(&self, view: &Blind<'_>, signed: &Signed, phase: Phase) -> Result<()> {
+        check(view, &signed.verified, view.time(self.time(phase))).map(|_| ())
     }
 
     /// The region with one more record waiting. The rules have passed it.
     pub fn with(&self, signed: Arc<Signed>, say: Say, spec: Spec) -> Region {
         let mut next = self.clone();
+        let record = signed.verified.record();
+        next.histories.entry(record.subject(self.place.code())).or_default().push(say);
+        if let Say::Offer(_) = say {
+            next.offers.push(record.id);
+        }
         next.pending.push((signed, say));
         next.spec = spec;
         next.digested()
@@ -282,7 +339,12 @@ impl Region {
         state.absorb(changes, &commit, id, size - 1);
         let mut log = (*self.log).clone();
         log.extend(entries);
+        let earlier = match self.pending.is_empty() {
+            true => self.earlier.clone(),
+            false => Some(Arc::new(self.forget())),
+        };
         Region {
+            earlier,
             state: Arc::new(state),
             map: Arc::new(map),
             log: Arc::new(log),
@@ -298,10 +360,66 @@ impl Region {
         self.seal(self.overlay(phase, bug), entries, phase).digested()
     }
 
+    /// With what the last commit proves about these offers and no earlier one did. `phase` is that of the commit.
+    pub fn proving(mut self, offers: &[(Place, usize, RecordId)], phase: Phase) -> Region {
+        let mut proofs: Vec<Proof> = Vec::new();
+        for (place, n, id) in offers {
+            let (standing, answer) = match self.state.facts(&Subject::Transfer(*id)) {
+                Some(Facts::Transfer(t)) => (Some(t.standing), Some(t.record)),
+                _ => (None, None),
+            };
+            let (offer, late) = ((*place, *n), phase == Phase::Late);
+            let known = |p: &Proof| (p.offer, p.standing, p.late) == (offer, standing, late);
+            if !self.proofs.iter().any(known) {
+                let proof = self.prove(&TransferFacts::name(id));
+                proofs.push(Proof { offer, standing, answer, late, proof });
+            }
+        }
+        if !proofs.is_empty() {
+            let old = std::mem::take(&mut self.proofs);
+            let all = old.iter().map(Proof::copy).chain(proofs).collect();
+            self.proofs = Arc::new(all);
+        }
+        self.digested()
+    }
+
+    /// What this log's last commit says under `name`: checkpoint, commit, the path between them, the map's part.
+    fn prove(&self, name: &str) -> StateProof {
+        let leaves: Vec<Hash> = self.log.iter().map(|e| leaf_hash(e)).collect();
+        let (mut path, mut end) = (Vec::new(), leaves.len() - 1);
+        while end > 0 {
+            let width = 1 << end.trailing_zeros();
+            path.push(RecordId(subtree_root(&leaves[end - width..end]).0));
+            end -= width;
+        }
+        let mut tree = Frontier::new();
+        tree.extend(leaves);
+        let head = Checkpoint { origin: self.place.origin().into(), size: tree.size(), root: tree.root() };
+        StateProof {
+            size: head.size,
+            checkpoint: Quoted::new(head.sign(&self.place.log_signer()).unwrap().as_bytes()).unwrap(),
+            commit: Quoted::new(self.log.last().unwrap()).unwrap(),
+            path: List(path),
+            map: MapProof::of(&self.map, &map_key(name)),
+        }
+    }
+
+    /// The bytes of a record of this log.
+    pub fn entry(&self, id: &RecordId) -> Option<&Vec<u8>> {
+        self.state.index_of(id).and_then(|at| self.log.get(at as usize))
+    }
+
     /// The writer stops before the batch is journalled: nobody was told that its records are in the log.
     pub fn forget(&self) -> Region {
         let mut next = self.clone();
-        next.pending.clear();
+        for (signed, say) in next.pending.drain(..).rev() {
+            let subject = signed.verified.record().subject(self.place.code());
+            next.histories.get_mut(&subject).map(Vec::pop);
+            if let Say::Offer(_) = say {
+                next.offers.pop();
+            }
+        }
+        next.histories.retain(|_, said| !said.is_empty());
         next.spec = next.committed.clone();
         next.digested()
     }

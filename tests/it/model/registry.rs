@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use domovoi::registry::facts::{ChatFacts, ChatStatus};
 use domovoi::registry::state::{Overlay, View};
+use domovoi::registry::transfer::{Ending, OfferStanding};
 use stateright::{Model, Property};
 
 use super::blind::{Blind, Bug};
-use super::region::{Phase, Place, Region, Signed, Who};
-use super::scene::{SCENE, late_day, record, record_after, thumb};
+use super::region::{Phase, Place, Proof, Region, Signed, Who};
+use super::scene::{SCENE, crossing, late_day, record, record_after, thumb};
 use super::spec::{KINDS, KeyIs, Say, Spec, Standing};
 use crate::rules::world::{authority, building, company, link};
 
@@ -19,6 +20,10 @@ pub struct Registry {
     pub depth: [u8; 2],
     /// Most records in a batch.
     pub batch: usize,
+    /// Chats may be offered to the other region.
+    pub crossing: bool,
+    /// What else is tried; everything where it is `None`.
+    pub only: Option<&'static [Say]>,
     /// Most records of a kind.
     pub most: [u8; KINDS],
     /// The fault sown into the rules.
@@ -29,7 +34,8 @@ pub struct Registry {
 #[derive(Debug, Clone, PartialEq, Hash)]
 pub struct Both {
     pub regions: [Region; 2],
-    pub phase: Phase,
+    /// The clocks of the two nodes; neither knows the other's.
+    pub phase: [Phase; 2],
     pub fault: Option<&'static str>,
     /// A crash has thrown records away. They were not acknowledged.
     pub crashed: bool,
@@ -45,7 +51,9 @@ pub enum Act {
     /// The writer stops at any moment before the batch is journalled.
     Crash(Place),
     /// Time passes.
-    Wait,
+    Wait(Place),
+    /// Sown: the log loses its last batch and goes on.
+    Rewind(Place),
 }
 
 const AGREES: &str = "the rules allow exactly what the specification allows";
@@ -58,6 +66,9 @@ const ONCE: &str = "a record joins its log once, and only against the state it w
 const REPLAY: &str = "whoever reads the log has the writer's state and root";
 const ANSWERS: &str = "the facts and the answers are what the specification says";
 const OWNED: &str = "an active chat has one owner, in good standing or not called official";
+const LOCKED: &str = "an offered chat changes by the end of its offer only";
+const UNION: &str = "in the union view exactly one region holds the chat";
+const LAG: &str = "whoever follows one region late never takes two for the holder";
 const CRASH: &str = "a crash leaves the last commit, and nothing of what waited";
 
 /// Signers of a transfer. One list for each region, since each has its own people.
@@ -121,6 +132,21 @@ fn says(place: Place) -> Vec<Say> {
     ];
     if place == Place::A {
         all.extend([Assign(0), GrantLate(0), Revoke(Who::Late(0)), CorrectChat, CorrectDelegation]);
+    } else {
+        all.push(CorrectArrival);
+    }
+    all
+}
+
+/// What is tried about offers: every answer to every offer with everything the other region has proved.
+fn crossings(place: Place, both: &Both) -> Vec<Say> {
+    let (own, other) = (&both.regions[place as usize], &both.regions[place.other() as usize]);
+    let (offered, proofs) = (other.committed.offers.len() as u8, other.proofs.len() as u8);
+    let mut all: Vec<Say> = if place == Place::A { vec![Say::Offer(2), Say::Offer(3)] } else { vec![Say::Offer(0)] };
+    for k in 0..proofs {
+        all.extend((0..offered).flat_map(|n| [Say::Accept(n, k), Say::Decline(n, k)]));
+        let ends = [Ending::Accepted, Ending::Declined, Ending::Expired];
+        all.extend((0..own.spec.offers.len() as u8).flat_map(|n| ends.map(|end| Say::Release(n, end, k))));
     }
     all
 }
@@ -165,11 +191,17 @@ impl Registry {
             let lawful = match say {
                 Say::Transfer(from, to) => signed(from) && signed(to) || root && by.len() == 1,
                 Say::Succeed(..) => root,
+                // A chat that comes back: the offer, proved, and whoever it was offered to.
+                Say::Accept(..) => old.as_ref().is_some_and(|c| c.status() == ChatStatus::Moved),
                 _ => false,
             };
             if !lawful {
                 return Some(OWNER);
             }
+        }
+        let locked = old.as_ref().is_some_and(|c| c.offered.is_some()) && !matches!(say, Say::Release(..));
+        if locked && core(&old) != core(&new) {
+            return Some(LOCKED);
         }
         let apart = matches!(
             say,
@@ -186,10 +218,15 @@ impl Registry {
     /// Everything that may be said now in a region and that the rules pass, or pass wrongly, or refuse wrongly. What is
     /// refused and was to be refused is no step.
     fn said(&self, both: &Both, place: Place, actions: &mut Vec<Act>) {
-        let region = &both.regions[place as usize];
-        let overlay = region.overlay(both.phase, self.bug);
+        let (region, phase) = (&both.regions[place as usize], both.phase[place as usize]);
+        let overlay = region.overlay(phase, self.bug);
         let seen = Blind::new(&overlay, self.bug);
-        for say in says(place) {
+        let (others, proofs) = self.others(both, place);
+        let mut all: Vec<Say> = self.only.map_or_else(|| says(place), <[Say]>::to_vec);
+        if self.crossing {
+            all.extend(crossings(place, both));
+        }
+        for say in all {
             if region.spec.said[say.kind()] >= self.most[say.kind()] {
                 continue;
             }
@@ -200,9 +237,10 @@ impl Registry {
             };
             for by in sets[place as usize] {
                 for basis in documents {
-                    let signed = record(region, &overlay, say, by, *basis);
-                    let passed = region.judge(&seen, &signed, both.phase).is_ok();
-                    if passed || region.spec.lawful(say, by, *basis, both.phase) {
+                    let Some(signed) = self.signed(both, place, &overlay, say, by, *basis) else { continue };
+                    let passed = region.judge(&seen, &signed, phase).is_ok();
+                    let lawful = || region.spec.lawful(say, by, *basis, phase, others, proofs);
+                    if passed || !self.lives_with_it() && lawful() {
                         actions.push(Act::Submit(place, say, by, *basis));
                     }
                 }
@@ -210,27 +248,57 @@ impl Registry {
         }
     }
 
-    fn submit(&self, both: &Both, place: Place, say: Say, by: &[Who], basis: bool) -> Both {
-        let region = &both.regions[place as usize];
-        let overlay = region.overlay(both.phase, self.bug);
-        let signed = record(region, &overlay, say, by, basis);
-        let lawful = region.spec.lawful(say, by, basis, both.phase);
-        let mut next = both.clone();
-        if region.judge(&Blind::new(&overlay, self.bug), &signed, both.phase).is_err() {
-            next.fault = Some(AGREES);
-            return next;
+    /// What the other region has published: what it says of itself, and its proofs.
+    fn others<'b>(&self, both: &'b Both, place: Place) -> (&'b Spec, &'b [Proof]) {
+        let other = &both.regions[place.other() as usize];
+        (&other.committed, &other.proofs)
+    }
+
+    fn signed(
+        &self,
+        both: &Both,
+        place: Place,
+        overlay: &Overlay<'_>,
+        say: Say,
+        by: &[Who],
+        basis: bool,
+    ) -> Option<Arc<Signed>> {
+        let [region, other] = [place, place.other()].map(|p| &both.regions[p as usize]);
+        match say {
+            Say::Offer(_) | Say::Accept(..) | Say::Decline(..) | Say::Release(..) => {
+                crossing(region, overlay, other, say, by)
+            }
+            _ => Some(record(region, overlay, say, by, basis)),
         }
-        let after = region.with(signed.clone(), say, region.spec.apply(say));
-        let seen = after.overlay(both.phase, self.bug);
+    }
+
+    fn submit(&self, both: &Both, place: Place, say: Say, by: &[Who], basis: bool) -> Option<Both> {
+        let (region, phase) = (&both.regions[place as usize], both.phase[place as usize]);
+        let overlay = region.overlay(phase, self.bug);
+        let signed = self.signed(both, place, &overlay, say, by, basis)?;
+        let (others, proofs) = self.others(both, place);
+        let lawful = region.spec.lawful(say, by, basis, phase, others, proofs);
+        let mut next = both.clone();
+        if region.judge(&Blind::new(&overlay, self.bug), &signed, phase).is_err() {
+            next.fault = Some(AGREES);
+            return Some(next);
+        }
+        let after = region.with(signed.clone(), say, region.spec.apply(say, others));
+        let seen = after.overlay(phase, self.bug);
         next.fault = self
-            .broken(&overlay, &seen, by, say, both.phase)
-            .or_else(|| self.repeated(region, &overlay, &seen, &signed, say, by, basis, both.phase))
-            .or_else(|| (!lawful).then_some(AGREES))
+            .broken(&overlay, &seen, by, say, phase)
+            .or_else(|| self.repeated(region, &overlay, &seen, &signed, say, by, basis, phase))
+            .or_else(|| (!lawful && !self.lives_with_it()).then_some(AGREES))
             .or_else(|| (!owned(&seen)).then_some(OWNED))
-            .or_else(|| (!agrees(&after.spec, &seen)).then_some(ANSWERS));
+            .or_else(|| (!self.lives_with_it() && !agrees(&after.spec, &seen)).then_some(ANSWERS));
         drop(seen);
         next.regions[place as usize] = after;
-        next
+        Some(next)
+    }
+
+    /// These faults are let pass where they happen, to see what they lead to in the two regions together.
+    fn lives_with_it(&self) -> bool {
+        matches!(self.bug, Bug::Lock | Bug::Answer | Bug::Deadline | Bug::Rewind)
     }
 
     /// The record once more, the record made against an older state, the record in the other region's log.
@@ -248,29 +316,52 @@ impl Registry {
     ) -> Option<&'static str> {
         let history = before.entry(&signed.verified.record().subject(region.place.code())).map(|e| e.history.clone());
         let older = history.and_then(|h| h.len().checked_sub(2).and_then(|n| h.get(n)).map(|h| h.id));
-        let stale = record_after(region, before, say, by, basis, older);
+        let crosses = matches!(say, Say::Offer(_) | Say::Accept(..) | Say::Decline(..) | Say::Release(..));
+        let stale = (!crosses).then(|| record_after(region, before, say, by, basis, older));
         let code = |overlay: &Overlay<'_>, record: &Signed| {
             let seen = Blind::new(overlay, self.bug);
             region.judge(&seen, record, phase).err().map_or("accepted", |e| e.code())
         };
-        let other = &SCENE.regions[1 - region.place as usize];
-        let elsewhere = other.judge(&other.overlay(phase, Bug::None), signed, phase).err().map(|e| e.code());
+        let other = &SCENE.regions[region.place.other() as usize];
+        let there = other.overlay(phase, Bug::None);
+        let elsewhere = other.judge(&Blind::new(&there, Bug::None), signed, phase).err().map(|e| e.code());
         let again = code(after, signed) == "rule.known";
         // A subject with one record has no older state but «none».
-        let late = signed.verified.record().prev.is_none() || code(before, &stale) == "rule.stale";
+        let first = signed.verified.record().prev.is_none();
+        let late = first || stale.is_none_or(|stale| code(before, &stale) == "rule.stale");
         (!(again && late && elsewhere == Some("rule.log"))).then_some(ONCE)
     }
 
     fn commit(&self, both: &Both, place: Place) -> Both {
         let region = &both.regions[place as usize];
-        let after = region.commit(both.phase, self.bug);
+        let phase = both.phase[place as usize];
+        let after = region.commit(phase, self.bug);
+        // Of the other region only what it has published is known.
+        let published = |r: &Region| -> Vec<_> {
+            let offers = r.offers.iter().enumerate().filter(|(_, id)| r.state.index_of(id).is_some());
+            offers.map(|(n, id)| (r.place, n, *id)).collect()
+        };
+        let mut offers = published(&after);
+        offers.extend(published(&both.regions[place.other() as usize]));
+        let after = after.proving(&offers, phase);
         let mut next = both.clone();
         // A follower; and the writer that crashed behind the journal and rolls forward. The rules of both have no fault sown in.
         if self.bug == Bug::None && (!region.follows(&after) || after.is_sample() && !after.replays()) {
             next.fault = Some(REPLAY);
         }
         next.regions[place as usize] = after;
+        if self.crossing && next.fault.is_none() {
+            next.fault = union(&next.regions);
+        }
         next
+    }
+
+    fn rewind(&self, both: &Both, place: Place) -> Option<Both> {
+        let mut next = both.clone();
+        next.regions[place as usize] = (**both.regions[place as usize].earlier.as_ref()?).clone();
+        next.crashed = true;
+        next.fault = union(&next.regions);
+        Some(next)
     }
 
     fn crash(&self, both: &Both, place: Place) -> Both {
@@ -296,6 +387,7 @@ fn agrees(spec: &Spec, view: &impl View) -> bool {
         ChatStatus::Suspended => Standing::Suspended,
         ChatStatus::Closed => Standing::Closed,
         ChatStatus::Void => Standing::Void,
+        ChatStatus::Moved => Standing::Moved,
         _ => return false,
     };
     let owner = chat.owner().map(|o| view.holder(&o.authority));
@@ -321,12 +413,51 @@ fn owned(view: &impl View) -> bool {
     facts.succeeded.is_none() && (!view.is_official(chat) || good && chat.status() == ChatStatus::Official)
 }
 
+/// What a reader of a region's log knows of the chat: its facts, and how far he has read.
+struct Seen<'s> {
+    chat: Option<&'s ChatFacts>,
+    size: u64,
+}
+
+impl<'s> Seen<'s> {
+    fn of(region: &'s Region) -> Seen<'s> {
+        Seen { chat: region.state.chat(SCENE.chat), size: region.state.size() }
+    }
+    /// This log claims the chat, and what the other one says does not show that it has gone there since.
+    fn holds(&self, other: &Seen<'_>) -> bool {
+        let Some(chat) = self.chat.filter(|c| c.status() != ChatStatus::Moved) else { return false };
+        let taken = other.chat.and_then(|c| c.arrived.as_ref()).is_some_and(|arrived| {
+            chat.offered.as_ref().is_some_and(|o| o.offer == arrived.offer) || self.size < arrived.size
+        });
+        !taken
+    }
+}
+
+/// Both logs together: exactly one holds the chat. With one of them as it was at any commit before: no two do.
+fn union(regions: &[Region; 2]) -> Option<&'static str> {
+    let [a, b] = [Seen::of(&regions[0]), Seen::of(&regions[1])];
+    if a.holds(&b) == b.holds(&a) {
+        return Some(UNION);
+    }
+    for (late, now) in [(&regions[0], &b), (&regions[1], &a)] {
+        let mut at = late.earlier.as_ref();
+        while let Some(earlier) = at {
+            let then = Seen::of(earlier);
+            if then.holds(now) && now.holds(&then) {
+                return Some(LAG);
+            }
+            at = earlier.earlier.as_ref();
+        }
+    }
+    None
+}
+
 impl Model for Registry {
     type State = Both;
     type Action = Act;
 
     fn init_states(&self) -> Vec<Both> {
-        vec![Both { regions: SCENE.regions.clone(), phase: Phase::Now, fault: None, crashed: false }]
+        vec![Both { regions: SCENE.regions.clone(), phase: [Phase::Now; 2], fault: None, crashed: false }]
     }
 
     fn actions(&self, both: &Both, actions: &mut Vec<Act>) {
@@ -345,66 +476,128 @@ impl Model for Registry {
             self.said(both, place, actions);
         }
         // Nothing else of the model looks at the time.
-        let timed = both.regions.iter().any(|r| r.spec.late.contains(&KeyIs::Granted));
-        if timed && both.phase == Phase::Now {
-            actions.push(Act::Wait);
+        for place in Place::ALL {
+            let (spec, other) = (&both.regions[place as usize].spec, &both.regions[place.other() as usize].spec);
+            let until = match () {
+                _ if self.crossing && !(spec.offers.is_empty() && other.offers.is_empty()) => Phase::Late,
+                _ if spec.late.contains(&KeyIs::Granted) => Phase::Later,
+                _ => Phase::Now,
+            };
+            // A batch has one time: that of its check is that of its commit.
+            if both.phase[place as usize] < until && both.regions[place as usize].pending.is_empty() {
+                actions.push(Act::Wait(place));
+            }
+            if self.bug == Bug::Rewind && !both.crashed && both.regions[place as usize].earlier.is_some() {
+                actions.push(Act::Rewind(place));
+            }
         }
     }
 
     fn next_state(&self, both: &Both, act: Act) -> Option<Both> {
         match act {
-            Act::Submit(place, say, by, basis) => Some(self.submit(both, place, say, by, basis)),
+            Act::Submit(place, say, by, basis) => self.submit(both, place, say, by, basis),
             Act::Commit(place) => Some(self.commit(both, place)),
             Act::Crash(place) => Some(self.crash(both, place)),
-            Act::Wait => both.phase.next().map(|phase| Both { phase, ..both.clone() }),
+            Act::Wait(place) => {
+                let mut next = both.clone();
+                // Without late keys nothing happens in between.
+                next.phase[place as usize] = match self.only {
+                    Some(_) => Phase::Late,
+                    None => both.phase[place as usize].next()?,
+                };
+                Some(next)
+            }
+            Act::Rewind(place) => self.rewind(both, place),
         }
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
-            Property::always(AGREES, |_, b: &Both| b.fault != Some(AGREES)),
-            Property::always(OWNER, |_, b: &Both| b.fault != Some(OWNER)),
-            Property::always(APART, |_, b: &Both| b.fault != Some(APART)),
-            Property::always(REVOKED, |_, b: &Both| b.fault != Some(REVOKED)),
-            Property::always(STANDING, |_, b: &Both| b.fault != Some(STANDING)),
-            Property::always(WINDOW, |_, b: &Both| b.fault != Some(WINDOW)),
-            Property::always(ONCE, |_, b: &Both| b.fault != Some(ONCE)),
-            Property::always(REPLAY, |_, b: &Both| b.fault != Some(REPLAY)),
-            Property::always(CRASH, |_, b: &Both| b.fault != Some(CRASH)),
-            Property::always(ANSWERS, |_, b: &Both| b.fault != Some(ANSWERS)),
-            Property::always(OWNED, |_, b: &Both| b.fault != Some(OWNED)),
-            Property::sometimes("a transfer, and back", |_, b: &Both| b.regions[0].committed.owners == 3),
-            Property::sometimes("a successor acts on what it took over", |_, b: &Both| {
-                let s = &b.regions[0].committed;
-                s.holder(0) == 1 && s.owner == 0 && s.link == 2
-            }),
-            Property::sometimes("a suspended owner's chat is not official", |_, b: &Both| {
-                let s = &b.regions[0].committed;
-                s.chat == Standing::Official && !s.official()
-            }),
-            Property::sometimes("the region's root moves the chat of a suspended owner", |_, b: &Both| {
-                let s = &b.regions[0].committed;
-                s.suspended[0] && s.owner == 1
-            }),
-            Property::sometimes("an authority whose key was revoked goes on with a later one", |_, b: &Both| {
-                let s = &b.regions[0].committed;
-                s.keys[0] == KeyIs::Revoked && s.late[0] == KeyIs::Granted && s.owner == 0 && s.link == 2
-            }),
-            Property::sometimes(
-                "an administrator lost the house; its delegation lapsed and nobody withdrew it",
-                |_, b: &Both| {
-                    let s = &b.regions[0].committed;
-                    s.first_open && !s.administers(0) && s.official()
-                },
-            ),
-            Property::sometimes("the successor of the old company administers the same chat", |_, b: &Both| {
-                let s = &b.regions[0].committed;
-                s.administers(1) && !s.administers(0) && s.owners == 1 && s.official()
-            }),
-            Property::sometimes("a chat entered by mistake", |_, b: &Both| {
-                b.regions[0].committed.chat == Standing::Void
-            }),
-            Property::sometimes("a crash", |_, b: &Both| b.crashed),
-        ]
+        let mut all = always();
+        all.extend(if self.crossing { across() } else { within() });
+        all
     }
+}
+
+fn always() -> Vec<Property<Registry>> {
+    macro_rules! holds {
+        ($($fault:ident),+) => { vec![$(Property::always($fault, |_, b: &Both| b.fault != Some($fault))),+] };
+    }
+    holds!(AGREES, OWNER, APART, REVOKED, STANDING, WINDOW, ONCE, REPLAY, ANSWERS, OWNED, CRASH, LOCKED, UNION, LAG)
+}
+
+/// What must be seen in one region.
+fn within() -> Vec<Property<Registry>> {
+    vec![
+        Property::sometimes("a transfer, and back", |_, b: &Both| b.regions[0].committed.owners == 3),
+        Property::sometimes("a successor acts on what it took over", |_, b: &Both| {
+            let s = &b.regions[0].committed;
+            s.holder(0) == 1 && s.owner == 0 && s.link == 2
+        }),
+        Property::sometimes("a suspended owner's chat is not official", |_, b: &Both| {
+            let s = &b.regions[0].committed;
+            s.chat == Standing::Official && !s.official()
+        }),
+        Property::sometimes("the region's root moves the chat of a suspended owner", |_, b: &Both| {
+            let s = &b.regions[0].committed;
+            s.suspended[0] && s.owner == 1
+        }),
+        Property::sometimes("an authority whose key was revoked goes on with a later one", |_, b: &Both| {
+            let s = &b.regions[0].committed;
+            s.keys[0] == KeyIs::Revoked && s.late[0] == KeyIs::Granted && s.owner == 0 && s.link == 2
+        }),
+        Property::sometimes(
+            "an administrator lost the house; its delegation lapsed and nobody withdrew it",
+            |_, b: &Both| {
+                let s = &b.regions[0].committed;
+                s.first_open && !s.administers(0) && s.official()
+            },
+        ),
+        Property::sometimes("the successor of the old company administers the same chat", |_, b: &Both| {
+            let s = &b.regions[0].committed;
+            s.administers(1) && !s.administers(0) && s.owners == 1 && s.official()
+        }),
+        Property::sometimes("a chat entered by mistake", |_, b: &Both| b.regions[0].committed.chat == Standing::Void),
+        Property::sometimes("a crash", |_, b: &Both| b.crashed),
+    ]
+}
+
+/// What must be seen between two regions.
+fn across() -> Vec<Property<Registry>> {
+    let sometimes = |name, condition: fn(&Registry, &Both) -> bool| Property::sometimes(name, condition);
+    vec![
+        sometimes("a chat moves to the other region", |_, b| {
+            b.regions[0].committed.chat == Standing::Moved && b.regions[1].committed.official()
+        }),
+        sometimes("an offer is declined and the chat stays", |_, b| {
+            b.regions[1].committed.answers[0] == Some(false)
+                && b.regions[0].committed.offers.first().is_some_and(|o| o.is == OfferStanding::Returned)
+        }),
+        sometimes("an offer expires and the chat stays", |_, b| {
+            b.regions[1].committed.answers[0].is_none()
+                && b.regions[0].committed.offers.first().is_some_and(|o| o.is == OfferStanding::Returned)
+        }),
+        sometimes("an offer is accepted in one region and locked in the other", |_, b| {
+            b.regions[0].committed.locked() && b.regions[1].committed.chat == Standing::Official
+        }),
+        sometimes("the owner is succeeded while its chat is offered, and the successor ends the offer", |_, b| {
+            let s = &b.regions[0].committed;
+            s.successor[0] == Some(1) && s.chat == Standing::Moved
+        }),
+        sometimes("the receiver is succeeded before it accepts, and its successor takes the chat", |_, b| {
+            let s = &b.regions[1].committed;
+            s.successor[2] == Some(3) && s.chat == Standing::Official && s.owner == 3
+        }),
+        sometimes("the owner's key is revoked while its chat is offered, and the root ends the offer", |_, b| {
+            let s = &b.regions[0].committed;
+            s.keys[0] == KeyIs::Revoked && s.chat == Standing::Moved
+        }),
+        sometimes("a company changes while the chat is offered", |_, b| {
+            let s = &b.regions[0].committed;
+            s.locked() && !s.manages[0]
+        }),
+        sometimes("the clocks of the regions differ by the deadline", |_, b| {
+            b.phase[0] != b.phase[1] && b.phase.contains(&Phase::Late)
+        }),
+        sometimes("a crash forgets an acceptance", |_, b| b.crashed && b.regions[0].committed.locked()),
+    ]
 }

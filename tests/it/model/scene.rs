@@ -5,13 +5,15 @@ use std::sync::{Arc, LazyLock, Mutex};
 
 use domovoi::registry::body::*;
 use domovoi::registry::ids::{ChatNumber, RecordId};
-use domovoi::registry::record::{Draft, Subject};
+use domovoi::registry::record::{DecodedRecord, Draft, Subject};
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::{Overlay, View};
+use domovoi::registry::state_proof::Quoted;
 use domovoi::registry::text::{Day, Millis};
+use domovoi::registry::transfer::*;
 use ed25519_dalek::SigningKey;
 
-use super::blind::Bug;
+use super::blind::{Blind, Bug};
 use super::region::{Phase, Place, Region, Signed, Who, sign};
 use super::spec::{KeyIs, Say, Spec, Standing};
 use crate::rules::world::{
@@ -71,7 +73,9 @@ impl Scene {
             region.spec = spec;
             regions.push(region.commit(Phase::Now, Bug::None));
         }
-        let [mut a, b]: [Region; 2] = regions.try_into().unwrap();
+        let [mut a, mut b]: [Region; 2] = regions.try_into().unwrap();
+        // The house lies on the border: both registers have it.
+        begin(&mut b, Body::BuildingRegistered(house(0, "40100000", vec![])), None, &[Who::Key(2)]);
         let by = [Who::Key(0)];
         begin(&mut a, Body::BuildingRegistered(house(0, "45100000", vec![])), None, &by);
         begin(&mut a, assigned(0, Some(company(0))), Some(day(1)), &by);
@@ -82,7 +86,7 @@ impl Scene {
         let delegation = begin(&mut a, Body::AdminDelegated(admin), Some(day(2)), &by);
         a.spec.chat = Standing::Official;
         (a.spec.owners, a.spec.manages[0], a.spec.first_open) = (1, true, true);
-        Scene { regions: [a.commit(Phase::Now, Bug::None), b], chat, registration, delegation }
+        Scene { regions: [a, b].map(|r| r.commit(Phase::Now, Bug::None)), chat, registration, delegation }
     }
 }
 
@@ -91,7 +95,7 @@ fn begin(region: &mut Region, body: Body, from: Option<Day>, by: &[Who]) -> Reco
     let overlay = region.overlay(Phase::Now, Bug::None);
     let subject = body.subject(&RecordId([0; 32]), region.place.code());
     let signed = sign(draft(region.place, body, from, region.last(&overlay, &subject), false), by);
-    region.judge(&overlay, &signed, Phase::Now).unwrap();
+    region.judge(&Blind::new(&overlay, Bug::None), &signed, Phase::Now).unwrap();
     let id = signed.verified.record().id;
     drop(overlay);
     *region = region.with(signed, Say::CorrectChat, region.spec.clone());
@@ -122,6 +126,76 @@ fn subject(say: Say) -> Subject {
     }
 }
 
+/// A record about an offer, with what the other region has proved.
+pub fn crossing(region: &Region, overlay: &Overlay<'_>, other: &Region, say: Say, by: &[Who]) -> Option<Arc<Signed>> {
+    let chat = SCENE.chat;
+    let body = match say {
+        Say::Offer(to) => {
+            let c = overlay.chat(chat)?;
+            Body::TransferOffered(TransferOffered {
+                chat,
+                kind: c.kind,
+                entrance: c.entrance,
+                title: c.title.clone(),
+                buildings: List(c.buildings.clone()),
+                from: overlay.holder(&c.owner()?.authority),
+                to: authority(to.into()),
+                receiving: text(other.place.origin()),
+                accept_before: Millis::new(Phase::Late.begins()).unwrap(),
+                link: c.link,
+                max: c.max,
+            })
+        }
+        Say::Accept(n, k) | Say::Decline(n, k) => {
+            let (offer, proof) = (*other.offers.get(usize::from(n))?, other.proofs.get(usize::from(k))?);
+            let entry = other.entry(&offer)?;
+            let Body::TransferOffered(o) = DecodedRecord::decode(entry).unwrap().record.body else { return None };
+            let (entry, proof) = (Quoted::new(entry).unwrap(), proof.proof.clone());
+            let (leaving, owner) = (text(other.place.origin()), overlay.holder(&o.to));
+            let (from, to, accept_before, buildings) = (o.from, o.to, o.accept_before, o.buildings);
+            match say {
+                Say::Decline(..) => Body::TransferDeclined(TransferDeclined {
+                    chat,
+                    offer,
+                    leaving,
+                    from,
+                    to,
+                    accept_before,
+                    entry,
+                    proof,
+                }),
+                _ => Body::TransferAccepted(TransferAccepted {
+                    chat,
+                    offer,
+                    leaving,
+                    from,
+                    to,
+                    accept_before,
+                    owner,
+                    kind: o.kind,
+                    entrance: o.entrance,
+                    title: o.title,
+                    buildings,
+                    entry,
+                    proof,
+                    link: o.link,
+                    max: o.max,
+                    service_account: None,
+                }),
+            }
+        }
+        Say::Release(n, outcome, k) => {
+            let (offer, proof) = (*region.offers.get(usize::from(n))?, other.proofs.get(usize::from(k))?);
+            let answer = if outcome == Ending::Expired { None } else { proof.answer.or(Some(RecordId([9; 32]))) };
+            Body::TransferReleased(TransferReleased { chat, offer, outcome, proof: proof.proof.clone(), answer })
+        }
+        _ => return None,
+    };
+    let subject = body.subject(&RecordId([0; 32]), region.place.code());
+    let prev = region.last(overlay, &subject);
+    Some(sign(draft(region.place, body, Some(day(20)), prev, false), by))
+}
+
 /// What names a record: what is said, by whom, with a document or without, after which record, about which record.
 type Slot = (Place, Say, Vec<Who>, bool, Option<RecordId>, Option<RecordId>, u8);
 
@@ -145,6 +219,7 @@ pub fn record_after(
     let about = match say {
         Say::CorrectChat => Some(SCENE.registration),
         Say::CorrectDelegation => Some(SCENE.delegation),
+        Say::CorrectArrival => overlay.chat(SCENE.chat).and_then(|c| c.arrived.as_ref()).map(|a| a.record),
         Say::End(c) => overlay.building(&building(0)).and_then(|b| {
             let mut managements = b.managements.iter().rev();
             managements.find(|m| m.organisation == Some(company(c.into()))).map(|m| m.record)
@@ -203,6 +278,7 @@ fn body(say: Say, about: Option<RecordId>, last_link: u8) -> (Body, Option<Day>)
             let link = Some(link(usize::from(last_link) + 1));
             (Body::ChatAmended(ChatAmended { link, ..amended(chat) }), None)
         }
-        Say::CorrectChat | Say::CorrectDelegation => (superseded(), None),
+        Say::CorrectChat | Say::CorrectDelegation | Say::CorrectArrival => (superseded(), None),
+        Say::Offer(_) | Say::Accept(..) | Say::Decline(..) | Say::Release(..) => unreachable!("see crossing"),
     }
 }

@@ -3,10 +3,12 @@
 //! Written from protocol.md, section 7, without the code it judges. It is small because the model is: one chat, one house,
 //! named people. [`Spec::lawful`] says whether a record may join the log, [`Spec::apply`] what is true afterwards.
 
-use super::region::{Phase, Place, Who};
+use domovoi::registry::transfer::{Ending, OfferStanding};
+
+use super::region::{Phase, Place, Proof, Who};
 
 /// What may be said. Numbers name authorities (0 and 1 in region A, 2 and 3 in region B) and companies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Say {
     Transfer(u8, u8),
     Succeed(u8, u8),
@@ -26,10 +28,19 @@ pub enum Say {
     CorrectChat,
     /// Takes back the delegation the chat began with.
     CorrectDelegation,
+    /// Takes back the record by which the chat arrived.
+    CorrectArrival,
+    /// Offers the chat to an authority of the other region.
+    Offer(u8),
+    /// Answers the other region's offer of this number with its proof of that number.
+    Accept(u8, u8),
+    Decline(u8, u8),
+    /// Ends this region's offer of this number with the other region's proof of that number.
+    Release(u8, Ending, u8),
 }
 
 /// Number of kinds of [`Say`].
-pub const KINDS: usize = 16;
+pub const KINDS: usize = 21;
 
 impl Say {
     /// Number of its kind.
@@ -51,6 +62,11 @@ impl Say {
             Say::Relink => 13,
             Say::CorrectChat => 14,
             Say::CorrectDelegation => 15,
+            Say::CorrectArrival => 16,
+            Say::Offer(_) => 17,
+            Say::Accept(..) => 18,
+            Say::Decline(..) => 19,
+            Say::Release(..) => 20,
         }
     }
 }
@@ -63,6 +79,7 @@ pub enum Standing {
     Suspended,
     Closed,
     Void,
+    Moved,
 }
 
 /// A key in one region's log.
@@ -71,6 +88,17 @@ pub enum KeyIs {
     Unknown,
     Granted,
     Revoked,
+}
+
+/// An offer of the chat to the other region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// To whom.
+    pub to: u8,
+    /// The link it had.
+    pub link: u8,
+    /// What became of it.
+    pub is: OfferStanding,
 }
 
 /// What the specification holds true of one region.
@@ -98,6 +126,9 @@ pub struct Spec {
     pub again: [bool; 2],
     /// The standing is still the one of the record that began the chat.
     pub untouched: bool,
+    /// Offers made here, and answers given here to the other region's.
+    pub offers: Vec<Offer>,
+    pub answers: [Option<bool>; 4],
     /// Records accepted since the beginning, by kind.
     pub said: [u8; KINDS],
 }
@@ -120,6 +151,8 @@ impl Spec {
             first_void: false,
             again: [false; 2],
             untouched: true,
+            offers: Vec::new(),
+            answers: [None; 4],
             said: [0; KINDS],
         }
     }
@@ -137,8 +170,14 @@ impl Spec {
         self.enrolled[n] && !self.suspended[n] && self.successor[n].is_none()
     }
 
+    /// The owner may act on the chat.
     pub fn active(&self) -> bool {
-        matches!(self.chat, Standing::Official | Standing::Suspended)
+        matches!(self.chat, Standing::Official | Standing::Suspended) && !self.locked()
+    }
+
+    /// An offer is open: the chat is locked.
+    pub fn locked(&self) -> bool {
+        self.offers.last().is_some_and(|o| o.is == OfferStanding::Offered)
     }
 
     fn delegated(&self, company: u8) -> bool {
@@ -160,8 +199,8 @@ impl Spec {
         }
     }
 
-    /// May this be said, by these, with or without a document, now?
-    pub fn lawful(&self, say: Say, by: &[Who], basis: bool, phase: Phase) -> bool {
+    /// May this be said, by these, with or without a document, now? `other` is the other region, `proofs` what it proved.
+    pub fn lawful(&self, say: Say, by: &[Who], basis: bool, phase: Phase, other: &Spec, proofs: &[Proof]) -> bool {
         if !by.iter().all(|who| self.may_sign(*who, phase)) {
             return false;
         }
@@ -182,7 +221,8 @@ impl Spec {
                 root && basis && o != n && self.enrolled[o] && self.successor[o].is_none() && self.good(new)
             }
             Say::Suspend(n) => root && self.good(n),
-            Say::Reinstate(n) => root && self.enrolled[usize::from(n)],
+            // What was succeeded has ended: nothing amends it.
+            Say::Reinstate(n) => root && self.enrolled[usize::from(n)] && self.successor[usize::from(n)].is_none(),
             Say::Revoke(key) => {
                 let (n, is) = match key {
                     Who::Key(n) => (n, self.keys[usize::from(n)]),
@@ -196,17 +236,58 @@ impl Spec {
             Say::End(c) => some_key && self.manages[usize::from(c)],
             Say::Delegate(c) => self.active() && of(owner) && self.manages[usize::from(c)] && !self.delegated(c),
             Say::Withdraw(c) => self.active() && of(owner) && self.delegated(c),
-            Say::SuspendChat => self.chat == Standing::Official && of(owner),
-            Say::RestoreChat => self.chat == Standing::Suspended && of(owner),
+            Say::SuspendChat => self.active() && self.chat == Standing::Official && of(owner),
+            Say::RestoreChat => self.active() && self.chat == Standing::Suspended && of(owner),
             Say::CloseChat => self.active() && of(owner),
             Say::Relink => self.active() && of(owner),
-            Say::CorrectChat => self.chat == Standing::Official && self.untouched && self.owners == 1 && of(owner),
-            Say::CorrectDelegation => self.chat != Standing::Absent && of(owner) && !self.first_void,
+            Say::CorrectChat => {
+                self.active() && self.chat == Standing::Official && self.untouched && self.owners == 1 && of(owner)
+            }
+            Say::CorrectDelegation => {
+                !matches!(self.chat, Standing::Absent | Standing::Moved)
+                    && !self.locked()
+                    && of(owner)
+                    && !self.first_void
+            }
+            Say::CorrectArrival => false,
+            Say::Offer(_) => self.active() && self.chat == Standing::Official && of(owner) && phase < Phase::Late,
+            Say::Accept(n, k) => {
+                let absent = matches!(self.chat, Standing::Absent | Standing::Moved);
+                self.answerable(n, k, phase, other, proofs)
+                    && absent
+                    && of(self.holder(other.offers[usize::from(n)].to))
+            }
+            Say::Decline(n, k) => {
+                self.answerable(n, k, phase, other, proofs) && of(self.holder(other.offers[usize::from(n)].to))
+            }
+            Say::Release(n, outcome, k) => {
+                let open = self.locked() && usize::from(n) + 1 == self.offers.len();
+                let proved = proofs.get(usize::from(k)).is_some_and(|p| {
+                    p.offer == (self.place, usize::from(n))
+                        && match outcome {
+                            Ending::Accepted => p.standing == Some(OfferStanding::Accepted),
+                            Ending::Declined => p.standing == Some(OfferStanding::Declined),
+                            Ending::Expired => p.standing.is_none() && p.late,
+                        }
+                });
+                open && proved && (of(owner) || root)
+            }
         }
     }
 
+    /// The other region's offer may be answered: it stands, by that proof, nobody answered it here, its time is not over, and
+    /// whoever it is to is in good standing.
+    fn answerable(&self, n: u8, k: u8, phase: Phase, other: &Spec, proofs: &[Proof]) -> bool {
+        let (n, k) = (usize::from(n), usize::from(k));
+        let stands = |p: &Proof| p.offer == (other.place, n) && p.standing == Some(OfferStanding::Offered);
+        other.offers.get(n).is_some_and(|o| self.good(self.holder(o.to)))
+            && proofs.get(k).is_some_and(stands)
+            && self.answers[n].is_none()
+            && phase < Phase::Late
+    }
+
     /// What is true when it has been said.
-    pub fn apply(&self, say: Say) -> Spec {
+    pub fn apply(&self, say: Say, other: &Spec) -> Spec {
         let mut s = self.clone();
         s.said[say.kind()] += 1;
         match say {
@@ -230,6 +311,22 @@ impl Spec {
             Say::CloseChat => (s.chat, s.untouched) = (Standing::Closed, false),
             Say::Relink => s.link += 1,
             Say::CorrectChat => s.chat = Standing::Void,
+            Say::CorrectArrival => {}
+            Say::Offer(to) => s.offers.push(Offer { to, link: s.link, is: OfferStanding::Offered }),
+            Say::Accept(n, _) => {
+                let offer = &other.offers[usize::from(n)];
+                s.answers[usize::from(n)] = Some(true);
+                (s.chat, s.owner, s.owners, s.link) =
+                    (Standing::Official, s.holder(offer.to), s.owners + 1, offer.link);
+                s.untouched = false;
+            }
+            Say::Decline(n, _) => s.answers[usize::from(n)] = Some(false),
+            Say::Release(n, Ending::Accepted, _) => {
+                s.offers[usize::from(n)].is = OfferStanding::Released;
+                (s.chat, s.untouched) = (Standing::Moved, false);
+                (s.first_open, s.again) = (false, [false; 2]);
+            }
+            Say::Release(n, ..) => s.offers[usize::from(n)].is = OfferStanding::Returned,
             Say::CorrectDelegation => (s.first_open, s.first_void) = (false, true),
         }
         s

@@ -1,31 +1,20 @@
 //! The model of how a log is written: the real store over a directory in memory, a crash at every cut of every step, an
 //! older backup, lost files. What is written are the records of the other model: whose chat it is must survive as well.
 //!
-//! Every step of the store runs for real, on a directory that is filled from the state's image and read back afterwards.
 //! The order in which a node takes the steps is that of `node::open_own` and of the sequencer's `publish`; the store refuses
 //! any other order of its own steps, and the one step that is not the store's, signing, is the model's to place.
 
-use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::Arc;
 
-use domovoi::error::Result;
-use domovoi::storage::backup;
 use domovoi::storage::fence::{Age, Fence};
-use domovoi::storage::format;
-use domovoi::storage::log_store::{LogStore, Pending, Staged};
+use domovoi::tlog::Hash as TreeHash;
 use domovoi::tlog::checkpoint::Checkpoint;
-use domovoi::tlog::note::NoteSigner;
-use domovoi::tlog::tile::{BundleId, LogPath, decode_bundle};
 use stateright::{Model, Property};
 
-use super::blind::Bug;
-use super::disk::{Image, cuts};
-use super::region::{Phase, Place, Region, Who};
-use super::scene::{SCENE, record};
-use super::spec::Say;
-use crate::rules::world::key;
+use super::disk::Image;
+use super::process::{At, Log, Process, REGIONS, Ran, Step, backed_up, choices, longer, replays, run, signer};
+use super::region::Place;
 
 /// What the node does wrong. Each stands for one thing the real one takes care of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +24,7 @@ pub enum Slip {
     SignsFirst,
     /// It answers before the batch is journalled.
     AnswersFirst,
-    /// At the start it throws away a batch that was journalled but not published.
+    /// At the start it goes back to what was published, journal and fence with it.
     CutsBack,
     /// It takes the fence of a backup for its own.
     TrustsBackup,
@@ -54,70 +43,6 @@ pub struct Writing {
     pub losses: bool,
     pub slip: Slip,
 }
-
-/// What is written in one batch: a record and its commit; at first all that the scene begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Batch {
-    Scene,
-    Say(Say),
-}
-
-/// A step of the process since it was started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Step {
-    /// Opens the store: recovery rolls forward.
-    Open,
-    /// The operator's word about the highest head that anybody knows; without it a restored log stays closed.
-    Confirm(Option<u64>),
-    /// Journals a batch.
-    Stage(Batch),
-    Tiles,
-    Fence,
-    Sign,
-    Publish,
-}
-
-/// A running process: the image it was started on, what it did since.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Process {
-    from: Image,
-    steps: Vec<Step>,
-}
-
-/// What one run of a process came to.
-struct Ran {
-    after: Image,
-    /// What a crash during the last step can leave.
-    cuts: Vec<Image>,
-    /// Code of the error that ended it.
-    refused: Option<&'static str>,
-    /// Entries under the published head, and under the head that is to be signed next: staged or rolled forward.
-    published: Log,
-    next: Option<Log>,
-    /// The fence came out of a backup.
-    restored: bool,
-    /// The next thing to do after the last step.
-    at: At,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
-    Idle,
-    Staged,
-    Written,
-    Fenced,
-}
-
-/// Entries of a log.
-type Log = Arc<Vec<Vec<u8>>>;
-
-/// The regions whose logs the model writes, by their entries.
-static REGIONS: LazyLock<Mutex<HashMap<Log, (Region, bool)>>> = LazyLock::new(|| {
-    let scene = SCENE.regions[0].clone();
-    Mutex::new(HashMap::from([(scene.log.clone(), (scene, false))]))
-});
-
-static LONGER: LazyLock<Mutex<HashMap<(Log, Say), Log>>> = LazyLock::new(Mutex::default);
 
 #[derive(Clone)]
 pub struct Node {
@@ -205,192 +130,21 @@ impl PartialEq for Node {
     }
 }
 
-fn signer() -> NoteSigner {
-    NoteSigner::new(Place::A.origin(), key(220)).unwrap()
-}
-
-/// A directory in memory, where there is one; the store takes the same steps as on a disk.
-fn scratch() -> tempfile::TempDir {
-    let memory = PathBuf::from("/dev/shm");
-    match memory.is_dir() {
-        true => tempfile::tempdir_in(memory).unwrap(),
-        false => tempfile::tempdir().unwrap(),
-    }
-}
-
-/// What may be written next: at first everything the scene begins with, then a transfer, a succession, or a management.
-fn choices(log: &Log) -> Vec<Batch> {
-    if log.is_empty() {
-        return vec![Batch::Scene];
-    }
-    let region = REGIONS.lock().unwrap()[log].0.clone();
-    let owner = region.spec.holder(region.spec.owner);
-    let all = [Say::Transfer(owner, 1 - owner), Say::Succeed(0, 1), Say::Assign(1)];
-    let lawful = |say: &Say| region.spec.lawful(*say, signers(*say), true, Phase::Now);
-    all.into_iter().filter(lawful).take(2).map(Batch::Say).collect()
-}
-
-fn signers(say: Say) -> &'static [Who] {
-    match say {
-        Say::Transfer(..) => &[Who::Key(0), Who::Key(1)],
-        Say::Succeed(..) => &[Who::Root(Place::A)],
-        _ => &[Who::Key(1)],
-    }
-}
-
-/// The log with one more record and its commit.
-fn longer(log: &Log, batch: Batch) -> Log {
-    let Batch::Say(say) = batch else { return SCENE.regions[0].log.clone() };
-    if let Some(next) = LONGER.lock().unwrap().get(&(log.clone(), say)) {
-        return next.clone();
-    }
-    let region = REGIONS.lock().unwrap()[log].0.clone();
-    let overlay = region.overlay(Phase::Now, Bug::None);
-    let signed = record(&region, &overlay, say, signers(say), true);
-    region.judge(&overlay, &signed, Phase::Now).unwrap();
-    let next = region.with(signed, say, region.spec.apply(say)).commit(Phase::Now, Bug::None);
-    LONGER.lock().unwrap().insert((log.clone(), say), next.log.clone());
-    REGIONS.lock().unwrap().entry(next.log.clone()).or_insert_with(|| (next.clone(), false));
-    next.log
-}
-
-/// Whoever replays the entries has the state of the writer, and with it the owner.
-fn replays(log: &Log) -> bool {
-    let Some((region, done)) = REGIONS.lock().unwrap().get(log).cloned() else { return log.is_empty() };
-    let good = done || region.replays();
-    REGIONS.lock().unwrap().insert(log.clone(), (region, good));
-    good
-}
-
-/// Entries of the log of `size` entries, read from its bundle.
-fn entries(image: &Image, size: u64) -> Log {
-    let id = BundleId { index: 0, width: size as u16 };
-    let Some(bytes) = image.0.get(&format!("log/{}", LogPath::from(id))) else { return Log::default() };
-    let places = decode_bundle(bytes, id.width).unwrap();
-    Arc::new(places.into_iter().map(|place| bytes[place].to_vec()).collect())
-}
-
-struct Live {
-    store: LogStore,
-    pending: Option<Pending>,
-    staged: Option<Staged>,
-    log: Log,
-    at: At,
-}
-
-fn take(live: &mut Option<Live>, dir: &Path, step: Step) -> Result<()> {
-    if step == Step::Open {
-        let (store, pending) = LogStore::open(&dir.join("log"), &dir.join("private"), &[signer().verifier()])?;
-        let at = if pending.is_some() { At::Fenced } else { At::Idle };
-        let log = Log::default();
-        *live = Some(Live { store, pending, staged: None, log, at });
-        return Ok(());
-    }
-    let live = live.as_mut().unwrap();
-    match step {
-        Step::Open | Step::Sign => {}
-        Step::Confirm(word) => live.store.confirm_restored(word)?,
-        Step::Stage(batch) => {
-            let reader = live.store.reader();
-            let log: Log = Arc::new(reader.entries(0..reader.size())?.iter().map(<[u8]>::to_vec).collect());
-            live.log = longer(&log, batch);
-            live.staged = Some(live.store.stage(live.log[log.len()..].to_vec())?);
-            live.at = At::Staged;
-        }
-        Step::Tiles => {
-            live.store.write_tiles(live.staged.as_ref().unwrap())?;
-            live.at = At::Written;
-        }
-        Step::Fence => {
-            live.store.fence(live.staged.as_ref().unwrap())?;
-            live.at = At::Fenced;
-        }
-        Step::Publish => {
-            let note = |size, root| Checkpoint { origin: Place::A.origin().into(), size, root }.sign(&signer());
-            match (live.pending.take(), live.staged.take()) {
-                (Some(p), _) => {
-                    let text = note(p.size, p.root)?;
-                    live.store.publish_pending(p, &text)?;
-                }
-                (None, Some(s)) => {
-                    let text = note(s.new_size, s.root)?;
-                    live.store.publish(s, &text)?;
-                }
-                (None, None) => panic!("nothing to publish"),
-            }
-            live.at = At::Idle;
-        }
-    }
-    Ok(())
-}
-
-type Runs = HashMap<([u8; 32], Vec<Step>), Arc<Ran>>;
-
-static RUNS: LazyLock<Mutex<Runs>> = LazyLock::new(Mutex::default);
-
-/// Runs a process for real, from its start.
-fn run(process: &Process) -> Arc<Ran> {
-    let slot = (process.from.digest(), process.steps.clone());
-    if let Some(ran) = RUNS.lock().unwrap().get(&slot) {
-        return ran.clone();
-    }
-    let dir = scratch();
-    process.from.write(dir.path());
-    let (mut live, mut refused, mut before) = (None, None, process.from.clone());
-    for (i, step) in process.steps.iter().enumerate() {
-        if i + 1 == process.steps.len() {
-            before = Image::read(dir.path());
-        }
-        refused = take(&mut live, dir.path(), *step).err().map(|e| e.code());
-    }
-    let after = Image::read(dir.path());
-    let live = live.as_ref();
-    let next = live.and_then(|l| match (&l.pending, &l.staged) {
-        (Some(p), _) => Some(entries(&after, p.size)),
-        (None, Some(_)) => Some(l.log.clone()),
-        (None, None) => None,
-    });
-    let ran = Arc::new(Ran {
-        cuts: cuts(&before, &after),
-        refused,
-        published: live.map_or(Log::default(), |l| entries(&after, l.store.reader().size())),
-        next,
-        restored: live.is_some_and(|l| l.store.fence_state().age == Age::Restored),
-        at: live.map_or(At::Idle, |l| l.at),
-        after,
-    });
-    RUNS.lock().unwrap().insert(slot, ran.clone());
-    ran
-}
-
-/// A backup of the running node, as a restore of it puts it on the disk.
-fn backed_up(process: &Process) -> Image {
-    let (from, to) = (scratch(), scratch());
-    process.from.write(from.path());
-    let mut live = None;
-    for step in &process.steps {
-        take(&mut live, from.path(), *step).unwrap();
-    }
-    let (out, data) = (to.path().join("backup"), to.path().join("data"));
-    backup::backup(&live.unwrap().store.reader(), &[], &out).unwrap();
-    backup::restore(&out, &data).unwrap();
-    Image::read(&data).without(format::FILE)
-}
-
 impl Writing {
     /// What the process found wrong before it even opens the store.
     fn started(&self, disk: &Image) -> Process {
         let mut from = disk.clone();
-        if self.slip == Slip::CutsBack {
-            from = from.without("private/journal");
+        let fence = |note: Option<&Arc<Vec<u8>>>| {
+            let head = note.map(|n| Checkpoint::open(n, signer().verifier(), Place::A.origin()).unwrap());
+            let (size, root) = head.map_or((0, TreeHash::EMPTY_TREE), |h| (h.checkpoint().size, h.checkpoint().root));
+            Fence { size, root, age: Age::Known }.to_text().into_bytes()
+        };
+        let note = disk.0.get("log/checkpoint");
+        if self.slip == Slip::CutsBack && disk.0.contains_key("private/fence") {
+            from = from.without("private/journal").with_file("private/fence", fence(note));
         }
-        if self.slip == Slip::RemakesFence
-            && let Some(note) = disk.0.get("log/checkpoint").filter(|_| !disk.0.contains_key("private/fence"))
-        {
-            let opened = Checkpoint::open(note, signer().verifier(), Place::A.origin()).unwrap();
-            let head = opened.checkpoint();
-            let fence = Fence { size: head.size, root: head.root, age: Age::Known };
-            from = from.with_file("private/fence", fence.to_text().into_bytes());
+        if self.slip == Slip::RemakesFence && !disk.0.contains_key("private/fence") && note.is_some() {
+            from = from.with_file("private/fence", fence(note));
         }
         Process { from, steps: Vec::new() }
     }
@@ -591,8 +345,9 @@ impl Model for Writing {
             Act::Restore => {
                 let mut disk = node.backup.clone()?;
                 if self.slip == Slip::TrustsBackup {
-                    let fence = String::from_utf8(disk.0["private/fence"].to_vec()).unwrap();
-                    disk = disk.with_file("private/fence", fence.replace("restored", "known").into_bytes());
+                    let fence = Fence::parse(&disk.0["private/fence"]).unwrap();
+                    let own = Fence { age: Age::Known, ..fence };
+                    disk = disk.with_file("private/fence", own.to_text().into_bytes());
                 }
                 lost(disk)
             }
