@@ -313,15 +313,15 @@ fn rule_3(w: &World) {
 }
 
 proptest! {
-    #![proptest_config(config(6))]
+    #![proptest_config(config(24))]
     #[test]
-    fn rule_01_an_active_chat_has_exactly_one_owner_in_good_standing(steps in ops(100..300)) {
+    fn rule_01_an_active_chat_has_exactly_one_owner_in_good_standing(steps in ops(200..400)) {
         drive(steps, &mut |e| if let Event::Committed(_, w) = e {
             active_chats_have_one_owner_in_good_standing(&w.state, &naive(w));
         });
     }
     #[test]
-    fn rule_02_no_management_or_admin_record_changes_an_owner_or_a_chat(steps in ops(100..300)) {
+    fn rule_02_no_management_or_admin_record_changes_an_owner_or_a_chat(steps in ops(200..400)) {
         drive(steps, &mut |e| match e {
             Event::Accepted(w) => lapse_is_not_stored(w),
             Event::Committed(_, w) => owners_come_only_from_registration_and_transfer(&w.state, &naive(w)),
@@ -329,22 +329,22 @@ proptest! {
         });
     }
     #[test]
-    fn rule_03_ownership_moves_only_by_two_signatures_succession_or_the_root(steps in ops(100..300)) {
+    fn rule_03_ownership_moves_only_by_two_signatures_succession_or_the_root(steps in ops(200..400)) {
         drive(steps, &mut |e| if let Event::Accepted(w) = e { rule_3(w) });
     }
     #[test]
-    fn rule_04_one_active_house_chat_per_building(steps in ops(100..300)) {
+    fn rule_04_one_active_house_chat_per_building(steps in ops(200..400)) {
         drive(steps, &mut |e| if let Event::Committed(_, w) = e {
             one_active_house_chat_per_building(&w.state);
             handles_and_aliases_are_unique(&w.state);
         });
     }
     #[test]
-    fn rule_05_a_key_signs_only_within_authority_scope_territory_and_window(steps in ops(100..300)) {
+    fn rule_05_a_key_signs_only_within_authority_scope_territory_and_window(steps in ops(200..400)) {
         drive(steps, &mut |e| if let Event::Accepted(w) = e { rule_5(w) });
     }
     #[test]
-    fn rule_06_the_same_log_gives_the_same_state_and_root(steps in ops(100..300)) {
+    fn rule_06_the_same_log_gives_the_same_state_and_root(steps in ops(200..400)) {
         drive(steps, &mut |e| match e {
             Event::Committed(_, w) => root_is_that_of_the_definition(w, &naive(w)),
             Event::Ended(w) => {
@@ -355,7 +355,7 @@ proptest! {
         });
     }
     #[test]
-    fn rule_07_a_delegation_ends_with_its_management_and_no_clock_is_needed(steps in ops(100..300)) {
+    fn rule_07_a_delegation_ends_with_its_management_and_no_clock_is_needed(steps in ops(200..400)) {
         drive(steps, &mut |e| match e {
             Event::Accepted(w) => lapse_is_not_stored(w),
             Event::Committed(_, w) => delegations_end_with_management(&w.state),
@@ -363,7 +363,7 @@ proptest! {
         });
     }
     #[test]
-    fn rule_08_nothing_is_deleted_and_what_is_refused_leaves_nothing(steps in ops(100..300)) {
+    fn rule_08_nothing_is_deleted_and_what_is_refused_leaves_nothing(steps in ops(200..400)) {
         drive(steps, &mut |e| match e {
             Event::Committed(before, w) => histories_only_grow(before, w),
             Event::Refused(w, waiting) => assert_eq!(w.pending.len(), waiting),
@@ -451,7 +451,7 @@ fn lapse_is_not_stored(w: &World) {
 }
 
 fn config(cases: u32) -> Config {
-    Config { cases, max_shrink_iters: 400, failure_persistence: None, ..Config::default() }
+    Config { cases, max_shrink_iters: 60, failure_persistence: None, ..Config::default() }
 }
 
 proptest! {
