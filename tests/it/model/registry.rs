@@ -335,9 +335,15 @@ impl Registry {
     fn commit(&self, both: &Both, place: Place) -> Both {
         let region = &both.regions[place as usize];
         let phase = both.phase[place as usize];
-        let known = |p: Place| both.regions[p as usize].offers.iter().enumerate().map(move |(n, id)| (p, n, *id));
-        let offers: Vec<_> = known(Place::A).chain(known(Place::B)).collect();
-        let after = region.commit(phase, self.bug).proving(&offers, phase);
+        let after = region.commit(phase, self.bug);
+        // Of the other region only what it has published is known.
+        let published = |r: &Region| -> Vec<_> {
+            let offers = r.offers.iter().enumerate().filter(|(_, id)| r.state.index_of(id).is_some());
+            offers.map(|(n, id)| (r.place, n, *id)).collect()
+        };
+        let mut offers = published(&after);
+        offers.extend(published(&both.regions[place.other() as usize]));
+        let after = after.proving(&offers, phase);
         let mut next = both.clone();
         // A follower; and the writer that crashed behind the journal and rolls forward. The rules of both have no fault sown in.
         if self.bug == Bug::None && (!region.follows(&after) || after.is_sample() && !after.replays()) {
@@ -494,7 +500,11 @@ impl Model for Registry {
             Act::Crash(place) => Some(self.crash(both, place)),
             Act::Wait(place) => {
                 let mut next = both.clone();
-                next.phase[place as usize] = both.phase[place as usize].next()?;
+                // Without late keys nothing happens in between.
+                next.phase[place as usize] = match self.only {
+                    Some(_) => Phase::Late,
+                    None => both.phase[place as usize].next()?,
+                };
                 Some(next)
             }
             Act::Rewind(place) => self.rewind(both, place),
@@ -560,7 +570,7 @@ fn across() -> Vec<Property<Registry>> {
         }),
         sometimes("an offer is declined and the chat stays", |_, b| {
             b.regions[1].committed.answers[0] == Some(false)
-                && b.regions[0].committed.offers[0].is == OfferStanding::Returned
+                && b.regions[0].committed.offers.first().is_some_and(|o| o.is == OfferStanding::Returned)
         }),
         sometimes("an offer expires and the chat stays", |_, b| {
             b.regions[1].committed.answers[0].is_none()
