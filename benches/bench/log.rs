@@ -4,7 +4,7 @@ use std::path::Path;
 
 use domovoi::node::charters::read_chain;
 use domovoi::node::layout::Layout;
-use domovoi::node::load::{index_batch, join_batches, load, ring_of};
+use domovoi::node::load::{index_batch, join_batches, ring_of};
 use domovoi::registry::jurisdiction::Charters;
 use domovoi::registry::record::DecodedRecord;
 use domovoi::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
@@ -12,8 +12,8 @@ use domovoi::registry::signature::{PublicKey, verify_batch};
 use domovoi::registry::state::State;
 use domovoi::registry::verify::KeyRing;
 use domovoi::storage::fsck::{DirSource, check};
-use domovoi::storage::index::{IndexBatch, SledIndex};
-use domovoi::storage::log_store::LogReader;
+use domovoi::storage::index::IndexBatch;
+use domovoi::storage::log_store::{Entries, LogReader};
 use domovoi::tlog::hash::leaf_hash;
 use domovoi::tlog::tree::Frontier;
 use rayon::prelude::*;
@@ -34,16 +34,20 @@ fn follow(reader: &LogReader, charters: &Charters) -> Outcome<u64> {
     let mut state = State::new(charters.clone());
     let (mut ring, mut preparer) = (ring_of(&state), Preparer::after(&state, Trust::Verify));
     let (mut replay, mut tree) = (Replay::default(), Frontier::new());
-    let (mut ready, mut at): (Option<PreparedChunk>, u64) = (None, 0);
+    let read = |from: u64| reader.entries(from.min(size)..size.min(from + STEP));
+    let (mut ready, mut entries, mut at): (Option<PreparedChunk>, Entries, u64) = (None, read(0)?, 0);
     loop {
-        let entries = reader.entries(at..size.min(at + STEP))?;
         let current = ready.take();
-        let (next, applied) = rayon::join(
+        let all = entries.all();
+        let ((next, following), applied) = rayon::join(
             || {
-                let hashes: Vec<_> = entries.par_iter().map(|e| leaf_hash(e)).collect();
-                hashes.into_iter().for_each(|h| tree.push(h));
-                let prepared = || preparer.prepare(at, &entries, &mut ring);
-                (!entries.is_empty()).then(prepared)
+                let prepared = || {
+                    let hashes: Vec<_> = all.par_iter().map(|e| leaf_hash(e)).collect();
+                    tree.extend(hashes);
+                    let prepared = || preparer.prepare(at, &all, &mut ring);
+                    (!all.is_empty()).then(prepared)
+                };
+                rayon::join(prepared, || read(at + STEP))
             },
             || current.map_or(Ok(()), |chunk| apply(&mut state, &mut replay, chunk)),
         );
@@ -51,7 +55,8 @@ fn follow(reader: &LogReader, charters: &Charters) -> Outcome<u64> {
         if next.is_none() {
             break;
         }
-        (ready, at) = (next, at + entries.len() as u64);
+        at += all.len() as u64;
+        (ready, entries) = (next, following?);
     }
     if tree.root() != reader.head().1 || state.size() != size {
         return Err("the generated log did not verify".into());
@@ -75,7 +80,8 @@ fn apply(state: &mut State, replay: &mut Replay, chunk: PreparedChunk) -> domovo
 fn unavoidable(reader: &LogReader, ring: &KeyRing) -> Outcome<f64> {
     let (mut seconds, mut at, size) = (0.0, 0, reader.size());
     while at < size {
-        let entries = reader.entries(at..size.min(at + STEP))?;
+        let read = reader.entries(at..size.min(at + STEP))?;
+        let entries = read.all();
         at += entries.len() as u64;
         let (took, good) = timed(|| {
             let parsed: Vec<_> = entries
@@ -103,24 +109,23 @@ fn unavoidable(reader: &LogReader, ring: &KeyRing) -> Outcome<f64> {
     Ok(seconds)
 }
 
-/// A figure of `/proc/self/status`, in MB.
-fn memory(field: &str) -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix(field)).unwrap_or("0");
-    line.trim_matches([':', '\t', ' ', 'k', 'B']).parse::<f64>().unwrap_or(0.0) / 1024.0
+/// The keys that the first entries of the generated log grant. The limit knows them beforehand; the follower has to find
+/// them in the log.
+fn granted(reader: &LogReader, charters: &Charters) -> Outcome<KeyRing> {
+    let mut ring = ring_of(&State::new(charters.clone()));
+    for entry in reader.entries(0..reader.size().min(STEP))?.iter() {
+        if let Ok(decoded) = DecodedRecord::decode(entry) {
+            ring.add_granted(&decoded.record);
+        }
+    }
+    Ok(ring)
 }
 
 pub fn follow_verify(dir: &Path) -> Outcome<Measure> {
     let layout = Layout::new(dir);
     let (charters, reader) = (charters(&layout)?, LogReader::open(&layout.log())?);
-    // The keys are known to the limit beforehand; the follower has to find them in the log.
-    let mut index = SledIndex::open(&layout.index())?;
-    let ring = ring_of(&load(&reader, &mut index, &charters, &mut |_, _| {})?.0);
-    drop(index);
+    let ring = granted(&reader, &charters)?;
     let size = reader.size() as f64;
-    // Linux: from here on the peak is this measure's.
-    let _ = std::fs::write("/proc/self/clear_refs", "5");
-    let before = memory("VmRSS");
     let (mut values, mut limits) = (Vec::new(), Vec::new());
     for _ in 0..REPEATS {
         let (took, followed) = timed(|| follow(&reader, &charters));
@@ -128,7 +133,6 @@ pub fn follow_verify(dir: &Path) -> Outcome<Measure> {
         values.push(size / took);
         limits.push(size / unavoidable(&reader, &ring)?);
     }
-    eprintln!("follow_verify: {size} entries, peak RSS {:.0} MB ({before:.0} MB before)", memory("VmHWM"));
     Ok(Measure::new(
         "follow_verify",
         median(values),
@@ -136,6 +140,24 @@ pub fn follow_verify(dir: &Path) -> Outcome<Measure> {
         median(limits),
         "parse + leaf hash + batch verify alone, on the same cores",
     ))
+}
+
+/// What a process that follows the log once needs at most.
+pub fn follow_memory(dir: &Path) -> Outcome<Measure> {
+    let peak = crate::again(&["--follow", &dir.to_string_lossy()])?.trim().parse()?;
+    let size = LogReader::open(&Layout::new(dir).log())?.size();
+    let against = format!("1 GB; peak resident memory of a process that follows {size} entries");
+    Ok(Measure::new("follow_memory", peak, "MB (lower is better)", 1000.0, against))
+}
+
+/// The process of [`follow_memory`]: says its own peak, in MB.
+pub fn follow_alone(dir: &Path) -> Outcome<()> {
+    let layout = Layout::new(dir);
+    follow(&LogReader::open(&layout.log())?, &charters(&layout)?)?;
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).ok_or("this system does not say the peak")?;
+    println!("{:.0}", peak.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0 / 1e6);
+    Ok(())
 }
 
 /// From a clean stop to a node that answers.
@@ -149,7 +171,7 @@ pub fn start(dir: &Path) -> Outcome<Measure> {
     let size = LogReader::open(&Layout::new(dir).log())?.size();
     let limit = 5.0 * size as f64 / 1e6;
     Ok(Measure::new(
-        "start",
+        "start_1m",
         median(values),
         "s (lower is better)",
         limit,
@@ -170,7 +192,8 @@ pub fn fsck(dir: &Path) -> Outcome<Measure> {
         values.push(size as f64 / took);
         let (mut seconds, mut at) = (0.0, 0);
         while at < size {
-            let entries = reader.entries(at..size.min(at + STEP))?;
+            let read = reader.entries(at..size.min(at + STEP))?;
+            let entries = read.all();
             at += entries.len() as u64;
             seconds += timed(|| std::hint::black_box(entries.par_iter().map(|e| leaf_hash(e)).collect::<Vec<_>>())).0;
         }

@@ -4,8 +4,9 @@
 //! is generated, with keys made from fixed seeds; only `import_moscow` reads real data. A timed measure is taken
 //! [`REPEATS`] times and the median is shown, since other work on the machine only ever makes it slower.
 //!
-//! `BENCH_RECORDS` (200000) is the size of the generated log for follow_verify, start and fsck; `BENCH_CHATS` (200000)
-//! the number of chats behind status_get; `BENCH_DIR` where the logs are generated (a temporary directory).
+//! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, start_1m and fsck;
+//! `BENCH_CHATS` (200000) the number of chats behind status_get; `BENCH_DIR` where the logs are generated (a temporary
+//! directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
 
 mod import;
 mod log;
@@ -15,6 +16,10 @@ mod world;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+/// As in the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// What a measure may fail with: the bench ends and says so.
 pub type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -63,6 +68,7 @@ fn count(name: &str, default: usize) -> usize {
 /// Where the generated logs lie: kept for the run, then removed.
 struct Scratch {
     dir: tempfile::TempDir,
+    worlds: PathBuf,
 }
 
 impl Scratch {
@@ -71,7 +77,8 @@ impl Scratch {
             Some(parent) => tempfile::tempdir_in(parent)?,
             None => tempfile::tempdir()?,
         };
-        Ok(Scratch { dir })
+        let worlds = std::env::var_os("BENCH_WORLDS").map_or_else(|| dir.path().to_owned(), PathBuf::from);
+        Ok(Scratch { dir, worlds })
     }
     /// A directory that no other measure uses.
     fn empty(&self, name: &str) -> Outcome<PathBuf> {
@@ -82,28 +89,47 @@ impl Scratch {
     /// A node with `houses` houses, each with a manager and a chat. Made by another process, so that its memory is not
     /// counted with the measure's.
     fn node(&self, houses: usize) -> Outcome<PathBuf> {
-        let path = self.dir.path().join(format!("node-{houses}"));
+        let path = self.worlds.join(format!("node-{houses}"));
         if !path.exists() {
             eprintln!("generating a log of {} records (test keys)", houses * 3);
-            let this = std::env::current_exe()?;
-            let status =
-                std::process::Command::new(this).arg("--generate").arg(&path).arg(houses.to_string()).status()?;
-            if !status.success() {
-                return Err("the log could not be generated".into());
-            }
+            let unfinished = self.worlds.join(format!("unfinished-{houses}"));
+            again(&["--generate", &unfinished.to_string_lossy(), &houses.to_string()])?;
+            std::fs::rename(&unfinished, &path)?;
         }
         Ok(path)
     }
 }
 
-const NAMES: &[&str] =
-    &["follow_verify", "submit_64", "submit_64_https", "submit_idle", "status_get", "import_moscow", "start", "fsck"];
+/// Runs this program with `args` in a process of its own; what it says on stdout.
+pub fn again(args: &[&str]) -> Outcome<String> {
+    let output = std::process::Command::new(std::env::current_exe()?)
+        .args(args)
+        .stderr(std::process::Stdio::inherit())
+        .output()?;
+    match output.status.success() {
+        true => Ok(String::from_utf8(output.stdout)?),
+        false => Err(format!("{} failed", args.join(" ")).into()),
+    }
+}
+
+const NAMES: &[&str] = &[
+    "follow_verify",
+    "follow_memory",
+    "submit_64",
+    "submit_64_https",
+    "submit_idle",
+    "status_get",
+    "import_moscow",
+    "start_1m",
+    "fsck",
+];
 
 fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
-    let records = count("BENCH_RECORDS", 200_000);
+    let records = count("BENCH_RECORDS", 1_000_000);
     match name {
         "follow_verify" => log::follow_verify(&scratch.node(records / 3)?),
-        "start" => log::start(&scratch.node(records / 3)?),
+        "follow_memory" => log::follow_memory(&scratch.node(records / 3)?),
+        "start_1m" => log::start(&scratch.node(records / 3)?),
         "fsck" => log::fsck(&scratch.node(records / 3)?),
         "submit_64" => submit::concurrent(&scratch.empty(name)?),
         "submit_64_https" => submit::over_https(&scratch.empty(name)?),
@@ -116,10 +142,10 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
 
 fn main() -> Outcome<()> {
     let mut args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    if let [first, dir, houses] = args.as_slice()
-        && first == "--generate"
-    {
-        return world::generate(Path::new(dir), houses.parse()?);
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--generate", dir, houses] => return world::generate(Path::new(dir), houses.parse()?),
+        ["--follow", dir] => return log::follow_alone(Path::new(dir)),
+        _ => {}
     }
     let json = args.iter().any(|a| a == "--json");
     args.retain(|a| a != "--json");

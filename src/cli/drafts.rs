@@ -18,7 +18,7 @@ use crate::storage::keys;
 /// Fields that hold lists; on the command line separated by commas.
 const LISTS: &[&str] = &["oktmo", "scopes", "also", "into", "buildings", "chats"];
 /// Fields that hold numbers.
-const NUMBERS: &[&str] = &["flats", "year", "suspect_from"];
+const NUMBERS: &[&str] = &["flats", "year", "suspect_from", "entrance", "above_flats"];
 /// Fields that hold moments; on the command line a day or Unix milliseconds.
 const MOMENTS: &[&str] = &["not_before", "not_after"];
 /// Fields that are true or false.
@@ -45,6 +45,14 @@ fn value_of(type_name: &str, key: &str, value: &str) -> Result<Value> {
         _ if NUMBERS.contains(&key) => value.parse::<u64>().map_err(|_| bad("a number"))?.into(),
         _ if FLAGS.contains(&key) => value.parse::<bool>().map_err(|_| bad("true or false"))?.into(),
         _ if MOMENTS.contains(&key) => moment(value).ok_or_else(|| bad("a day or Unix milliseconds"))?.into(),
+        "applicability" => {
+            let (state, reason) = value.split_once(',').ok_or_else(|| bad("state,reason, as in exempt,decision"))?;
+            serde_json::json!({ "state": state.trim(), "reason": reason.trim() })
+        }
+        // As a pasted link of a chat: its token never leaves this machine.
+        "imitation" if !["link:", "max:", "title:"].iter().any(|kind| value.starts_with(kind)) => {
+            format!("link:{}", LinkDigest::of_link(&canonical_link(value)?)).into()
+        }
         "services" => serde_json::from_str(value).map_err(|_| bad("a JSON list"))?,
         "link" if type_name.starts_with("chat.") && type_name != "chat.observed" => {
             let digest = match value.parse::<LinkDigest>() {

@@ -98,7 +98,7 @@ impl Fsck {
             vkey.as_ref(),
             &mut |first, entries| {
                 if let (Some((preparer, state, replay, ring)), true) = (&mut replay, records.is_ok()) {
-                    let chunk = preparer.prepare(first, &entries, ring);
+                    let chunk = preparer.prepare(first, entries, ring);
                     records =
                         replay.apply(state, chunk, &mut |s, changes, commit, id, at| s.absorb(changes, commit, id, at));
                 }
@@ -188,6 +188,7 @@ impl Reindex {
         let mut index = open_index(&layout)?;
         let before = index.applied()?;
         index.wipe()?;
+        crate::storage::durable::remove(&layout.hot())?;
         let bar = context.out.progress(0, "Построение индекса", "Rebuilding the index");
         let (state, _) = load(&reader, &mut index, &charters, &mut |done, total| {
             bar.set_length(total);

@@ -167,6 +167,11 @@ fn chat(out: &Output, v: &Value) {
     for b in v["buildings"].as_array().into_iter().flatten() {
         building(out, b);
     }
+    for f in v["imitations"].as_array().into_iter().flatten() {
+        let what = out.say("Подделка", "Imitation");
+        out.line(&format!("{what}: {} ({})", text(&f["imitation"]), text(&f["certainty"])));
+    }
+    objections(out, v);
     let checked = &v["last_checked_in_max"];
     let seen = if checked.is_null() {
         out.say("не проверялось", "not checked").to_owned()
@@ -174,6 +179,18 @@ fn chat(out: &Output, v: &Value) {
         checked.to_string()
     };
     out.line(&format!("{}: {seen}", out.say("Последняя проверка в MAX", "Last checked in MAX")));
+}
+
+/// Open objections, and records that a compromised key signed.
+fn objections(out: &Output, v: &Value) {
+    for o in v["objections"].as_array().into_iter().flatten().filter(|o| o["open"] == true) {
+        let what = out.say("Возражение не рассмотрено", "Open objection");
+        out.line(&format!("{what}: {} {}", text(&o["number"]), text(&o["date"])));
+    }
+    for record in v["suspect"].as_array().into_iter().flatten() {
+        let what = out.say("Под сомнением (ключ скомпрометирован)", "Suspect (compromised key)");
+        out.line(&format!("{what}: {}", text(record)));
+    }
 }
 
 fn building(out: &Output, v: &Value) {
@@ -203,13 +220,24 @@ fn building(out: &Output, v: &Value) {
             text(&m["to"])
         ));
     }
+    if v["contested"] == true {
+        out.line(out.say("  Управление оспаривается: периоды пересекаются", "  Contested: managements overlap"));
+    }
+    if !v["retired"].is_null() {
+        let what = out.say("  Снят с учёта", "  Left the register");
+        out.line(&format!("{what}: {} → {}", text(&v["retired"]["from"]), text(&v["retired"]["into"])));
+    }
+    if v["chat_required"]["required"] == false {
+        out.line(out.say("  Чат не обязателен", "  No chat is required"));
+    }
+    objections(out, v);
     freshness(out, &v["freshness"]);
 }
 
 /// Is this chat official?
 #[derive(Debug, Args)]
 pub struct Verify {
-    #[arg(help = "Ссылка, номер чата в реестре, max:… или идентификатор дома")]
+    #[arg(help = "Ссылка, номер чата в реестре, max:…, идентификатор дома или @бот")]
     what: String,
     #[arg(long, help = "Для какого дома спрашивают (идентификатор)")]
     building: Option<String>,
@@ -225,6 +253,7 @@ impl Verify {
         query.push(match what.split_once(':') {
             Some(("max", _)) => ("max", what.to_owned()),
             Some(("gar" | "gis" | "kad" | "reformagkh", _)) => ("building", what.to_owned()),
+            _ if what.starts_with('@') => ("bot", what.to_owned()),
             _ if what.parse::<crate::registry::ids::ChatNumber>().is_ok() => ("chat", what.to_owned()),
             _ => ("digest", LinkDigest::of_link(&canonical_link(what)?).to_string()),
         });
@@ -235,6 +264,14 @@ impl Verify {
         let lang = context.out.say("ru", "en");
         context.out.result(&v, |out| {
             out.line(&format!("[{}] {}", text(&v["state"]), text(&v["text"][lang])));
+            for said in ["recorded", "checked_in_max"] {
+                if !v[said].is_null() {
+                    out.line(&text(&v[said][lang]));
+                }
+            }
+            for note in v["notes"].as_array().into_iter().flatten() {
+                out.line(&format!("! {}", text(&note[lang])));
+            }
             out.line(&text(&v["advice"][lang]));
             for c in v["chats"].as_array().into_iter().flatten() {
                 out.line("");

@@ -37,6 +37,10 @@ const CORRECTABLE: &[&str] = &[
     "management.ended",
     "chat.registered",
     "chat.declared",
+    "chat.suspended",
+    "chat.restored",
+    "chat.closed",
+    "chat.replaced",
     "admin.delegated",
     "admin.withdrawn",
 ];

@@ -5,7 +5,7 @@
 //! stand, then their numbers. What is kept is bounded by the apartment buildings and streets of a region, by eight bytes
 //! for each flat while flats are counted, and by one small entry for each house that a parameter calls an apartment building or not.
 //!
-//! **What counts as an apartment building** (docs/decisions/0009): a house that is actual on the day of the export, of a kind
+//! **What counts as an apartment building** (docs/decisions/0017): a house that is actual on the day of the export, of a kind
 //! that people live in (дом, здание, строение, корпус, владение, домовладение, литера), and that either has the parameter
 //! «Многоквартирный дом» (19) or, where the parameter is missing, at least two actual flats (квартира). The second is only
 //! likely, so its kind is recorded as unknown. Others are counted by reason and not listed: they are nine of ten.

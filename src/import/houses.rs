@@ -488,10 +488,21 @@ fn tenure(columns: &Columns<Column>, row: &Row, options: &Options, problems: &mu
     let organisation = by_number.or_else(|| portal.and_then(|n| id("reformagkh", n)));
     let proprietor = organisation.as_ref().is_some_and(is_proprietor);
     let name = columns.known(row, Column::Org).and_then(|c| organisation_name(c, proprietor));
-    let told = columns.known(row, Column::Form).map(form);
-    if organisation.is_none() && name.is_none() && !matches!(told, Some(Some(ManagementForm::Direct))) {
-        return None;
-    }
+    let told = columns.known(row, Column::Form).and_then(form);
+    let by_name = || form_by_name(name.as_ref().map(Text::as_str).unwrap_or_default());
+    let (form, organisation) = match (told, organisation) {
+        // Whoever is named beside it works for the owners.
+        (Some(ManagementForm::Direct), _) => (ManagementForm::Direct, None),
+        (Some(ManagementForm::None) | None, Some(organisation)) => (by_name(), Some(organisation)),
+        (Some(form), Some(organisation)) => (form, Some(organisation)),
+        (_, None) => {
+            if name.is_some() && ogrn.or(inn).is_none() {
+                let (ru, en) = ("организация без номера; не учтена", "an organisation without a number; left out");
+                problems.push(Problem::new(&report::ORGANISATION, columns.name(Column::Org), ru, en));
+            }
+            return None;
+        }
+    };
     let since = columns.known(row, Column::Since).and_then(|cell| match day_within(cell, options.taken) {
         Ok(day) => Some(day),
         Err((ru, en)) => {
@@ -500,7 +511,6 @@ fn tenure(columns: &Columns<Column>, row: &Row, options: &Options, problems: &mu
             None
         }
     });
-    let form = told.flatten().unwrap_or_else(|| form_by_name(name.as_ref().map(Text::as_str).unwrap_or_default()));
     Some(Tenure { form, organisation, name, since })
 }
 

@@ -5,6 +5,7 @@
 //! they are one organisation's: the portal's profile id, by which exports of houses name it, beside ОГРН and ИНН.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
 
 use super::cells::{Columns, Synonyms, is_unknown, organisation_name};
 use super::format::Format;
@@ -60,8 +61,9 @@ pub struct Organisations<'a> {
     pub counted: BTreeMap<&'static str, u64>,
     table: Table<'a>,
     read: Columns<Column>,
-    /// Which row an id stood in first, and with which ids and name.
-    seen: HashMap<OrgId, (u64, OrganisationRow)>,
+    /// Which row an id stood in first, and a hash of its ids and name.
+    seen: HashMap<OrgId, (u64, u64)>,
+    hasher: RandomState,
 }
 
 impl<'a> Organisations<'a> {
@@ -93,7 +95,15 @@ impl<'a> Organisations<'a> {
             ));
         }
         let columns = COLUMNS.map(|(_, name)| name.to_owned()).to_vec();
-        Ok(Organisations { columns, format, counted: BTreeMap::new(), table, read, seen: HashMap::new() })
+        Ok(Organisations {
+            columns,
+            format,
+            counted: BTreeMap::new(),
+            table,
+            read,
+            seen: HashMap::new(),
+            hasher: RandomState::new(),
+        })
     }
 
     /// The row, or why it is only counted.
@@ -130,8 +140,9 @@ impl<'a> Organisations<'a> {
         let written = self.read.known(row, Column::Short).or_else(|| self.read.known(row, Column::Full));
         let name = written.and_then(|name| organisation_name(name, proprietor));
         let value = OrganisationRow { row: row.number, ids, name };
+        let print = self.hasher.hash_one(format!("{:?}", (&value.ids, &value.name)));
         match value.ids.iter().find_map(|id| self.seen.get(id)) {
-            Some((_, first)) if first.ids == value.ids && first.name == value.name => return Err(&report::DUPLICATE),
+            Some((_, first)) if *first == print => return Err(&report::DUPLICATE),
             Some((first, _)) => read.problems.push(Problem::new(
                 &report::CONFLICT,
                 self.read.name(Column::Ogrn),
@@ -141,7 +152,7 @@ impl<'a> Organisations<'a> {
             None => {
                 read.outcome = if read.problems.is_empty() { Outcome::Imported } else { Outcome::Warned };
                 for id in &value.ids {
-                    self.seen.insert(id.clone(), (row.number, value.clone()));
+                    self.seen.insert(id.clone(), (row.number, print));
                 }
                 read.value = Some(value);
             }

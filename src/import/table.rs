@@ -129,7 +129,7 @@ impl<'a> Table<'a> {
             return Err(why);
         }
         let text = Text::of(input, region)?;
-        Table::open_rows(Rows::Text(TextRows::open(&text, limits)?), text.is_joined(), limits, knows)
+        Table::open_rows(Rows::Text(TextRows::open(&text, limits, knows)?), text.is_joined(), limits, knows)
     }
 
     fn open_rows(
@@ -333,9 +333,9 @@ struct TextRows<'a> {
 }
 
 impl<'a> TextRows<'a> {
-    fn open(text: &Text<'a>, limits: &Limits) -> Result<Box<TextRows<'a>>> {
+    fn open(text: &Text<'a>, limits: &Limits, knows: &dyn Fn(&[String]) -> usize) -> Result<Box<TextRows<'a>>> {
         let survey = text_source::survey(text, limits)?;
-        let delimiter = delimiter(&survey.head);
+        let delimiter = delimiter(&survey.head, knows);
         let reader = builder(delimiter).from_reader(survey.open(text, MAX_RECORD, limits)?);
         Ok(Box::new(TextRows { reader, record: csv::StringRecord::new(), inside: 0 }))
     }
@@ -384,8 +384,14 @@ fn builder(delimiter: u8) -> csv::ReaderBuilder {
     builder
 }
 
-/// The sign that cuts the first rows into most cells, evenly.
-fn delimiter(head: &str) -> u8 {
+/// The sign that cuts the header into most columns the caller knows; among equals, that which cuts the first rows into most
+/// cells, evenly. Cells alone do not tell: addresses have more commas than rows have cells.
+fn delimiter(head: &str, knows: &dyn Fn(&[String]) -> usize) -> u8 {
+    let known = |d: u8| {
+        let mut reader = builder(d).from_reader(head.as_bytes());
+        let rows = reader.records().map_while(std::result::Result::ok).take(HEADER_WITHIN);
+        rows.map(|r| knows(&names(&r.iter().map(str::to_owned).collect::<Vec<_>>()))).max().unwrap_or(0)
+    };
     let score = |d: u8| {
         let mut counts = std::collections::BTreeMap::new();
         let mut reader = builder(d).from_reader(head.as_bytes());
@@ -401,7 +407,7 @@ fn delimiter(head: &str) -> u8 {
         let even = counts.iter().filter(|(n, _)| **n > 1).max_by_key(|(n, k)| **k * **n as u64);
         even.map_or(0, |(&n, &k)| n as u64 * k * k * 1000 / all.max(1) / all.max(1))
     };
-    [b';', b'\t', b'|', b','].into_iter().rev().max_by_key(|&d| score(d)).unwrap_or(b',')
+    [b';', b'\t', b'|', b','].into_iter().rev().max_by_key(|&d| (known(d), score(d))).unwrap_or(b',')
 }
 
 #[cfg(test)]
@@ -446,6 +452,13 @@ mod tests {
         }
         let piped = "id|адрес\n1|ул. Мира, д. 1\n2|ул. \"Мира\"\n";
         assert_eq!(read(piped.as_bytes()).1, want);
+    }
+
+    #[test]
+    fn commas_of_addresses_are_no_delimiters() {
+        let rows: String = (1..20).map(|i| format!("{i};обл. Ростовская, г. Азов, ул. Мира, д. {i};1990\n")).collect();
+        let (columns, rows) = read(format!("id;адрес;год\n{rows}").as_bytes());
+        assert_eq!((columns.len(), rows.len(), rows[0].1.len()), (3, 19, 3));
     }
 
     #[allow(non_snake_case)]

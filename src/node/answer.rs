@@ -107,7 +107,9 @@ impl Node {
         }
         let rivals = self.rivals(chat, when)?;
         let asked = building.map(ToString::to_string);
-        let beaten = in_force(chat) && rivals.iter().any(|r| claim(r, own.as_deref()) <= claim(chat, own.as_deref()));
+        // A claim that is itself disputed beats nobody.
+        let first = |r: &ChatView| r.claim == Claim::Holds && claim(r, own.as_deref()) <= claim(chat, own.as_deref());
+        let beaten = in_force(chat) && rivals.iter().any(first);
         let rotated = digest.is_some_and(|d| chat.link_digest != Some(d));
         let state = state_of(chat, Asked { building: asked.as_deref(), rotated, disputed: beaten }, day);
         let (text, advice) = words(state, Some(chat));

@@ -10,7 +10,7 @@
 //! log/              the log, as C2SP files, for any static web server
 //! log.vkey          its key as a vkey line
 //! private/          journal, signing fence, lock
-//! index/            the sled index (can be rebuilt)
+//! index/            the sled index, and the hot file of the last clean stop (can be rebuilt)
 //! mirrors/<hash>/   followed logs: charter.json, charters/, source, log/, index/, evidence/
 //! tls/              the development certificate
 //! ```
@@ -79,6 +79,10 @@ impl Layout {
     /// The index.
     pub fn index(&self) -> PathBuf {
         self.0.join("index")
+    }
+    /// The rows of the state as of the last clean stop.
+    pub fn hot(&self) -> PathBuf {
+        self.index().join("hot")
     }
     /// Development certificate.
     pub fn tls(&self) -> PathBuf {

@@ -1,20 +1,24 @@
-//! From disk to hot state: the index first, the log where the index is behind, absent or wrong.
+//! From disk to hot state: the hot file where the last stop was a clean one, else the index, and the log where that is
+//! behind, absent or wrong.
 //!
-//! The index is believed only after the map rebuilt from its rows has the root that the log committed at that size. If
-//! not, it is emptied and everything is replayed from the log; the state is the same either way.
+//! Hot file and index are believed only after the map rebuilt from their rows has the root that the log committed at that
+//! size. If not, the index is emptied and everything is replayed from the log; the state is the same either way.
+
+use std::path::Path;
 
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::registry::facts::Facts;
+use crate::registry::facts::{Facts, leaf_value};
 use crate::registry::ids::RecordId;
 use crate::registry::jurisdiction::Charters;
 use crate::registry::node_record::{Commit, DecodedNodeRecord, NodeRecord};
 use crate::registry::record::Subject;
 use crate::registry::replay::{Preparer, Replay, Trust};
 use crate::registry::state::{Changes, Entry, Head, HistoryItem, State};
-use crate::registry::statemap::{StateMap, map_key};
+use crate::registry::statemap::{Bytes32, StateMap, map_key};
 use crate::registry::verify::KeyRing;
+use crate::storage::hot::{self, Block, Reading};
 use crate::storage::index::{Applied, Index, IndexBatch};
 use crate::storage::log_store::LogReader;
 
@@ -23,6 +27,9 @@ pub const CHUNK: u64 = 16_384;
 
 /// Rows of the index taken apart at a time.
 const ROWS: usize = 8192;
+/// Rows of a block of the hot file, and blocks taken apart at a time.
+const BLOCK_ROWS: usize = 1024;
+const BLOCKS: u64 = 16;
 
 /// Reports (done, total) entries.
 pub type Progress<'p> = dyn FnMut(u64, u64) + 'p;
@@ -41,6 +48,11 @@ pub fn encode_row(history: &[HistoryItem], facts: &[u8]) -> Vec<u8> {
 
 /// Reads a row back.
 pub fn decode_row(row: &[u8]) -> Result<Entry> {
+    let (history, facts) = split_row(row)?;
+    Ok(Entry { facts: Facts::decode(facts)?, history })
+}
+
+fn split_row(row: &[u8]) -> Result<(Vec<HistoryItem>, &[u8])> {
     let bad = || Error::stop("index.row", "an index row is cut short", "run «domovoi reindex»");
     let (count, mut rest) = row.split_first_chunk::<4>().ok_or_else(bad)?;
     let count = u32::from_be_bytes(*count) as usize;
@@ -51,7 +63,7 @@ pub fn decode_row(row: &[u8]) -> Result<Entry> {
         history.push(HistoryItem { index: u64::from_be_bytes(*index), id: RecordId(*id) });
         rest = after;
     }
-    Ok(Entry { facts: Facts::decode(rest)?, history })
+    Ok((history, rest))
 }
 
 /// What the index must be told about a batch.
@@ -84,18 +96,56 @@ fn commit_at(reader: &LogReader, size: u64) -> Result<(Commit, RecordId)> {
     }
 }
 
-/// Takes rows apart on all cores, puts them into the state and empties `rows`. False when one of them is damaged.
-fn restore(state: &mut State, rows: &mut Vec<(Vec<u8>, Vec<u8>)>) -> bool {
-    let read: Vec<Option<(Subject, Entry)>> = rows
-        .par_iter()
-        .map(|(key, row)| Some((std::str::from_utf8(key).ok()?.parse().ok()?, decode_row(row).ok()?)))
-        .collect();
-    rows.clear();
-    let all = read.iter().all(Option::is_some);
-    for (subject, entry) in read.into_iter().flatten() {
-        state.restore_entry(subject, entry);
+/// A row taken apart: the subject with its facts and history, and its leaf of the state map.
+type Restored = (Subject, Entry, (Bytes32, Bytes32));
+
+/// The leaf is the hash of the facts as they are stored: a root that agrees then says that they are the signed ones.
+fn restored(key: &[u8], row: &[u8]) -> Option<Restored> {
+    let name = std::str::from_utf8(key).ok()?;
+    let (history, facts) = split_row(row).ok()?;
+    let entry = Entry { facts: Facts::decode(facts).ok()?, history };
+    Some((name.parse().ok()?, entry, (map_key(name), leaf_value(facts))))
+}
+
+/// State and leaves of its map while rows are read back.
+struct Loading {
+    state: State,
+    leaves: Vec<(Bytes32, Bytes32)>,
+}
+
+impl Loading {
+    fn new(charters: &Charters) -> Loading {
+        Loading { state: State::new(charters.clone()), leaves: Vec::new() }
     }
-    all
+    fn take(&mut self, rows: Vec<Restored>) {
+        for (subject, entry, leaf) in rows {
+            self.state.restore_entry(subject, entry);
+            self.leaves.push(leaf);
+        }
+    }
+    /// State and map, if the log's own commit at `applied` agrees.
+    fn finish(
+        self,
+        reader: &LogReader,
+        applied: Applied,
+        commits: Vec<(u64, u64)>,
+    ) -> Result<Option<(State, StateMap)>> {
+        let Loading { mut state, mut leaves } = self;
+        let (commit, id) = commit_at(reader, applied.size)?;
+        // What was stored may count an entry that a newer charter makes a no-op; the root of that commit cannot tell.
+        let charters = state.charters();
+        if !charters.knows(commit.charter) || charters.is_unattested(applied.size - 1, commit.charter) {
+            return Ok(None);
+        }
+        leaves.par_extend(state.link_leaves().into_par_iter().map(|(name, value)| (map_key(&name), value)));
+        let mut map: StateMap = leaves.into_iter().collect();
+        if map.root() != commit.root.0 || commit.root.0 != applied.root {
+            return Ok(None);
+        }
+        let head = Head { index: applied.size - 1, id, time: commit.time.get(), root: commit.root.0 };
+        state.restore_head(head, commits, commit.charter);
+        Ok(Some((state, map)))
+    }
 }
 
 /// State and map as the index has them, if the log's own commit agrees.
@@ -104,30 +154,115 @@ fn from_index(reader: &LogReader, index: &impl Index, charters: &Charters) -> Re
     if applied.size == 0 || applied.size > reader.size() {
         return Ok(None);
     }
-    let (commit, id) = commit_at(reader, applied.size)?;
-    // What the index holds may count an entry that a newer charter makes a no-op; the root of that commit cannot tell.
-    if !charters.knows(commit.charter) || charters.is_unattested(applied.size - 1, commit.charter) {
-        return Ok(None);
-    }
-    let mut state = State::new(charters.clone());
+    let mut loading = Loading::new(charters);
     let (mut intact, mut read) = (true, Vec::with_capacity(ROWS));
+    let mut take = |read: &mut Vec<(Vec<u8>, Vec<u8>)>| {
+        let rows: Option<Vec<Restored>> = read.par_iter().map(|(key, row)| restored(key, row)).collect();
+        read.clear();
+        rows.map(|rows| loading.take(rows)).is_some()
+    };
     index.load(&mut |key, row| {
         read.push((key.to_vec(), row.to_vec()));
         if read.len() == ROWS {
-            intact &= restore(&mut state, &mut read);
+            intact &= take(&mut read);
         }
     })?;
-    intact &= restore(&mut state, &mut read);
-    let mut map = StateMap::new();
-    for (name, value) in state.leaves() {
-        map.set(map_key(&name), value);
-    }
-    if !intact || map.root() != commit.root.0 || commit.root.0 != applied.root {
+    intact &= take(&mut read);
+    if !intact {
         return Ok(None);
     }
-    let head = Head { index: applied.size - 1, id, time: commit.time.get(), root: commit.root.0 };
-    state.restore_head(head, index.commits()?, commit.charter);
-    Ok(Some((state, map)))
+    loading.finish(reader, applied, index.commits()?)
+}
+
+/// State and map as the hot file `path` has them: only where it is of the log's last commit.
+///
+/// Errors: those of the log. What is wrong with the hot file is no error: the index is there.
+pub fn from_hot(path: &Path, reader: &LogReader, charters: &Charters) -> Result<Option<(State, Replay)>> {
+    let Some(mut reading) = Reading::open(path).filter(|r| r.head.applied.size == reader.size()) else {
+        return Ok(None);
+    };
+    let mut loading = Loading::new(charters);
+    // No more than the log can have, whatever a file says.
+    let most = |n: u64| n.min(reader.size()) as usize;
+    loading.state.reserve(most(reading.head.rows), most(reading.head.records));
+    loading.leaves.reserve(2 * most(reading.head.rows));
+    let decode = |blocks: Vec<Block>| -> Option<Vec<Vec<Restored>>> {
+        let rows = |block: Block| block.rows()?.into_iter().map(|(key, row)| restored(key, row)).collect();
+        blocks.into_par_iter().map(rows).collect()
+    };
+    let mut ready: Vec<Vec<Restored>> = Vec::new();
+    loop {
+        let Some(blocks) = reading.next(BLOCKS) else { return Ok(None) };
+        let last = blocks.is_empty();
+        let (decoded, ()) = rayon::join(|| decode(blocks), || ready.drain(..).for_each(|rows| loading.take(rows)));
+        match decoded {
+            None => return Ok(None),
+            Some(_) if last => break,
+            Some(rows) => ready = rows,
+        }
+    }
+    let (applied, commits) = (reading.head.applied, std::mem::take(&mut reading.head.commits));
+    Ok(loading.finish(reader, applied, commits)?.map(|(state, map)| (state, Replay::resume(map))))
+}
+
+/// Writes the hot file `path` of `state`, unless it is there already.
+///
+/// Errors: `disk.write`.
+pub fn write_hot(path: &Path, state: &State) -> Result<()> {
+    let Some(head) = state.head() else { return Ok(()) };
+    let applied = Applied { size: state.size(), time_ms: head.time, root: head.root };
+    if Reading::open(path).is_some_and(|r| r.head.applied == applied) {
+        return Ok(());
+    }
+    let entries: Vec<(&Subject, &Entry)> = state.subjects().collect();
+    let records = entries.iter().map(|(_, e)| e.history.len() as u64).sum();
+    let head = hot::Head { applied, rows: entries.len() as u64, records, commits: state.commits().to_vec() };
+    let payload = |entries: &[(&Subject, &Entry)]| {
+        let mut payload = Vec::new();
+        for (subject, entry) in entries {
+            hot::push_row(
+                &mut payload,
+                subject.to_string().as_bytes(),
+                &encode_row(&entry.history, &entry.facts.encode()),
+            );
+        }
+        payload
+    };
+    let waves = entries.chunks(BLOCK_ROWS * BLOCKS as usize);
+    let payloads = waves.flat_map(|wave| wave.par_chunks(BLOCK_ROWS).map(payload).collect::<Vec<_>>());
+    hot::write(path, &head, entries.len().div_ceil(BLOCK_ROWS) as u64, payloads)
+}
+
+/// Brings an index that was not read to where the hot file `path` is, from which the state was loaded: nothing to do where
+/// it stands there already.
+///
+/// Errors: those of the index; `index.hot` where the hot file has gone since.
+pub fn follow_hot(path: &Path, index: &mut impl Index) -> Result<()> {
+    let gone = || Error::retry("index.hot", "the hot file cannot be read any more", "run «domovoi reindex»");
+    let mut reading = Reading::open(path).ok_or_else(gone)?;
+    let applied = reading.head.applied;
+    if index.applied().is_ok_and(|a| a == Some(applied)) {
+        return Ok(());
+    }
+    tracing::warn!("the index does not stand where the state does: filling it anew");
+    index.wipe()?;
+    let mut batch = IndexBatch { applied, rows: Vec::new(), commits: std::mem::take(&mut reading.head.commits) };
+    loop {
+        let blocks = reading.next(BLOCKS).ok_or_else(gone)?;
+        if blocks.is_empty() {
+            return index.write(batch);
+        }
+        // Not applied before the last row is in: a stop in between leaves an index that is not believed.
+        let unfinished = Applied { size: 0, ..applied };
+        let before = IndexBatch { applied: unfinished, rows: std::mem::take(&mut batch.rows), commits: Vec::new() };
+        if !before.rows.is_empty() {
+            index.write(before)?;
+        }
+        for block in &blocks {
+            let rows = block.rows().ok_or_else(gone)?;
+            batch.rows.extend(rows.into_iter().map(|(key, row)| (key.to_vec(), row.to_vec())));
+        }
+    }
 }
 
 /// Loads the state of the log behind `reader` and brings the index up to it.
@@ -166,7 +301,7 @@ pub fn load(
     while replay.size(&state) < total {
         let first = replay.size(&state);
         let entries = reader.entries(first..total.min(first + CHUNK))?;
-        let chunk = preparer.prepare(first, &entries, &mut ring);
+        let chunk = preparer.prepare(first, &entries.all(), &mut ring);
         let mut batch: Option<IndexBatch> = None;
         replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
             let next = index_batch(&changes, commit, at + 1);

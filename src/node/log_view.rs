@@ -138,8 +138,8 @@ impl LogView {
         }
         let state = self.state();
         let mut out = Vec::with_capacity(entries.len());
-        for (index, entry) in range.zip(entries) {
-            match DecodedRecord::decode(&entry) {
+        for (index, entry) in range.zip(entries.iter()) {
+            match DecodedRecord::decode(entry) {
                 Ok(d) => out.push(HistoryRecord {
                     index,
                     time: state.time_of(index).unwrap_or(0),

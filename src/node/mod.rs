@@ -31,6 +31,7 @@ use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, VerifiedCharter};
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::PublicKey;
+use crate::storage::durable::remove;
 use crate::storage::index::SledIndex;
 use crate::storage::lock::KeyClaim;
 use crate::storage::log_store::LogStore;
@@ -168,10 +169,12 @@ impl Node {
     pub fn healthy(&self) -> bool {
         self.own.as_ref().is_none_or(|(_, s)| !s.failed())
     }
-    /// Finishes what waits and closes the log.
+    /// Finishes what waits and closes the log. The state is kept in the hot file, for a fast start.
     pub fn close(&self) {
-        if let Some((_, sequencer)) = &self.own {
-            sequencer.stop();
+        let Some((view, sequencer)) = &self.own else { return };
+        sequencer.stop();
+        if let Err(e) = load::write_hot(&self.layout.hot(), &view.state()) {
+            tracing::warn!(error = %e, "the hot file could not be written; the next start will take longer");
         }
     }
 }
@@ -246,10 +249,23 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
         store.publish_pending(pending, &checkpoint.sign(&log_key)?)?;
     }
     let reader = store.reader();
+    let keys = SequencerKeys { log: log_key, commit, claim };
+    let start = |state, map, open_index: sequencer::OpenIndex| {
+        let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state));
+        Sequencer::start(view.clone(), store, map, open_index, keys, opening.bounds).map(|s| (view, s))
+    };
+    if let Some((state, replay)) = load::from_hot(&layout.hot(), &reader, &charters)? {
+        // Nothing asks the index: opening it, the longest part of a start, goes on behind.
+        let layout = layout.clone();
+        let open_index = move || {
+            let mut index = open_index(&layout)?;
+            load::follow_hot(&layout.hot(), &mut index).map(|()| index)
+        };
+        return start(state, replay.map, Box::new(open_index));
+    }
+    // Whatever is there is of no use, and is written anew at the next stop.
+    remove(&layout.hot())?;
     let mut index = open_index(layout)?;
     let (state, replay) = load::load(&reader, &mut index, &charters, progress)?;
-    let view = Arc::new(LogView::new(Role::Own, chain, reader, state));
-    let keys = SequencerKeys { log: log_key, commit, claim };
-    let sequencer = Sequencer::start(view.clone(), store, replay.map, index, keys, opening.bounds)?;
-    Ok((view, sequencer))
+    start(state, replay.map, Box::new(|| Ok(index)))
 }

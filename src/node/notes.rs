@@ -153,7 +153,7 @@ impl Reader<'_> {
             return Ok(self.view.state().authority(id).cloned());
         }
         match self.entry(&Subject::Authority(id.clone()))?.map(|e| e.facts) {
-            Some(Facts::Authority(a)) => Ok(Some(a)),
+            Some(Facts::Authority(a)) => Ok(Some(*a)),
             _ => Ok(None),
         }
     }

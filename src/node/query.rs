@@ -4,6 +4,7 @@
 //! every read ([`When`]). Current answers come from memory; answers about the past fold the subject's records from the
 //! log's files.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -303,13 +304,15 @@ pub struct Reader<'n> {
     pub(super) view: Arc<LogView>,
     pub(super) when: When,
     pub(super) day: Day,
+    /// Worked out once: every part of an answer names it.
+    freshness: OnceCell<Freshness>,
 }
 
 impl<'n> Reader<'n> {
     /// Reads `view` as of `when`.
     pub fn new(node: &'n Node, view: Arc<LogView>, when: When) -> Reader<'n> {
         let day = when.as_of.unwrap_or_else(|| view.day_of(now_ms()));
-        Reader { node, view, when, day }
+        Reader { node, view, when, day, freshness: OnceCell::new() }
     }
 
     pub(super) fn entry(&self, subject: &Subject) -> Result<Option<Entry>> {
@@ -322,7 +325,7 @@ impl<'n> Reader<'n> {
 
     /// Where an answer from this log comes from.
     pub fn freshness(&self) -> Freshness {
-        self.node.freshness(&self.view)
+        self.freshness.get_or_init(|| self.node.freshness(&self.view)).clone()
     }
 
     fn organisation_name(&self, id: &OrgId) -> Option<String> {
@@ -573,7 +576,7 @@ impl Node {
     pub fn freshness(&self, view: &LogView) -> Freshness {
         let head = view.head();
         let now = now_ms();
-        let status = self.followed().into_iter().find(|f| f.view.origin == view.origin);
+        let status = self.followed.read().get(&view.origin).cloned();
         let seen_at = match &status {
             Some(f) => f.status.read().last_success.or(head.map(|h| h.time)).unwrap_or(0),
             None => now,

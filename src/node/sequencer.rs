@@ -1,9 +1,9 @@
 //! The single writer of a region's log.
 //!
-//! One thread takes whatever submissions wait (all of them, up to a bound: group commit without a timer), verifies their
-//! signatures together, checks and applies them on an overlay, closes the batch with a `state.committed`, makes entries
-//! and tiles durable, moves the fence, signs, publishes, and only then answers. If a disk write fails the thread stops
-//! and the node with it: going on could acknowledge what is lost. The index is written behind, on a thread of its own.
+//! One thread takes whatever submissions wait (group commit, up to a bound), verifies their signatures together, checks
+//! and applies them on an overlay, closes the batch with a `state.committed`, makes entries and tiles durable, moves the
+//! fence, signs, publishes, and only then answers. If a disk write fails the thread stops and the node with it: going on
+//! could acknowledge what is lost. The index is written behind, on a thread of its own.
 
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{
@@ -92,6 +92,9 @@ pub struct SequencerKeys {
     pub claim: KeyClaim,
 }
 
+/// Gives the index, as of the state the writer starts from. Called on the index's own thread, since it may take long.
+pub type OpenIndex = Box<dyn FnOnce() -> Result<SledIndex> + Send>;
+
 /// The running writer: a queue into it and its thread.
 pub struct Sequencer {
     queue: SyncSender<Submission>,
@@ -106,20 +109,25 @@ impl Sequencer {
         view: Arc<LogView>,
         store: LogStore,
         map: StateMap,
-        index: SledIndex,
+        open_index: OpenIndex,
         keys: SequencerKeys,
         bounds: Bounds,
     ) -> Result<Sequencer> {
         let (queue, waiting) = sync_channel(bounds.waiting);
         let (failed, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (indexer, batches) = sync_channel::<IndexBatch>(256);
-        let indexing = spawn("index", move || write_index(index, batches))?;
+        let indexing = spawn("index", move || match open_index() {
+            Ok(index) => write_index(index, batches),
+            Err(e) => tracing::error!(error = %e, "the index cannot be used; the log is not affected"),
+        })?;
         let ring = ring_of(&view.state());
         let mut writer = Writer { ring, view, store, map, keys, indexer };
         writer.adopt_charter()?;
         let (flag, stop) = (failed.clone(), stopping.clone());
         let thread = spawn("sequencer", move || {
-            while let Some(batch) = next_batch(&waiting, bounds, &stop) {
+            let mut last = 1;
+            while let Some(batch) = next_batch(&waiting, bounds, last, &stop) {
+                last = batch.len();
                 if let Err(e) = writer.run(batch) {
                     tracing::error!(error = %e, "the log cannot be written: this node stops");
                     flag.store(true, Ordering::SeqCst);
@@ -172,9 +180,14 @@ fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>
         .map_err(|e| Error::stop("thread.spawn", format!("no thread for {name}: {e}"), "raise the limit of threads"))
 }
 
-/// Waits for one submission, then takes all that wait until the bounds are reached; a submission is never divided.
+/// How long a batch waits for as many submissions as the last one had. Clients that were answered together come back
+/// within this time; the first of them alone would pay for a whole batch while the others wait for it.
+const GATHER: Duration = Duration::from_micros(500);
+
+/// Waits for one submission, then takes all that wait until the bounds are reached; a submission is never divided. After a
+/// batch of `last` submissions it waits for so many at most [`GATHER`]: a client alone waits for nobody.
 /// `None` when it is time to end.
-fn next_batch(queue: &Receiver<Submission>, bounds: Bounds, stop: &AtomicBool) -> Option<Vec<Submission>> {
+fn next_batch(queue: &Receiver<Submission>, bounds: Bounds, last: usize, stop: &AtomicBool) -> Option<Vec<Submission>> {
     let first = match queue.try_recv() {
         Ok(s) => s,
         Err(TryRecvError::Disconnected) => return None,
@@ -184,14 +197,19 @@ fn next_batch(queue: &Receiver<Submission>, bounds: Bounds, stop: &AtomicBool) -
     let weigh = |s: &Submission| (s.entries.len(), s.entries.iter().map(Vec::len).sum::<usize>());
     let (mut records, mut bytes) = weigh(&first);
     let mut batch = vec![first];
+    let until = Instant::now() + GATHER;
     while records < bounds.records && bytes < bounds.bytes {
-        match queue.try_recv() {
-            Ok(s) => {
+        let next = match batch.len() < last {
+            true => queue.recv_timeout(until.saturating_duration_since(Instant::now())).ok(),
+            false => queue.try_recv().ok(),
+        };
+        match next {
+            Some(s) => {
                 let (more_records, more_bytes) = weigh(&s);
                 (records, bytes) = (records + more_records, bytes + more_bytes);
                 batch.push(s);
             }
-            Err(_) => break,
+            None => break,
         }
     }
     Some(batch)

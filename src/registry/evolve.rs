@@ -12,7 +12,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
     let (id, from) = (record.id, record.effective_from);
     let observed = record.basis.as_ref().and_then(|b| b.date);
     match (&record.body, facts) {
-        (Body::AuthorityEnrolled(b), None) => Some(Facts::Authority(AuthorityFacts {
+        (Body::AuthorityEnrolled(b), None) => Some(Facts::Authority(Box::new(AuthorityFacts {
             authority: b.authority.clone(),
             name: b.name.clone(),
             oktmo: b.oktmo.clone(),
@@ -20,7 +20,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             short_name: b.short_name.clone(),
             suspended: None,
             succeeded: None,
-        })),
+        }))),
         (Body::KeyGranted(b), None) => Some(Facts::Key(Box::new(KeyFacts {
             key: b.key.clone(),
             authority: b.authority.clone(),
@@ -37,7 +37,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 _ => Vec::new(),
             };
             names.push(Named { name: b.name.clone(), record: id, from });
-            Some(Facts::Organisation(OrganisationFacts { organisation: b.organisation.clone(), names }))
+            Some(Facts::Organisation(Box::new(OrganisationFacts { organisation: b.organisation.clone(), names })))
         }
         (Body::BuildingRegistered(b), None) => Some(Facts::Building(Box::new(BuildingFacts {
             building: b.building.clone(),
@@ -112,7 +112,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 arrived: None,
             })))
         }
-        (Body::BotAttested(b), _) => Some(Facts::Bot(BotFacts {
+        (Body::BotAttested(b), _) => Some(Facts::Bot(Box::new(BotFacts {
             bot: b.bot.clone(),
             title: b.title.clone(),
             authority: b.authority.clone(),
@@ -122,7 +122,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             to: None,
             withdrawn: None,
             basis: record.basis.clone(),
-        })),
+        }))),
         (Body::TransferAccepted(b), facts) if subject_chat.is_some() => Some(transfer::arrive(facts, b, record)),
         (
             Body::TransferOffered(_)
@@ -137,7 +137,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 _ => Vec::new(),
             };
             thresholds.push(Threshold { above_flats: b.above_flats, record: id, from, basis: record.basis.clone() });
-            Some(Facts::Applicability(ApplicabilityFacts { region: b.region, thresholds }))
+            Some(Facts::Applicability(Box::new(ApplicabilityFacts { region: b.region, thresholds })))
         }
         (Body::ImpersonationFlagged(b), facts) => {
             let mut flags = match facts {
@@ -153,7 +153,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 to: None,
                 cleared: None,
             });
-            Some(Facts::Imitation(ImitationFacts { imitation: b.imitation.clone(), flags }))
+            Some(Facts::Imitation(Box::new(ImitationFacts { imitation: b.imitation.clone(), flags })))
         }
         (body, Some(mut facts)) => {
             match &mut facts {

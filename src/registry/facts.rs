@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 
 pub use super::evolve::evolve;
 
+/// Bytes that most encodings fit in, so that writing one does not move it again and again.
+const ENCODED: usize = 1024;
 const FACTS_TAG: &[u8] = b"domovoi facts v0\n";
 
 /// Most intervals of one kind a subject may gather; the rules refuse more.
@@ -369,35 +371,64 @@ facts! {
     }
 }
 
-/// What the register holds about one subject.
+/// What the register holds about one subject. Each kind in a box of its own, so that none takes the room of the largest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Facts {
     /// See [`AuthorityFacts`].
-    Authority(AuthorityFacts),
+    Authority(Box<AuthorityFacts>),
     /// See [`KeyFacts`].
     Key(Box<KeyFacts>),
     /// See [`OrganisationFacts`].
-    Organisation(OrganisationFacts),
+    Organisation(Box<OrganisationFacts>),
     /// See [`BuildingFacts`].
     Building(Box<BuildingFacts>),
     /// See [`ChatFacts`].
     Chat(Box<ChatFacts>),
     /// See [`BotFacts`].
-    Bot(BotFacts),
+    Bot(Box<BotFacts>),
     /// See [`TransferFacts`].
     Transfer(Box<TransferFacts>),
     /// See [`ImitationFacts`].
-    Imitation(ImitationFacts),
+    Imitation(Box<ImitationFacts>),
     /// See [`ApplicabilityFacts`].
-    Applicability(ApplicabilityFacts),
+    Applicability(Box<ApplicabilityFacts>),
 }
 
 impl Facts {
     /// The frozen encoding.
     pub fn encode(&self) -> Vec<u8> {
         // Plain structs of strings and numbers: writing them to memory has no way to fail.
-        serde_json::to_vec(self).unwrap_or_default()
+        let mut encoded = Vec::with_capacity(ENCODED);
+        match serde_json::to_writer(&mut encoded, self) {
+            Ok(()) => encoded,
+            Err(_) => Vec::new(),
+        }
+    }
+    /// Gives back the memory that lists hold for growing.
+    pub(super) fn shrink(&mut self) {
+        match self {
+            Facts::Building(b) => {
+                b.also.shrink_to_fit();
+                b.managements.shrink_to_fit();
+                b.services.shrink_to_fit();
+            }
+            Facts::Chat(c) => {
+                c.buildings.shrink_to_fit();
+                c.rotated.shrink_to_fit();
+                c.owners.shrink_to_fit();
+                c.statuses.shrink_to_fit();
+                c.admins.shrink_to_fit();
+            }
+            Facts::Organisation(o) => o.names.shrink_to_fit(),
+            // These are few.
+            Facts::Authority(_)
+            | Facts::Key(_)
+            | Facts::Bot(_)
+            | Facts::Transfer(_)
+            | Facts::Imitation(_)
+            | Facts::Applicability(_) => {}
+        }
     }
     /// Reads the frozen encoding back.
     pub fn decode(bytes: &[u8]) -> Result<Facts> {

@@ -28,7 +28,7 @@ pub const MAX_BATCH: usize = 1 << 16;
 /// An entry that has passed every check that needs no state.
 #[derive(Debug)]
 enum Prepared {
-    Record(Box<VerifiedRecord>),
+    Record(VerifiedRecord),
     /// A record that a charter makes a no-op, though its signatures verify: the rules must refuse it.
     Excepted(Box<VerifiedRecord>),
     /// An entry that a charter makes a no-op, and that is no verified record.
@@ -94,15 +94,15 @@ impl Preparer {
 
     /// Takes `entries` (the first has index `first`) apart and verifies them. Keys granted in the chunk join the `ring`,
     /// which must know every key granted before it.
-    pub fn prepare(&mut self, first: u64, entries: &[Vec<u8>], ring: &mut KeyRing) -> PreparedChunk {
-        let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| decode(e)).collect();
+    pub fn prepare<E: AsRef<[u8]> + Sync>(&mut self, first: u64, entries: &[E], ring: &mut KeyRing) -> PreparedChunk {
+        let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| decode(e.as_ref())).collect();
         let any_excepted = self.charters.has_exceptions();
         let (mut steps, mut records, mut nodes) = (Vec::with_capacity(decoded.len()), Vec::new(), Vec::new());
         let mut failure = None;
         for (i, (entry, bytes)) in decoded.into_iter().zip(entries).enumerate() {
             let index = first + i as u64;
             let step = match any_excepted.then(|| self.charters.excepted(index)).filter(|leaves| !leaves.is_empty()) {
-                Some(leaves) => excepted(entry, bytes, &leaves, ring).map(Step::Done),
+                Some(leaves) => excepted(entry, bytes.as_ref(), &leaves, ring).map(Step::Done),
                 None => entry.and_then(|d| match d {
                     Decoded::Record(r) => {
                         ring.add_granted(&r.record);
@@ -134,7 +134,7 @@ impl Preparer {
         for step in steps {
             let next = match step {
                 Step::Done(prepared) => Some(Ok(prepared)),
-                Step::Record => verified.next().map(|v| v.map(|v| Prepared::Record(Box::new(v)))),
+                Step::Record => verified.next().map(|v| v.map(Prepared::Record)),
                 Step::Node => nodes.next().map(|n| {
                     n.map(|n| match n.record {
                         NodeRecord::Adopted(a) => Prepared::Adopted(a, n.id),
@@ -275,6 +275,7 @@ impl Replay {
     /// Rules 1–5 over the batch; the state is not touched.
     fn try_batch(&self, state: &State, commit: &Commit) -> Result<Changes> {
         let mut overlay = state.overlay();
+        overlay.reserve(self.pending.len());
         for (i, entry) in self.pending.iter().enumerate() {
             let index = state.size() + i as u64;
             let at = |e: Error| e.at(format!("entry {index}"));

@@ -45,6 +45,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Gives back the memory that lists hold for growing: most have one item for ever, and there are millions.
+    fn shrink(&mut self) {
+        self.history.shrink_to_fit();
+        self.facts.shrink();
+    }
     /// The id a next record must name as `prev`.
     pub fn last_record(&self) -> Option<RecordId> {
         self.history.last().map(|h| h.id)
@@ -70,13 +75,45 @@ pub struct Head {
 /// facts for ever, so they need no comparing.
 #[derive(Debug, Default, Clone)]
 struct Finders {
-    links: HashMap<LinkDigest, BTreeSet<ChatNumber>>,
-    max: HashMap<MaxChatId, BTreeSet<ChatNumber>>,
+    links: HashMap<LinkDigest, Few>,
+    max: HashMap<MaxChatId, Few>,
     aliases: HashMap<BuildingId, BuildingId>,
-    chats_of: HashMap<BuildingId, BTreeSet<ChatNumber>>,
+    chats_of: HashMap<BuildingId, Few>,
     buildings_of: HashMap<OrgId, BTreeSet<BuildingId>>,
     named_by: HashMap<Subject, BTreeSet<Subject>>,
     compromised: BTreeSet<KeyThumb>,
+}
+
+/// A set of chats that nearly always has one member, and then needs no memory of its own: there is one such set for every
+/// link and every building.
+#[derive(Debug, Default, Clone)]
+enum Few {
+    #[default]
+    None,
+    One(ChatNumber),
+    More(Box<BTreeSet<ChatNumber>>),
+}
+
+impl Few {
+    fn insert(&mut self, chat: ChatNumber) {
+        match self {
+            Few::None => *self = Few::One(chat),
+            Few::One(there) if *there == chat => {}
+            Few::One(there) => *self = Few::More(Box::new([*there, chat].into())),
+            Few::More(all) => drop(all.insert(chat)),
+        }
+    }
+    fn iter(&self) -> impl Iterator<Item = ChatNumber> + '_ {
+        let (one, more) = match self {
+            Few::None => (None, None),
+            Few::One(chat) => (Some(*chat), None),
+            Few::More(all) => (None, Some(all.iter().copied())),
+        };
+        one.into_iter().chain(more.into_iter().flatten())
+    }
+    fn absorb(&mut self, other: &Few) {
+        other.iter().for_each(|chat| self.insert(chat));
+    }
 }
 
 impl Finders {
@@ -114,14 +151,14 @@ impl Finders {
 
     fn absorb(&mut self, other: Finders) {
         for (k, v) in other.links {
-            self.links.entry(k).or_default().extend(v);
+            self.links.entry(k).or_default().absorb(&v);
         }
         for (k, v) in other.max {
-            self.max.entry(k).or_default().extend(v);
+            self.max.entry(k).or_default().absorb(&v);
         }
         self.aliases.extend(other.aliases);
         for (k, v) in other.chats_of {
-            self.chats_of.entry(k).or_default().extend(v);
+            self.chats_of.entry(k).or_default().absorb(&v);
         }
         for (k, v) in other.buildings_of {
             self.buildings_of.entry(k).or_default().extend(v);
@@ -297,8 +334,14 @@ impl State {
     pub fn compromised_keys(&self) -> impl Iterator<Item = &KeyThumb> {
         self.finders.compromised.iter()
     }
+    /// Makes room for about so many more subjects and records, so that loading them moves nothing.
+    pub fn reserve(&mut self, subjects: usize, records: usize) {
+        self.subjects.reserve(subjects);
+        self.ids.reserve(records);
+    }
     /// Takes a subject as the index had it. Only for loading: the caller compares the map's root afterwards.
-    pub fn restore_entry(&mut self, subject: Subject, entry: Entry) {
+    pub fn restore_entry(&mut self, subject: Subject, mut entry: Entry) {
+        entry.shrink();
         self.finders.note(&subject, &entry.facts);
         self.ids.extend(entry.history.iter().map(|h| (h.id, h.index)));
         self.subjects.insert(subject, entry);
@@ -312,8 +355,11 @@ impl State {
     /// Every leaf of the state map, (key name, value), for a map built anew.
     pub fn leaves(&self) -> impl Iterator<Item = (String, Bytes32)> + '_ {
         let subjects = self.subjects.par_iter().map(|(s, e)| (s.to_string(), leaf_value(&e.facts.encode())));
-        let links = self.finders.links.iter().map(|(l, chats)| link_leaf(*l, chats));
-        subjects.collect::<Vec<_>>().into_iter().chain(links)
+        subjects.collect::<Vec<_>>().into_iter().chain(self.link_leaves())
+    }
+    /// The leaves of the join links alone, (key name, value).
+    pub fn link_leaves(&self) -> Vec<(String, Bytes32)> {
+        self.finders.links.par_iter().map(|(link, chats)| link_leaf(*link, &chats.iter().collect())).collect()
     }
     /// Begins a batch whose first entry has index [`State::size`].
     pub fn overlay(&self) -> Overlay<'_> {
@@ -354,18 +400,17 @@ impl View for State {
         self.ids.get(id).copied()
     }
     fn chats_by_link(&self, link: &LinkDigest) -> BTreeSet<ChatNumber> {
-        self.finders.links.get(link).cloned().unwrap_or_default()
+        self.finders.links.get(link).into_iter().flat_map(Few::iter).collect()
     }
     fn chats_by_max(&self, id: &MaxChatId) -> BTreeSet<ChatNumber> {
-        self.finders.max.get(id).into_iter().flatten().copied().filter(|n| has_max(self, *n, id)).collect()
+        self.finders.max.get(id).into_iter().flat_map(Few::iter).filter(|n| has_max(self, *n, id)).collect()
     }
     fn chats_by_building(&self, building: &BuildingId) -> BTreeSet<ChatNumber> {
         self.finders
             .chats_of
             .get(building)
             .into_iter()
-            .flatten()
-            .copied()
+            .flat_map(Few::iter)
             .filter(|n| covers(self, *n, building))
             .collect()
     }
@@ -422,6 +467,11 @@ pub struct Changes {
 }
 
 impl Overlay<'_> {
+    /// Makes room for so many records.
+    pub fn reserve(&mut self, records: usize) {
+        self.ids.reserve(records);
+        self.subjects.reserve(records);
+    }
     /// Applies a record that the rules have passed, as the entry at `index`. Cannot fail.
     pub fn apply(&mut self, checked: super::rules::Checked<'_>, index: u64) {
         let record: &Record = checked.record();
@@ -472,18 +522,15 @@ impl Overlay<'_> {
             0..PARALLEL_FROM => leaves.extend(encoded.iter().map(leaf)),
             _ => leaves.par_extend(encoded.par_iter().map(leaf)),
         }
-        let Overlay { subjects, ids, finders, charter, .. } = self;
+        let Overlay { mut subjects, ids, finders, charter, .. } = self;
+        subjects.values_mut().for_each(Entry::shrink);
         Changes { subjects, encoded, leaves, ids, finders, charter }
     }
 }
 
-fn union<K: std::hash::Hash + Eq>(
-    base: BTreeSet<ChatNumber>,
-    over: &HashMap<K, BTreeSet<ChatNumber>>,
-    key: &K,
-) -> BTreeSet<ChatNumber> {
+fn union<K: std::hash::Hash + Eq>(base: BTreeSet<ChatNumber>, over: &HashMap<K, Few>, key: &K) -> BTreeSet<ChatNumber> {
     let mut all = base;
-    all.extend(over.get(key).into_iter().flatten());
+    all.extend(over.get(key).into_iter().flat_map(Few::iter));
     all
 }
 

@@ -35,22 +35,22 @@ impl KeyRing {
     }
 }
 
-/// A record every signature of which verifies. Made only here.
+/// A record every signature of which verifies. Made only here. The envelope is not kept: many of these wait at a time.
 #[derive(Debug, Clone)]
 pub struct VerifiedRecord {
-    decoded: DecodedRecord,
+    record: Box<Record>,
     signers: Vec<KeyThumb>,
 }
 
 impl VerifiedRecord {
-    /// A record of this node's own verified copy, read back from disk.
+    /// A record of this node's own verified copy, read back from disk; and the last step of [`verify_records`].
     pub(super) fn reread(decoded: DecodedRecord) -> VerifiedRecord {
         let signers = decoded.envelope.signatures.iter().map(|(kid, _)| *kid).collect();
-        VerifiedRecord { decoded, signers }
+        VerifiedRecord { record: Box::new(decoded.record), signers }
     }
     /// What it says.
     pub fn record(&self) -> &Record {
-        &self.decoded.record
+        &self.record
     }
     /// Key ids of the signatures, sorted, distinct.
     pub fn signers(&self) -> &[KeyThumb] {
@@ -87,12 +87,9 @@ pub fn verify_records(records: Vec<DecodedRecord>, ring: &KeyRing) -> Vec<Result
             answer
         })
         .collect();
-    let signers = |r: &DecodedRecord| r.envelope.signatures.iter().map(|(kid, _)| *kid).collect();
-    records
-        .into_iter()
-        .zip(answers)
-        .map(|(decoded, answer)| answer.map(|()| VerifiedRecord { signers: signers(&decoded), decoded }))
-        .collect()
+    drop(inputs);
+    let verified = |(decoded, answer): (_, Result<()>)| answer.map(|()| VerifiedRecord::reread(decoded));
+    records.into_iter().zip(answers).map(verified).collect()
 }
 
 fn unknown_key() -> Error {

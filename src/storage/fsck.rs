@@ -1,6 +1,7 @@
 //! The complete check of a log, from its files alone: checkpoint and signature, every bundle, every hash of every tile,
 //! the root. Anybody can run it over a directory or, through [`FsckSource`], over a URL.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
@@ -57,8 +58,8 @@ pub struct Report {
 
 /// More problems are not listed: the log is beyond repair file by file, and a stranger's log must not fill the memory.
 pub const MAX_PROBLEMS: usize = 100;
-/// Bundles in memory at a time; each may have 16 MiB.
-const GROUP: u64 = 16;
+/// Bundles read at a time, while those read before are worked on; each may have 16 MiB.
+const GROUP: u64 = 8;
 const WIDTH: u64 = TILE_WIDTH as u64;
 
 /// Checks the log of `source` completely and goes on after a problem where it can. `key` verifies the checkpoint, whose
@@ -69,7 +70,7 @@ const WIDTH: u64 = TILE_WIDTH as u64;
 pub fn check(
     source: &dyn FsckSource,
     key: Option<&VerifierKey>,
-    on_entries: &mut dyn FnMut(u64, Vec<Vec<u8>>) -> Result<()>,
+    on_entries: &mut dyn FnMut(u64, &[&[u8]]) -> Result<()>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report> {
     let mut report =
@@ -80,26 +81,33 @@ pub fn check(
     let bundles = size.div_ceil(WIDTH);
     // The tree as far as it is known; `None` after a place where neither entries nor hashes could be read.
     let mut tree = Some(Edge::empty());
-    let mut group = 0;
+    let read = |from: u64| -> Result<Vec<Piece>> {
+        (from..bundles.min(from + GROUP)).into_par_iter().map(|index| piece(source, index, size)).collect()
+    };
+    let (mut group, mut ready) = (0, read(0)?);
     while group < bundles && report.problems.len() < MAX_PROBLEMS {
-        let end = bundles.min(group + GROUP);
-        let pieces =
-            (group..end).into_par_iter().map(|index| piece(source, index, size)).collect::<Result<Vec<_>>>()?;
-        let leaves = pieces.iter().map(|p| p.leaves.as_deref()).collect::<Option<Vec<_>>>().map(|l| l.concat());
-        for piece in pieces {
-            report.problems.extend(piece.problems);
-            report.tiles += u64::from(piece.tile_read);
-            if let Some(entries) = piece.entries {
-                report.entries += entries.len() as u64;
-                report.problems.extend(on_entries(piece.first, entries).err());
+        group += ready.len() as u64;
+        let mut next = Ok(Vec::new());
+        rayon::in_place_scope(|scope| {
+            scope.spawn(|_| next = read(group));
+            let leaves = ready.iter().map(|p| p.leaves.as_deref()).collect::<Option<Vec<_>>>().map(|l| l.concat());
+            for piece in ready.drain(..) {
+                report.problems.extend(piece.problems);
+                report.tiles += u64::from(piece.tile_read);
+                if let Some((bytes, places)) = piece.entries {
+                    let entries: Vec<&[u8]> = places.into_iter().map(|place| &bytes[place]).collect();
+                    report.entries += entries.len() as u64;
+                    report.problems.extend(on_entries(piece.first, &entries).err());
+                }
             }
-        }
-        tree = match (tree, leaves) {
-            (Some(edge), Some(leaves)) => Some(upper_tiles(source, &edge, &leaves, size, &mut report)?),
-            _ => None,
-        };
-        group = end;
-        progress(size.min(end * WIDTH), size);
+            tree = match (tree.take(), leaves) {
+                (Some(edge), Some(leaves)) => Some(upper_tiles(source, &edge, &leaves, size, &mut report)?),
+                _ => None,
+            };
+            Ok(())
+        })?;
+        ready = next?;
+        progress(size.min(group * WIDTH), size);
     }
     match tree {
         Some(edge) if group == bundles => {
@@ -168,7 +176,8 @@ fn fetch(source: &dyn FsckSource, path: LogPath, width: u16, problems: &mut Vec<
 /// One bundle and its tile.
 struct Piece {
     first: u64,
-    entries: Option<Vec<Vec<u8>>>,
+    /// The bundle and the places of its entries.
+    entries: Option<(Vec<u8>, Vec<Range<usize>>)>,
     /// Hashes to go on with: of the entries, or of the tile where the entries are unreadable or proved wrong.
     leaves: Option<Vec<Hash>>,
     tile_read: bool,
@@ -186,7 +195,7 @@ fn piece(source: &dyn FsckSource, index: u64, size: u64) -> Result<Piece> {
         && let Some(places) = listed(decode_bundle(&bytes, bundle.width), bundle.into(), problems)?
     {
         computed = Some(places.iter().map(|place| leaf_hash(&bytes[place.clone()])).collect::<Vec<_>>());
-        piece.entries = Some(places.into_iter().map(|place| bytes[place].to_vec()).collect());
+        piece.entries = Some((bytes, places));
     }
     let mut stored = None;
     if let Some(bytes) = fetch(source, tile.into(), tile.width, problems)? {

@@ -21,7 +21,7 @@ use crate::tlog::hash::leaf_hash;
 use crate::tlog::note::VerifierKey;
 use crate::tlog::tile::{bundles_between, decode_bundle};
 
-pub use super::reader::{LogReader, MAX_RANGE};
+pub use super::reader::{Entries, LogReader, MAX_RANGE};
 
 /// A batch on its way. Only the store makes one.
 #[derive(Debug, PartialEq, Eq)]

@@ -10,7 +10,8 @@
 //! 3. [`durable`] – all of them are written: temp → fdatasync → rename → fsync of the directory.
 //! 4. [`fence`] – the head that is about to be signed.
 //! 5. The node signs. [`log_store`] puts the checkpoint in place; only then do readers ([`log_store::LogReader`]) see it.
-//! 6. [`index`] – the node writes its derived rows behind, on a thread of its own.
+//! 6. [`index`] – the node writes its derived rows behind, on a thread of its own. At a clean stop they are written once
+//!    more, into the [`hot`] file, which the next start reads.
 //!
 //! A start goes the same way: [`log_store::LogStore::open`] takes the lock, holds tiles against checkpoint, journal and
 //! fence, rolls an interrupted batch forward, and refuses to go on where signing could fork the log.
@@ -28,6 +29,7 @@ mod edge;
 pub mod fence;
 pub mod format;
 pub mod fsck;
+pub mod hot;
 pub mod index;
 pub mod journal;
 pub mod keys;

@@ -116,21 +116,16 @@ impl LogReader {
     /// Entries of a range, at most [`MAX_RANGE`].
     ///
     /// Errors: `entry.range`, and those of [`LogReader::read`].
-    pub fn entries(&self, range: Range<u64>) -> Result<Vec<Vec<u8>>> {
+    pub fn entries(&self, range: Range<u64>) -> Result<Entries> {
         let size = self.size();
         if range.start > range.end || range.end > size || range.end - range.start > MAX_RANGE {
             return Err(out_of_range(range.start, range.end, size));
         }
-        let mut out = Vec::with_capacity((range.end - range.start) as usize);
+        let mut out = Entries::default();
         let width = TILE_WIDTH as u64;
         for index in range.start / width..range.end.div_ceil(width) {
             let Some(id) = BundleId::in_tree(index, size) else { break };
-            let bytes = self.resource(id.into(), size)?;
-            for (at, place) in (index * width..).zip(decode_bundle(&bytes, id.width).map_err(|e| e.at(id))?) {
-                if range.contains(&at) {
-                    out.push(bytes[place].to_vec());
-                }
-            }
+            out.push(self.resource(id.into(), size)?, id, &range).map_err(|e| e.at(id))?;
         }
         Ok(out)
     }
@@ -173,6 +168,43 @@ impl LogReader {
                 "run «domovoi fsck» and restore the file from a mirror or a backup",
             )
         })
+    }
+}
+
+/// Consecutive entries of a log, in the bundles they were read in: a copy of each would be an allocation of each.
+#[derive(Debug, Default, Clone)]
+pub struct Entries {
+    bundles: Vec<Vec<u8>>,
+    /// Bundle and place of each entry.
+    places: Vec<(usize, Range<usize>)>,
+}
+
+impl Entries {
+    /// Adds the entries of the bundle `id` whose indices lie in `wanted`.
+    ///
+    /// Errors: those of [`decode_bundle`].
+    pub fn push(&mut self, bundle: Vec<u8>, id: BundleId, wanted: &Range<u64>) -> Result<()> {
+        let indices = id.index * TILE_WIDTH as u64..;
+        let places = indices.zip(decode_bundle(&bundle, id.width)?).filter(|(index, _)| wanted.contains(index));
+        self.places.extend(places.map(|(_, place)| (self.bundles.len(), place)));
+        self.bundles.push(bundle);
+        Ok(())
+    }
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+    /// True where there is none.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+    /// The entries, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.places.iter().map(|(bundle, place)| &self.bundles[*bundle][place.clone()])
+    }
+    /// The entries as a slice of slices.
+    pub fn all(&self) -> Vec<&[u8]> {
+        self.iter().collect()
     }
 }
 

@@ -20,10 +20,11 @@ use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
 use crate::registry::verify::KeyRing;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
+use crate::storage::log_store::Entries;
 use crate::storage::mirror_store::MirrorStore;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
-use crate::tlog::tile::{BundleId, bundles_between, decode_bundle};
+use crate::tlog::tile::{BundleId, bundles_between};
 
 /// Bundles fetched and not yet part of the mirror, as files, so that an interrupted round goes on where it stopped.
 /// They prove nothing by themselves: all are hashed against the checkpoint in every round.
@@ -360,17 +361,19 @@ fn take_in(
     let mut at = stored;
     loop {
         let upto = size.min(at + STEP);
-        let entries = if at < size { read_entries(incoming, at, upto, stored, size)? } else { Vec::new() };
         let current = ready.take();
-        let (next, applied) = rayon::join(
-            || (!entries.is_empty()).then(|| preparer.prepare(at, &entries, ring)),
-            || current.map_or(Ok(()), |chunk| apply(view, mirror, index, replay, chunk, incoming, stored, size)),
-        );
+        let prepared = || -> Result<Option<PreparedChunk>> {
+            let entries = read_entries(incoming, at, upto, stored, size)?;
+            Ok((!entries.is_empty()).then(|| preparer.prepare(at, &entries.all(), ring)))
+        };
+        let (next, applied) = rayon::join(prepared, || {
+            current.map_or(Ok(()), |chunk| apply(view, mirror, index, replay, chunk, incoming, stored, size))
+        });
         applied?;
-        if next.is_none() {
+        ready = next?;
+        if ready.is_none() {
             break;
         }
-        ready = next;
         at = upto;
     }
     if view.state().size() != size {
@@ -422,7 +425,8 @@ fn apply(
             state.absorb(changes, commit, id, at);
         });
         if state.size() > before {
-            mirror.append(read_entries(incoming, before, state.size(), stored, size)?)?;
+            let entries = read_entries(incoming, before, state.size(), stored, size)?;
+            mirror.append(entries.iter().map(<[u8]>::to_vec).collect())?;
         }
         result
     };
@@ -433,16 +437,10 @@ fn apply(
 }
 
 /// Entries `from..to` out of the incoming bundles of the round `stored..size`.
-fn read_entries(incoming: &Incoming, from: u64, to: u64, stored: u64, size: u64) -> Result<Vec<Vec<u8>>> {
-    let mut out = Vec::with_capacity((to - from) as usize);
+fn read_entries(incoming: &Incoming, from: u64, to: u64, stored: u64, size: u64) -> Result<Entries> {
+    let mut out = Entries::default();
     for id in bundles_between(stored, size).filter(|b| b.index * 256 < to && (b.index + 1) * 256 > from) {
-        let bytes = incoming.read(id)?;
-        for (i, range) in decode_bundle(&bytes, id.width)?.into_iter().enumerate() {
-            let index = id.index * 256 + i as u64;
-            if (from..to).contains(&index) {
-                out.push(bytes[range].to_vec());
-            }
-        }
+        out.push(incoming.read(id)?, id, &(from..to))?;
     }
     Ok(out)
 }

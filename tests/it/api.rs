@@ -85,7 +85,7 @@ fn submissions_are_judged_record_by_record() {
     let (_, stale) =
         signer.record("organisation.named", json!({ "organisation": "reformagkh:1", "name": "Другое" }), stale);
     let unknown = Envelope::sign(br#"{"v":0,"type":"chat.stolen"}"#.to_vec(), TYP_RECORD, &[&signer.key]);
-    let large = vec![b'x'; 20_000];
+    let large = vec![b'x'; 70_000];
     let mut spaced = signer.organisation(3).1;
     spaced.insert(1, b' ');
     let records: Vec<(Vec<u8>, &str)> = vec![

@@ -485,12 +485,13 @@ fn a_backup_of_the_running_node_is_restored_and_signs_only_after_the_word_of_its
     assert_eq!(restored.run(&["restore", copy.to_str().unwrap()]).json()["size"], at);
     assert!(!restored.run(&["restore", copy.to_str().unwrap()]).ok, "a node is never overwritten");
     let listen = format!("http.listen=127.0.0.1:{}", restored.port);
+    assert_eq!(restored.run(&["serve", "--set", &listen]).code(), "storage.key-in-use", "the node it is of still runs");
+    node.stop();
     assert_eq!(restored.run(&["serve", "--set", &listen]).code(), "fence.restored");
     let wrong = (at + 1).to_string();
     assert_eq!(restored.run(&["serve", "--set", &listen, "--confirm-restored-head", &wrong]).code(), "fence.restored");
     let word = at.to_string();
     restored.args = ["--set", &listen, "--confirm-restored-head", &word].map(str::to_owned).to_vec();
-    node.stop();
     restored.start();
     assert_eq!(size(&restored), at);
     let fresh = restored.signer("operator").building(100_000).1;

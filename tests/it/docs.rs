@@ -589,14 +589,30 @@ fn the_commands_of_a_document_are_found() {
 
 #[test]
 fn what_the_threat_model_names_exists() {
-    let text = document("threat-model.md");
+    names_exist("threat-model.md", 25);
+}
+
+#[test]
+fn what_the_page_of_the_rules_names_exists_and_each_rule_has_its_test() {
+    names_exist("rules.md", 30);
+    let text = document("rules.md");
+    for rule in 1..=10 {
+        let row =
+            text.lines().find(|l| l.starts_with(&format!("| {rule}. "))).unwrap_or_else(|| panic!("no rule {rule}"));
+        assert!(row.contains(&format!("::rule_{rule:02}_")), "rule {rule} names no test of its number");
+    }
+}
+
+/// Every `file.rs::function` of the document is there.
+fn names_exist(page: &str, least: usize) {
+    let text = document(page);
     let named: Vec<(&str, &str)> = text.split('`').filter_map(|t| t.split_once(".rs::")).collect();
-    assert!(named.len() >= 25, "{} references found", named.len());
+    assert!(named.len() >= least, "{page}: {} references found", named.len());
     for (file, function) in named {
         let source =
             std::fs::read_to_string(root().join(format!("{file}.rs"))).unwrap_or_else(|e| panic!("{file}.rs: {e}"));
         let there = [format!("fn {function}("), format!("fn {function}<")].iter().any(|f| source.contains(f));
-        assert!(there, "docs/threat-model.md names {file}.rs::{function}, which is not there");
+        assert!(there, "docs/{page} names {file}.rs::{function}, which is not there");
     }
 }
 

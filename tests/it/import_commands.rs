@@ -54,8 +54,10 @@ fn exports_are_imported_twice_and_once() {
     assert_eq!(import(&["buildings", path, "--format", "gis"]).code(), "import.format");
     assert_eq!(import(&["buildings", &organisations, "--observed", "2026-09-01"]).code(), "import.format");
     assert_eq!(import(&["organisations", path]).code(), "import.format");
-    assert_eq!(import(&["buildings", node.dir.path().to_str().unwrap()]).code(), "import.gar");
-    assert_eq!(import(&["chats", node.dir.path().to_str().unwrap()]).code(), "import.format");
+    let empty = node.dir.path().join("пусто");
+    std::fs::create_dir(&empty).unwrap();
+    assert_eq!(import(&["buildings", empty.to_str().unwrap()]).code(), "import.gar");
+    assert_eq!(import(&["chats", empty.to_str().unwrap()]).code(), "import.format");
     assert_eq!(import(&["buildings", "/nowhere/дома.csv"]).code(), "disk.missing");
     let people = run_in(&node.data(), &["import", "buildings", path, "--dry-run"]);
     assert!(people.ok && people.out.contains("frt") && people.out.contains("import.house.kind"), "{}", people.out);

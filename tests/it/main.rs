@@ -1,6 +1,7 @@
 //! The integration tests, in one binary so that the crate is linked once.
 
 mod address_real;
+mod answers;
 mod api;
 mod charters;
 mod cli;
@@ -27,6 +28,7 @@ mod registry_decode;
 mod rules;
 mod storage;
 mod storage_copies;
+mod storage_hot;
 mod storage_index;
 mod storage_repair;
 mod tlog;

@@ -129,7 +129,7 @@ pub struct Node {
     /// A program and its arguments that the node is run by.
     pub through: Vec<String>,
     child: Option<Child>,
-    client: OnceLock<reqwest::Client>,
+    client: OnceLock<Option<reqwest::Client>>,
 }
 
 impl Node {
@@ -312,14 +312,16 @@ impl Node {
         run_in(&self.data(), &[&["--json"], args].concat())
     }
 
-    fn client(&self) -> &reqwest::Client {
-        self.client.get_or_init(|| {
+    /// A client that trusts the node's certificate; none where that is damaged.
+    fn client(&self) -> Option<&reqwest::Client> {
+        let client = || {
             runtime();
             let pem = std::fs::read(self.certificate()).unwrap();
-            let trusted = reqwest::Certificate::from_pem(&pem).unwrap();
+            let trusted = reqwest::Certificate::from_pem(&pem).ok()?;
             let client = reqwest::Client::builder().tls_certs_only([trusted]).no_proxy();
-            client.timeout(Duration::from_secs(30)).build().unwrap()
-        })
+            client.timeout(Duration::from_secs(30)).build().ok()
+        };
+        self.client.get_or_init(client).as_ref()
     }
 
     fn send(&self, request: reqwest::RequestBuilder) -> Option<Answer> {
@@ -333,7 +335,7 @@ impl Node {
 
     /// GET; none when the node could not be reached.
     pub fn try_get(&self, path: &str) -> Option<Answer> {
-        self.send(self.client().get(format!("{}{path}", self.url())))
+        self.send(self.client()?.get(format!("{}{path}", self.url())))
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -349,7 +351,7 @@ impl Node {
 
     /// POST; none when the node could not be reached.
     pub fn try_post(&self, path: &str, body: Vec<u8>) -> Option<Answer> {
-        self.send(self.client().post(format!("{}{path}", self.url())).body(body))
+        self.send(self.client()?.post(format!("{}{path}", self.url())).body(body))
     }
 
     pub fn post(&self, path: &str, body: Vec<u8>) -> Answer {

@@ -14,7 +14,7 @@ use domovoi::registry::facts::{BuildingFacts, ChatFacts, ChatStatus, Delegation,
 use domovoi::registry::ids::{ChatNumber, MaxChatId, OrgId};
 use domovoi::registry::record::Subject;
 use domovoi::registry::replay::{Preparer, Replay, Trust};
-use domovoi::registry::state::{State, View};
+use domovoi::registry::state::{Overlay, State, View};
 use domovoi::registry::statemap::StateMap;
 use domovoi::registry::text::Day;
 use proptest::prelude::*;
@@ -252,6 +252,142 @@ fn answers_alike(a: &State, b: &State) {
     for n in 0..3 {
         assert!(a.buildings_of(&world::company(n)).eq(b.buildings_of(&world::company(n))));
     }
+}
+
+/// What a check looks at while a sequence runs.
+enum Event<'e> {
+    /// A batch ended: the state before it, the world after.
+    Committed(&'e State, &'e World),
+    /// A record was taken into the batch, the last of those pending.
+    Accepted(&'e World),
+    /// A record was refused; so many were pending before.
+    Refused(&'e World, usize),
+    /// The sequence is over, its last batch committed.
+    Ended(&'e World),
+}
+
+/// Runs a sequence and shows it to one check.
+fn drive(steps: Vec<generate::Op>, check: &mut dyn FnMut(Event<'_>)) {
+    let mut run = Run::new();
+    let mut before = run.w.state.clone();
+    for op in steps {
+        let waiting = run.w.pending.len();
+        match run.step(op) {
+            Step::Committed => {
+                check(Event::Committed(&before, &run.w));
+                before = run.w.state.clone();
+            }
+            Step::Said(_, Ok(_)) => check(Event::Accepted(&run.w)),
+            Step::Said(_, Err(_)) => check(Event::Refused(&run.w, waiting)),
+        }
+    }
+    run.w.commit();
+    check(Event::Committed(&before, &run.w));
+    check(Event::Ended(&run.w));
+}
+
+fn naive(w: &World) -> Naive<'_> {
+    Naive(w.accepted.iter().map(|(.., v)| v.record()).collect())
+}
+
+/// Rule 3, of the record accepted last: it changed no owner, or it is one of the three that may, signed as they must be.
+fn rule_3(w: &World) {
+    let last = &w.pending.last().unwrap().1;
+    let mut earlier = w.clone();
+    earlier.pending.pop();
+    let (before, after) = (earlier.overlay(), w.overlay());
+    for (subject, _) in w.state.subjects() {
+        let Subject::Chat(n) = subject else { continue };
+        let holder = |view: &Overlay<'_>| view.chat(*n).and_then(|c| c.owner()).map(|o| view.holder(&o.authority));
+        if holder(&before) != holder(&after) {
+            let names = last.record().body.type_name();
+            let roots: Vec<_> = jurisdiction(1).root_keys.iter().map(|k| k.thumb()).collect();
+            let rooted = last.signers().iter().any(|s| roots.contains(s)) && last.record().basis.is_some();
+            match &last.record().body {
+                Body::AuthoritySucceeded(_) => assert!(rooted, "{n}"),
+                Body::OwnershipTransferred(_) => assert!(rooted || last.signers().len() >= 2, "{n}"),
+                _ => panic!("{names} moved {n}"),
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(config(6))]
+    #[test]
+    fn rule_01_an_active_chat_has_exactly_one_owner_in_good_standing(steps in ops(100..300)) {
+        drive(steps, &mut |e| if let Event::Committed(_, w) = e {
+            active_chats_have_one_owner_in_good_standing(&w.state, &naive(w));
+        });
+    }
+    #[test]
+    fn rule_02_no_management_or_admin_record_changes_an_owner_or_a_chat(steps in ops(100..300)) {
+        drive(steps, &mut |e| match e {
+            Event::Accepted(w) => lapse_is_not_stored(w),
+            Event::Committed(_, w) => owners_come_only_from_registration_and_transfer(&w.state, &naive(w)),
+            _ => {}
+        });
+    }
+    #[test]
+    fn rule_03_ownership_moves_only_by_two_signatures_succession_or_the_root(steps in ops(100..300)) {
+        drive(steps, &mut |e| if let Event::Accepted(w) = e { rule_3(w) });
+    }
+    #[test]
+    fn rule_04_one_active_house_chat_per_building(steps in ops(100..300)) {
+        drive(steps, &mut |e| if let Event::Committed(_, w) = e {
+            one_active_house_chat_per_building(&w.state);
+            handles_and_aliases_are_unique(&w.state);
+        });
+    }
+    #[test]
+    fn rule_05_a_key_signs_only_within_authority_scope_territory_and_window(steps in ops(100..300)) {
+        drive(steps, &mut |e| if let Event::Accepted(w) = e { rule_5(w) });
+    }
+    #[test]
+    fn rule_06_the_same_log_gives_the_same_state_and_root(steps in ops(100..300)) {
+        drive(steps, &mut |e| match e {
+            Event::Committed(_, w) => root_is_that_of_the_definition(w, &naive(w)),
+            Event::Ended(w) => {
+                replays_alike(w);
+                restores_alike(w);
+            }
+            _ => {}
+        });
+    }
+    #[test]
+    fn rule_07_a_delegation_ends_with_its_management_and_no_clock_is_needed(steps in ops(100..300)) {
+        drive(steps, &mut |e| match e {
+            Event::Accepted(w) => lapse_is_not_stored(w),
+            Event::Committed(_, w) => delegations_end_with_management(&w.state),
+            _ => {}
+        });
+    }
+    #[test]
+    fn rule_08_nothing_is_deleted_and_what_is_refused_leaves_nothing(steps in ops(100..300)) {
+        drive(steps, &mut |e| match e {
+            Event::Committed(before, w) => histories_only_grow(before, w),
+            Event::Refused(w, waiting) => assert_eq!(w.pending.len(), waiting),
+            _ => {}
+        });
+    }
+}
+
+/// Rule 6: a version that this node does not know stops the log there, with the state of the commit before.
+#[test]
+fn rule_06_an_unknown_version_stops_the_log_and_is_not_guessed_at() {
+    use domovoi::registry::envelope::{Envelope, TYP_RECORD};
+    let mut w = World::with_authorities(1);
+    w.say(Body::BuildingRegistered(world::house(0, "45100000", vec![])), None, &[&world::authority_key(0, 0)]);
+    w.commit();
+    let mut log = w.log.clone();
+    let at = log.len() - 2;
+    let old = Envelope::parse(&log[at], TYP_RECORD, 1 << 14).unwrap();
+    let payload = String::from_utf8(old.payload).unwrap().replacen("\"v\":0", "\"v\":7,\"x\":1", 1);
+    log[at] = Envelope::sign(payload.into_bytes(), TYP_RECORD, &[&world::authority_key(0, 0)]);
+    let (state, roots, result) = replay(&log, 3, Trust::Verify);
+    assert_eq!(result.unwrap_err().code(), "record.version");
+    assert_eq!(roots, w.roots[..1]);
+    assert_eq!(state.size(), w.roots[0].0);
 }
 
 /// Runs a sequence, checking every commit; calls `seen` with what became of each record.

@@ -77,7 +77,7 @@ fn a_mirror_is_durable_verified_and_all_or_none() {
         mirror.append(entries(300, 600)).unwrap();
         let reader = mirror.reader();
         assert_eq!(reader.head(), (600, root_of(600)));
-        assert_eq!(reader.entries(290..600).unwrap(), entries(290, 600));
+        assert_eq!(reader.entries(290..600).unwrap().all(), entries(290, 600));
         assert_eq!(reader.read(LogPath::parse("tile/0/001").unwrap()).unwrap(), None);
         assert!(reader.read(LogPath::parse("tile/0/001.p/44").unwrap()).unwrap().is_some());
         assert!(dirs.log().join("tile/0/001.p/44").exists());

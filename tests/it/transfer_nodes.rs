@@ -361,9 +361,9 @@ fn a_claim_without_a_valid_chain_downgrades_nothing_and_is_shown_as_disputed() {
     let v = ministry.api("verify?max=max:-9");
     assert_eq!((&v["state"], &v["chats"][0]["chat"]), (&json!("official"), &json!(incumbent)), "{v}");
     assert_eq!((&v["chats"][1]["chat"], &v["chats"][1]["claim"]), (&json!(copycat), &json!("disputed")));
-    // Who asks for the claim by its own number is told.
+    // Who asks for the claim by its own number is told, and shown what it disputes.
     let asked = told(&ministry, &copycat.to_string());
-    assert_eq!((asked.0, asked.2), ("disputed".into(), vec![format!("{b} disputed")]));
+    assert_eq!((asked.0, asked.2), ("disputed".into(), vec![format!("{b} disputed"), format!("{a} holds")]));
     // Without the fork in sight, the same acceptance is good.
     let mut fresh = super::follow::ministry();
     let url = format!("{}/receiving", peers.url);

@@ -172,7 +172,7 @@ fn take(live: &mut Option<Live>, dir: &Path, step: Step) -> Result<()> {
         Step::Confirm(word) => live.store.confirm_restored(word)?,
         Step::Stage(batch) => {
             let reader = live.store.reader();
-            let log = Arc::new(reader.entries(0..reader.size())?);
+            let log: Log = Arc::new(reader.entries(0..reader.size())?.iter().map(<[u8]>::to_vec).collect());
             live.log = longer(&log, batch);
             live.staged = Some(live.store.stage(live.log[log.len()..].to_vec())?);
             live.at = At::Staged;

@@ -221,7 +221,8 @@ impl Spec {
                 root && basis && o != n && self.enrolled[o] && self.successor[o].is_none() && self.good(new)
             }
             Say::Suspend(n) => root && self.good(n),
-            Say::Reinstate(n) => root && self.enrolled[usize::from(n)],
+            // What was succeeded has ended: nothing amends it.
+            Say::Reinstate(n) => root && self.enrolled[usize::from(n)] && self.successor[usize::from(n)].is_none(),
             Say::Revoke(key) => {
                 let (n, is) = match key {
                     Who::Key(n) => (n, self.keys[usize::from(n)]),

@@ -148,6 +148,7 @@ pub fn transfer(chat: ChatNumber, from: usize, to: usize) -> Body {
 /// A region, its log and its state. Records wait in `pending` until [`World::commit`].
 #[derive(Clone)]
 pub struct World {
+    start: u64,
     pub state: State,
     pub map: StateMap,
     pub ring: KeyRing,
@@ -185,14 +186,24 @@ pub fn ring() -> KeyRing {
     ring
 }
 
+/// The charter of this jurisdiction, adopted.
+fn adopted_by(j: &Jurisdiction) -> Adopted {
+    Adopted { log: j.origin.clone(), ..adopted() }
+}
+
 pub fn adopted() -> Adopted {
     Adopted { v: RECORD_VERSION, log: ORIGIN.into(), version: CHARTER, sha256: RecordId([7; 32]) }
 }
 
 impl World {
     pub fn new(threshold: usize) -> World {
+        World::of(jurisdiction(threshold), START)
+    }
+    /// A log of its own, whose first commit has this time.
+    pub fn of(jurisdiction: Jurisdiction, start: u64) -> World {
         World {
-            state: State::new(jurisdiction(threshold)),
+            start,
+            state: State::new(jurisdiction),
             map: StateMap::new(),
             ring: ring(),
             log: Vec::new(),
@@ -203,7 +214,7 @@ impl World {
     }
     /// Time of the next commit.
     pub fn time(&self) -> u64 {
-        START + 1000 * self.roots.len() as u64
+        self.start + 1000 * self.roots.len() as u64
     }
     /// Index of the first entry of the open batch that is a record.
     fn first_record(&self) -> u64 {
@@ -213,8 +224,9 @@ impl World {
     pub fn overlay(&self) -> Overlay<'_> {
         let mut overlay = self.state.overlay();
         if self.log.is_empty() {
-            let (_, id) = NodeRecord::Adopted(adopted()).sign(&commit_key()).unwrap();
-            overlay.adopt(&adopted(), id, 0);
+            let adopted = adopted_by(self.state.jurisdiction());
+            let (_, id) = NodeRecord::Adopted(adopted.clone()).sign(&commit_key()).unwrap();
+            overlay.adopt(&adopted, id, 0);
         }
         for (i, (_, verified)) in self.pending.iter().enumerate() {
             let checked = check(&overlay, verified, self.time()).expect("it passed before");
@@ -226,7 +238,7 @@ impl World {
     pub fn draft(&self, body: Body, from: Option<Day>) -> Draft {
         let subject = body.subject(&RecordId([0; 32]), self.state.jurisdiction().region);
         Draft {
-            log: ORIGIN.into(),
+            log: self.state.jurisdiction().origin.clone(),
             issued_at: Millis::new(self.time()).unwrap(),
             submit_before: Millis::new(self.time() + 600_000).unwrap(),
             effective_from: from,
@@ -269,7 +281,8 @@ impl World {
         }
         let first = self.log.len() as u64;
         if first == 0 {
-            self.log.push(NodeRecord::Adopted(adopted()).sign(&commit_key()).unwrap().0);
+            let adopted = adopted_by(self.state.jurisdiction());
+            self.log.push(NodeRecord::Adopted(adopted).sign(&commit_key()).unwrap().0);
         }
         let time = self.time();
         for (bytes, verified) in self.pending.drain(..) {
@@ -278,7 +291,7 @@ impl World {
         }
         let commit = Commit {
             v: RECORD_VERSION,
-            log: ORIGIN.into(),
+            log: self.state.jurisdiction().origin.clone(),
             first,
             size: self.log.len() as u64 + 1,
             time: Millis::new(time).unwrap(),
@@ -300,13 +313,16 @@ impl World {
     /// Enrols authorities 0 to 2 and grants each: key 0 for everything; key 1 for chats of 45100000; key 2 for everything,
     /// for ten commits.
     pub fn with_authorities(threshold: usize) -> World {
-        let mut w = World::new(threshold);
+        World::new(threshold).founded(threshold)
+    }
+    pub fn founded(self, threshold: usize) -> World {
+        let mut w = self;
         let roots = [root_key(), key(201)];
         let roots: Vec<&SigningKey> = roots.iter().take(threshold).collect();
         for n in 0..3 {
             w.say(enrolled(n), None, &roots);
             for (k, (scope, oktmo, to)) in
-                [("*", "45", 1 << 50), ("chat.*", "45100000", 1 << 50), ("*", "45", START + 10_000)]
+                [("*", "45", 1 << 50), ("chat.*", "45100000", 1 << 50), ("*", "45", w.start + 10_000)]
                     .into_iter()
                     .enumerate()
             {
