@@ -1,4 +1,4 @@
-//! `domovoi import buildings|organisations|chats|management`: a table into records, with a report on every row.
+//! `domovoi import buildings|organisations|chats|management|links`: a table into records, with a report on every row.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
@@ -15,19 +15,20 @@ use super::source::Opened;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::import::format::Format;
-use crate::import::houses::{Houses, Snapshot};
+use crate::import::houses::Houses;
 use crate::import::input::Input;
 use crate::import::organisations::Organisations;
-use crate::import::plan::{Frame, Planned, Planner, RowPlan};
-use crate::import::report::{self, Outcome, Problem, Read, Report};
-use crate::import::rows::Tenure;
+use crate::import::plan::{Frame, Planned, Planner};
+use crate::import::report::{self, Outcome, Problem, Report};
+use crate::import::snapshot::{self, Work, names, plan_rows};
 use crate::import::table::Limits;
-use crate::import::{clerk, gar, houses};
+use crate::import::{clerk, gar, houses, worklist};
 use crate::registry::envelope::{Envelope, TYP_RECORD};
 use crate::registry::facts::Facts;
-use crate::registry::ids::{BuildingId, Oktmo, OrgId, RecordId};
+use crate::registry::ids::{Oktmo, OrgId, RecordId};
 use crate::registry::record::{Basis, BasisKind};
-use crate::registry::state::{State, View};
+use crate::registry::state::State;
+use crate::registry::state::View;
 use crate::registry::text::{Day, Millis, Text};
 
 /// Imports.
@@ -42,6 +43,8 @@ pub enum Import {
     Chats(ImportArgs),
     #[command(about = "Управление: таблица с адресом или ID дома, организацией и датой")]
     Management(ImportArgs),
+    #[command(about = "Решения: заполненный список того, что не связалось само")]
+    Links(ImportArgs),
 }
 
 /// Options of an import of houses.
@@ -90,6 +93,8 @@ pub struct ImportArgs {
     dry_run: bool,
     #[arg(long, help = "Отчёт об отказах: .xlsx или .csv (по умолчанию в текущем каталоге)")]
     report: Option<PathBuf>,
+    #[arg(long, help = "Список нерешённых вопросов: .xlsx или .csv (по умолчанию в текущем каталоге)")]
+    worklist: Option<PathBuf>,
     #[arg(long = "key", help = "Файл ключа (по умолчанию ключ оператора)")]
     keys: Vec<PathBuf>,
 }
@@ -109,6 +114,8 @@ struct Summary {
     records: BTreeMap<&'static str, u64>,
     /// Buildings of the register that the source no longer has.
     vanished: Vec<(String, String)>,
+    /// Questions that only a person can decide.
+    questions: Vec<super::report::Open>,
     findings: Vec<Finding>,
     batch: String,
     dry_run: bool,
@@ -126,16 +133,6 @@ struct Finding {
     candidates: Vec<String>,
 }
 
-/// A table as it was read and planned: one line of the report for each row, and the records in their order.
-#[derive(Default)]
-struct Work {
-    report: Report,
-    /// What the source was recognised as.
-    format: Option<Format>,
-    planned: Vec<Planned>,
-    vanished: Vec<(String, String)>,
-}
-
 impl Import {
     /// Reads, plans against the verified state, signs, submits, reports.
     pub fn run(&self, context: &Context) -> Result<()> {
@@ -144,6 +141,7 @@ impl Import {
             Import::Organisations(a) => ("organisations", &a.common),
             Import::Chats(a) => ("chats", a),
             Import::Management(a) => ("management", a),
+            Import::Links(a) => ("links", a),
         };
         let source = Opened::of(&args.file, &context.out)?;
         // Keys are opened before the long work, so that a mistyped passphrase is told at once.
@@ -162,6 +160,7 @@ impl Import {
             Import::Organisations(a) => organisations(&source, a, &state, frame)?,
             Import::Chats(_) => chats(source.input()?, &state, frame)?,
             Import::Management(_) => managements(source.input()?, &state, frame)?,
+            Import::Links(_) => links(source.input()?, &state, frame)?,
         };
         source.done();
         let refused = match args.dry_run {
@@ -221,22 +220,6 @@ fn frame(args: &ImportArgs, state: &State, digest: [u8; 32], batch: &str, found:
     })
 }
 
-/// Plans each row that was read; what the planner says becomes the row's outcome.
-fn plan_rows<T>(work: &mut Work, reads: Vec<Read<T>>, mut plan: impl FnMut(&T) -> RowPlan) {
-    for mut read in reads {
-        match read.value.as_ref().map(&mut plan) {
-            Some(RowPlan::Refused(problem)) => read.refuse(problem),
-            Some(RowPlan::Unchanged) => read.outcome = Outcome::Unchanged,
-            Some(RowPlan::Records) | None => {}
-        }
-        work.report.rows.push(read.outcome());
-    }
-}
-
-fn names<'t>(tenures: impl Iterator<Item = &'t Tenure>) -> Vec<(OrgId, Text)> {
-    tenures.filter_map(|t| Some((t.organisation.clone()?, t.name.clone()?))).collect()
-}
-
 fn buildings(
     source: &Opened,
     args: &BuildingArgs,
@@ -269,24 +252,7 @@ fn buildings(
         // The file says itself of which day it is; later dates in it are mistakes.
         snapshot = read(frame.observed)?;
     }
-    let Snapshot { columns, reads, counted, format } = snapshot;
-    let mut planner = Planner::new(state, frame);
-    planner.names(&names(reads.iter().filter_map(|r| r.value.as_ref()?.tenure.as_ref())))?;
-    let seen: HashSet<BuildingId> = reads.iter().filter_map(|r| Some(r.value.as_ref()?.building.clone())).collect();
-    let report = Report { columns, counted, ..Report::default() };
-    let mut work = Work { report, format: Some(format), ..Work::default() };
-    // A row that was refused still names its house: what is refused is not gone.
-    let refused: HashSet<String> =
-        reads.iter().filter(|r| r.value.is_none()).flat_map(|r| r.cells.iter().cloned()).collect();
-    plan_rows(&mut work, reads, |house| planner.house(house));
-    for scheme in ["reformagkh", "gar", "gis", "kad"] {
-        if seen.iter().any(|id| id.scheme() == scheme) {
-            let gone = planner.vanished(scheme, &seen).into_iter().filter(|(id, _)| !refused.contains(id.value()));
-            work.vanished.extend(gone.map(|(id, address)| (id.to_string(), address)));
-        }
-    }
-    work.planned = planner.planned;
-    Ok(work)
+    snapshot::houses(state, frame, snapshot)
 }
 
 fn organisations(
@@ -317,7 +283,7 @@ fn organisations(
     let mut planner = Planner::new(state, frame(source.day().or(Some(today(state))))?);
     let report = Report { columns: opened.columns.clone(), counted, ..Report::default() };
     let mut work = Work { report, format: Some(opened.format), ..Work::default() };
-    plan_rows(&mut work, reads, |row| planner.organisation(row));
+    plan_rows(&mut work, &mut planner, reads, |row| row.row, |planner, row| planner.organisation(row));
     work.planned = planner.planned;
     Ok(work)
 }
@@ -326,7 +292,7 @@ fn chats(input: Input<'_>, state: &State, frame: impl Fn(Option<Day>) -> Result<
     let opened = clerk::chats(input, &Limits::default())?;
     let mut work = Work { report: Report { columns: opened.columns.clone(), ..Report::default() }, ..Work::default() };
     let mut planner = Planner::new(state, frame(Some(today(state)))?);
-    plan_rows(&mut work, opened.collect::<Result<_>>()?, |row| planner.chat(row));
+    plan_rows(&mut work, &mut planner, opened.collect::<Result<_>>()?, |row| row.row, |planner, row| planner.chat(row));
     work.planned = planner.planned;
     Ok(work)
 }
@@ -339,7 +305,16 @@ fn managements(input: Input<'_>, state: &State, frame: impl Fn(Option<Day>) -> R
     let reads: Vec<_> = opened.collect::<Result<_>>()?;
     let mut planner = Planner::new(state, frame(Some(today(state)))?);
     planner.names(&names(reads.iter().filter_map(|r| Some(&r.value.as_ref()?.tenure))))?;
-    plan_rows(&mut work, reads, |row| planner.management(row));
+    plan_rows(&mut work, &mut planner, reads, |row| row.row, |planner, row| planner.management(row));
+    work.planned = planner.planned;
+    Ok(work)
+}
+
+fn links(input: Input<'_>, state: &State, frame: impl Fn(Option<Day>) -> Result<Frame>) -> Result<Work> {
+    let (columns, reads) = worklist::read(input, &Limits::default())?;
+    let mut work = Work { report: Report { columns, ..Report::default() }, ..Work::default() };
+    let mut planner = Planner::new(state, frame(Some(today(state)))?);
+    plan_rows(&mut work, &mut planner, reads, |row| row.row, |planner, row| planner.decide(row));
     work.planned = planner.planned;
     Ok(work)
 }
@@ -450,6 +425,7 @@ fn finish(
         reasons,
         records,
         vanished: work.vanished.clone(),
+        questions: work.questions.iter().map(|q| super::report::Open::of(q, &out)).collect(),
         findings: work.report.rows.iter().flat_map(|r| r.problems.iter().map(move |p| finding(r, p))).collect(),
         batch,
         dry_run: args.dry_run,
@@ -457,17 +433,14 @@ fn finish(
     // Rows that are only counted are not for the clerk to correct.
     let listed = work.report.rows.iter().any(|r| r.outcome == Outcome::Refused);
     if listed {
-        let bytes = match path.extension().is_some_and(|e| e == "csv") {
-            true => work.report.to_csv()?,
-            false => work.report.to_xlsx()?,
-        };
-        std::fs::write(&path, bytes).map_err(|e| {
-            Error::refuse(
-                "report.write",
-                format!("{}: {e}", path.display()),
-                "choose a file that can be written with --report",
-            )
-        })?;
+        super::report::write(&path, || work.report.to_csv(), || work.report.to_xlsx())?;
+    }
+    let list = args.worklist.clone().unwrap_or_else(|| {
+        let name = args.file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        PathBuf::from(format!("{name}.worklist.xlsx"))
+    });
+    if !work.questions.is_empty() {
+        super::report::write_worklist(&list, &work.questions)?;
     }
     out.result(&summary, |out| print(out, &summary));
     let (report, undo) = (path.display(), format!("domovoi undo \"{}\"", summary.batch));
@@ -475,6 +448,11 @@ fn finish(
     if listed {
         ru.push(format!("исправьте отказанные строки в {report} и загрузите этот файл той же командой"));
         en.push(format!("correct the refused rows in {report} and import that file with the same command"));
+    }
+    if !work.questions.is_empty() {
+        let list = list.display();
+        ru.push(format!("заполните столбец «решение» в {list} и загрузите его: domovoi import links \"{list}\""));
+        en.push(format!("fill in the column «решение» of {list} and import it: domovoi import links \"{list}\""));
     }
     if !args.dry_run && summary.imported > 0 {
         ru.push(format!("{undo} — отменить эту загрузку"));
@@ -515,6 +493,13 @@ fn print(out: &super::output::Output, s: &Summary) {
         format!("Предупреждений: {warned}; исчезло из источника домов: {gone}"),
         format!("Warnings: {warned}; buildings gone from the source: {gone}"),
     ));
+    if !s.questions.is_empty() {
+        let open = s.questions.len();
+        out.line(&out.pick(
+            format!("Не связалось само, решит человек: {open}"),
+            format!("Not linked, for a person to decide: {open}"),
+        ));
+    }
     for f in s.findings.iter().filter(|f| f.outcome == Outcome::Refused).take(10) {
         let place = if f.field.is_empty() { String::new() } else { format!(", «{}»", f.field) };
         out.line(&format!("  {} {}{place}: [{}] {}", out.say("строка", "row"), f.row, f.code, f.reason));

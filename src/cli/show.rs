@@ -74,7 +74,7 @@ impl Show {
                 &["authority", "name", "oktmo", "suspended", "successor", "chats"],
             ),
             Show::Organisation(one) => {
-                fields(context, &get("organisations", one)?, &["organisation", "names", "building_count"])
+                fields(context, &get("organisations", one)?, &["organisation", "also", "names", "building_count"])
             }
             Show::History(one) => {
                 let mut query = one.when.query();

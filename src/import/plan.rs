@@ -4,14 +4,16 @@
 //! records (or none, when the register says so already) and an outcome for the report. The same table again yields
 //! nothing, so an interrupted import is resumed by running it again. Records about one subject are chained by `prev`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::link::{Links, Target};
 use super::report::{self, Problem};
 use super::rows::{ChatRow, HouseRow, ManagementRow, OrganisationRow, Place, Tenure};
+use super::worklist::{Question, core_name, name_of, same_organisation, told_apart};
 use crate::error::{Error, Result};
 use crate::registry::address::{AddressIndex, AddressKey, Match};
 use crate::registry::body::*;
-use crate::registry::facts::Facts;
+use crate::registry::facts::{BuildingFacts, Facts};
 use crate::registry::ids::{BuildingId, Oktmo, OrgId, RecordId};
 use crate::registry::record::{Basis, Draft, Record, Subject};
 use crate::registry::state::{State, View};
@@ -62,19 +64,44 @@ pub enum RowPlan {
     Refused(Problem),
 }
 
-/// A management that is open: organisation, first day, the record that assigned it.
-type OpenTenure = (Option<OrgId>, Option<Day>, RecordId);
+/// A management that is open.
+#[derive(Debug, Clone)]
+struct Open {
+    organisation: Option<OrgId>,
+    /// First day, where known.
+    from: Option<Day>,
+    /// The last day of which the register knows it.
+    known: Option<Day>,
+    /// The record that assigned it.
+    record: RecordId,
+}
+
+/// Whose word a management is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A snapshot, which says who manages on its day.
+    Source,
+    /// A clerk, who says that somebody begins to manage.
+    Clerk,
+}
 
 /// Plans an import against a state.
 pub struct Planner<'s> {
-    state: &'s State,
-    frame: Frame,
+    pub(super) state: &'s State,
+    pub(super) frame: Frame,
+    links: Links,
     addresses: Option<AddressIndex>,
     /// Last record of each subject, planned ones included.
     last: HashMap<Subject, RecordId>,
-    /// Managements planned for a building: (organisation, assigning record).
-    tenures: HashMap<BuildingId, Vec<OpenTenure>>,
+    /// Managements planned for a building.
+    tenures: HashMap<BuildingId, Vec<Open>>,
     names: HashMap<OrgId, Text>,
+    /// Houses in which one organisation stands where another stood that may be the same: (earlier, later).
+    replaced: BTreeMap<(OrgId, OrgId), usize>,
+    /// Ids told apart from a building by what is planned.
+    pub(super) told: HashSet<(BuildingId, BuildingId)>,
+    /// Of rows that were taken over without a part of what they say.
+    pub warnings: HashMap<u64, Problem>,
     /// Records planned so far.
     pub planned: Vec<Planned>,
 }
@@ -88,15 +115,25 @@ impl<'s> Planner<'s> {
         Planner {
             state,
             frame,
+            links: Links::default(),
             addresses: None,
             last: HashMap::new(),
             tenures: HashMap::new(),
             names: HashMap::new(),
+            replaced: BTreeMap::new(),
+            told: HashSet::new(),
+            warnings: HashMap::new(),
             planned: Vec::new(),
         }
     }
 
-    fn plan(&mut self, row: Option<u64>, body: Body, effective_from: Option<Day>) -> Result<RecordId> {
+    /// Which house each row means, decided before for the whole source.
+    pub fn with_links(mut self, links: Links) -> Planner<'s> {
+        self.links = links;
+        self
+    }
+
+    pub(super) fn plan(&mut self, row: Option<u64>, body: Body, effective_from: Option<Day>) -> Result<RecordId> {
         let region = self.state.jurisdiction().region;
         let type_name = body.type_name();
         let begins = matches!(&body, Body::ChatRegistered(b) if b.declared.is_none());
@@ -126,14 +163,31 @@ impl<'s> Planner<'s> {
     pub fn house(&mut self, h: &HouseRow) -> RowPlan {
         let before = self.planned.len();
         match self.try_house(h) {
-            Err(e) => RowPlan::Refused(refusal(&e)),
+            Err(problem) => RowPlan::Refused(problem),
             Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
             Ok(()) => RowPlan::Records,
         }
     }
 
-    fn try_house(&mut self, h: &HouseRow) -> Result<()> {
-        let known = self.state.primary(&h.building).and_then(|p| self.state.building(&p));
+    fn try_house(&mut self, h: &HouseRow) -> std::result::Result<(), Problem> {
+        let (target, add) = match self.links.of(h.row) {
+            Some(link) => (link.target.clone(), link.add.clone()),
+            None => (self.state.primary(&h.building).map_or(Target::New, Target::Known), h.also.clone()),
+        };
+        let known = match target {
+            Target::New => None,
+            Target::Known(id) => self.state.building(&id),
+            // Another row of the source speaks for the house.
+            Target::Double(_) => return Ok(()),
+            Target::Held(question) => {
+                let unknown = || Problem::new(&report::RECORD, report::WHOLE_ROW, "", "");
+                return Err(self.links.problem(question).unwrap_or_else(unknown));
+            }
+        };
+        self.known_house(h, known, add).map_err(|e| refusal(&e))
+    }
+
+    fn known_house(&mut self, h: &HouseRow, known: Option<&BuildingFacts>, add: Vec<BuildingId>) -> Result<()> {
         let id = known.map_or_else(|| h.building.clone(), |b| b.building.clone());
         let body = |also: Option<List<BuildingId, 16>>, oktmo: Oktmo, applicability| Building {
             building: id.clone(),
@@ -154,6 +208,9 @@ impl<'s> Planner<'s> {
                     "register it under another id, or take the retirement back",
                 ));
             }
+            // The source that gave the house its primary id describes it; any other adds ids and managements. Else two sources
+            // that spell an address in two ways would amend it in turn for ever.
+            Some(b) if b.building.scheme() != h.building.scheme() || later(b, self.frame.observed) => {}
             Some(b) => {
                 let moved = AddressKey::parse(b.address.as_str()) != AddressKey::parse(h.address.as_str());
                 let (flats, year) = (h.flats.or(b.flats), h.year.or(b.year));
@@ -165,35 +222,80 @@ impl<'s> Planner<'s> {
                 }
             }
             None => {
-                let also = (!h.also.is_empty()).then(|| List(h.also.iter().take(16).cloned().collect()));
+                let also = (!add.is_empty()).then(|| List(add.iter().take(MAX_IDS).cloned().collect()));
                 let oktmo = h.oktmo.unwrap_or(self.frame.oktmo);
                 self.plan(Some(h.row), Body::BuildingRegistered(body(also, oktmo, None)), None)?;
             }
         }
+        if known.is_some() && !add.is_empty() {
+            let body = BuildingLinked { building: id.clone(), also: Some(List(add)), distinct: None };
+            self.plan(Some(h.row), Body::BuildingLinked(body), None)?;
+        }
         match &h.tenure {
-            Some(tenure) => self.manage(h.row, &id, tenure),
+            Some(tenure) => self.manage(h.row, &id, tenure, By::Source),
             // "Not told" is no fact: a management that the source no longer names is not ended by that.
             None => Ok(()),
         }
     }
 
-    /// Managements that are open, planned ones included: (organisation, first day, assigning record).
-    fn open(&self, building: &BuildingId) -> Vec<OpenTenure> {
+    /// Managements that are open, planned ones included.
+    fn open(&self, building: &BuildingId) -> Vec<Open> {
         if let Some(planned) = self.tenures.get(building) {
             return planned.clone();
         }
         let facts = self.state.building(building);
         let open = facts.into_iter().flat_map(|b| &b.managements).filter(|m| !m.void && m.ended.is_none());
-        open.map(|m| (m.organisation.clone(), m.from, m.record)).collect()
+        open.map(|m| Open {
+            organisation: m.organisation.clone(),
+            from: m.from,
+            known: m.observed.max(m.from),
+            record: m.record,
+        })
+        .collect()
     }
 
     /// The building is managed by that organisation from that day on; what was open before ends there.
-    fn manage(&mut self, row: u64, building: &BuildingId, t: &Tenure) -> Result<()> {
+    fn manage(&mut self, row: u64, building: &BuildingId, t: &Tenure, by: By) -> Result<()> {
         let open = self.open(building);
-        if open.iter().any(|(org, _, _)| *org == t.organisation) {
+        let organisation = t.organisation.as_ref().map(|o| self.state.organisation(o));
+        let same = |o: &Open| o.organisation.as_ref().map(|o| self.state.organisation(o)) == organisation;
+        if open.iter().any(same) {
             return Ok(());
         }
-        for (_, from, record) in &open {
+        if open.iter().any(|o| o.known > Some(self.frame.observed)) {
+            let (ru, en) = (
+                "в реестре более поздние сведения об управлении домом",
+                "the register has later facts about who manages the house",
+            );
+            self.warnings.insert(row, Problem::new(&report::OLDER, report::WHOLE_ROW, ru, en));
+            return Ok(());
+        }
+        if let Some(new) = &organisation {
+            for old in open.iter().filter_map(|o| o.organisation.as_ref()) {
+                let old = self.state.organisation(old);
+                if told_apart(self.state, &old, new) {
+                    continue;
+                }
+                let names = (name_of(self.state, &old), t.name.as_ref());
+                let core = |n: Option<&Text>| n.map(|n| core_name(n.as_str())).filter(|n| !n.is_empty());
+                let namesake = core(names.0.as_ref()).is_some_and(|n| Some(n) == core(names.1));
+                let comparable = self.comparable(&old, new);
+                if namesake || !comparable && by == By::Source {
+                    *self.replaced.entry((old.clone(), new.clone())).or_default() += 1;
+                }
+                // A clerk who names another company means another one; a source may only know it by another number.
+                if !comparable && (namesake || by == By::Source) {
+                    // One organisation has a number of either kind: that they differ says nothing.
+                    let (ru, en) = (
+                        format!("в реестре управляет {old}, в источнике {new}: одна ли это организация, решит человек"),
+                        format!("the register has {old}, the source {new}: a person must say whether they are one"),
+                    );
+                    self.warnings.insert(row, Problem::new(&report::LINK_ORGANISATION, report::WHOLE_ROW, ru, en));
+                    return Ok(());
+                }
+            }
+        }
+        for Open { from, record, .. } in &open {
             // A source may name a day before the earlier company began; then all that is known is when it was seen.
             let day = t
                 .since
@@ -205,16 +307,89 @@ impl<'s> Planner<'s> {
         let assigned = ManagementAssigned {
             building: building.clone(),
             form: t.form,
-            organisation: t.organisation.clone(),
+            organisation: organisation.clone(),
             contract: None,
             licence: None,
         };
         let record = self.plan(Some(row), Body::ManagementAssigned(assigned), t.since)?;
-        self.tenures.insert(building.clone(), vec![(t.organisation.clone(), t.since, record)]);
-        match &t.organisation {
+        let known = Some(self.frame.observed).max(t.since);
+        let new = Open { organisation: organisation.clone(), from: t.since, known, record };
+        self.tenures.insert(building.clone(), vec![new]);
+        match &organisation {
             Some(organisation) if self.frame.delegate => self.delegate(row, building, organisation, t.since),
             _ => Ok(()),
         }
+    }
+
+    /// Whether two organisations that are not known to be one have numbers of one kind, so that they are two.
+    fn comparable(&self, a: &OrgId, b: &OrgId) -> bool {
+        let ids = |id: &OrgId| {
+            let also = self.organisation_facts(id).map(|o| o.also().to_vec()).unwrap_or_default();
+            std::iter::once(id.clone()).chain(also).collect::<Vec<_>>()
+        };
+        let theirs = ids(b);
+        ids(a).iter().any(|a| theirs.iter().any(|b| a.scheme() == b.scheme()))
+    }
+
+    /// An organisation of a register of organisations: its numbers are one organisation's. Linked where that is certain.
+    pub fn organisation(&mut self, row: &OrganisationRow) -> RowPlan {
+        let before = self.planned.len();
+        let done = self.try_organisation(row);
+        match done {
+            Err(problem) => RowPlan::Refused(problem),
+            Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
+            Ok(()) => RowPlan::Records,
+        }
+    }
+
+    fn try_organisation(&mut self, row: &OrganisationRow) -> std::result::Result<(), Problem> {
+        let Some(first) = row.ids.first() else { return Ok(()) };
+        let used = |id: &OrgId| {
+            self.state.organisation(id) != *id
+                || self.state.buildings_of(id).next().is_some()
+                || self.state.entry(&Subject::Organisation(id.clone())).is_some()
+        };
+        let known: BTreeSet<OrgId> =
+            row.ids.iter().filter(|id| used(id)).map(|id| self.state.organisation(id)).collect();
+        let stays = known.first().unwrap_or(first).clone();
+        let all: Vec<OrgId> = known.iter().chain(&row.ids).cloned().collect();
+        // Two numbers of one kind are two organisations, whatever a row says.
+        let clash = |id: &OrgId| {
+            let of = self.state.organisation(id);
+            all.iter().any(|o| {
+                let other = self.state.organisation(o);
+                other != of && (self.comparable(&other, &of) || told_apart(self.state, &other, &of))
+            })
+        };
+        if let Some(id) = all.iter().find(|id| clash(id)) {
+            let list = all.iter().map(ToString::to_string).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>();
+            let list = list.join(", ");
+            let (ru, en) = (
+                format!("коды строки принадлежат разным организациям ({list}): {id}"),
+                format!("ids of the row belong to different organisations ({list}): {id}"),
+            );
+            return Err(Problem::new(&report::LINK_ORGANISATION, report::WHOLE_ROW, ru, en));
+        }
+        for other in known.iter().filter(|k| **k != stays) {
+            self.same_organisation(Some(row.row), &stays, other).map_err(|e| refusal(&e))?;
+        }
+        let new: Vec<OrgId> = row.ids.iter().filter(|id| **id != stays && !used(id)).cloned().collect();
+        if !new.is_empty() {
+            let body = OrganisationLinked { organisation: stays.clone(), also: Some(List(new)), distinct: None };
+            self.plan(Some(row.row), Body::OrganisationLinked(body), None).map_err(|e| refusal(&e))?;
+        }
+        // By its primary id: that is where readers look for it.
+        let named: Vec<_> = row.name.iter().map(|name| (stays.clone(), name.clone())).collect();
+        self.names(&named).map_err(|e| refusal(&e))
+    }
+
+    /// Everything a person must decide: about houses, as the links found it, and about organisations.
+    pub fn questions(&mut self) -> Vec<Question> {
+        let mut questions = std::mem::take(&mut self.links.questions);
+        for ((old, new), houses) in &self.replaced {
+            questions.push(same_organisation(self.state, old, new, self.names.get(new), *houses));
+        }
+        questions
     }
 
     fn delegate(&mut self, row: u64, building: &BuildingId, organisation: &OrgId, since: Option<Day>) -> Result<()> {
@@ -238,10 +413,12 @@ impl<'s> Planner<'s> {
             *count.entry(org).or_default().entry(name).or_default() += 1;
         }
         for (org, names) in count {
-            let known = match self.state.facts(&Subject::Organisation(org.clone())) {
-                Some(Facts::Organisation(o)) => o.names.last().map(|n| n.name.clone()),
-                _ => None,
-            };
+            let known = name_of(self.state, org);
+            // A source that knows it by another number calls it otherwise; an older source calls it as it was called then.
+            if known.is_some() && (self.state.organisation(org) != *org || self.named_later(org)) {
+                continue;
+            }
+            let org = &self.state.organisation(org);
             if known.as_ref().is_some_and(|k| names.contains_key(k)) {
                 continue;
             }
@@ -256,15 +433,10 @@ impl<'s> Planner<'s> {
         Ok(())
     }
 
-    /// One row of a register of organisations: its name, under each of its numbers.
-    pub fn organisation(&mut self, o: &OrganisationRow) -> RowPlan {
-        let before = self.planned.len();
-        let named = o.name.iter().flat_map(|name| o.ids.iter().map(move |id| (id.clone(), name.clone())));
-        match self.names(&named.collect::<Vec<_>>()) {
-            Err(e) => RowPlan::Refused(refusal(&e)),
-            Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
-            Ok(()) => RowPlan::Records,
-        }
+    /// Whether the name the register has is of a later day than the source.
+    fn named_later(&self, org: &OrgId) -> bool {
+        let last = self.organisation_facts(&self.state.organisation(org)).and_then(|o| o.names.last());
+        last.is_some_and(|n| n.observed > Some(self.frame.observed))
     }
 
     /// Buildings of the register that the snapshot no longer has: reported, never retired by themselves.
@@ -382,12 +554,8 @@ impl<'s> Planner<'s> {
         self.plan(Some(c.row), Body::ChatRegistered(body), Some(from))?;
         if self.frame.delegate {
             let chat = crate::registry::ids::ChatNumber::derive(self.state.jurisdiction().region, &self.planned_id().0);
-            for organisation in self
-                .open(&building)
-                .into_iter()
-                .filter(|(_, f, _)| f.is_none_or(|f| f <= from))
-                .filter_map(|(o, _, _)| o)
-            {
+            let open = self.open(&building).into_iter().filter(|o| o.from.is_none_or(|f| f <= from));
+            for organisation in open.filter_map(|o| o.organisation) {
                 self.plan(Some(c.row), Body::AdminDelegated(Admin { chat, organisation }), Some(from))?;
             }
         }
@@ -405,12 +573,17 @@ impl<'s> Planner<'s> {
             Err(problem) => return RowPlan::Refused(problem),
         };
         let before = self.planned.len();
-        match self.manage(m.row, &building, &m.tenure) {
+        match self.manage(m.row, &building, &m.tenure, By::Clerk) {
             Err(e) => RowPlan::Refused(refusal(&e)),
             Ok(()) if self.planned.len() == before => RowPlan::Unchanged,
             Ok(()) => RowPlan::Records,
         }
     }
+}
+
+/// Whether the register describes the building as it was on a later day than the source's.
+pub(super) fn later(b: &BuildingFacts, observed: Day) -> bool {
+    b.described > Some(observed)
 }
 
 /// An error of the planner as a problem of the row.

@@ -110,6 +110,26 @@ codes! {
     RECORD = "import.record", "исправьте строку и загрузите её снова", "correct the row and import it again";
     /// The node refused a record of the row.
     NODE = "import.refused", "исправьте строку и загрузите её снова", "correct the row and import it again";
+    /// What the source says is older than what the register has.
+    OLDER = "import.older", "ничего делать не нужно: в реестре уже более поздние сведения", "nothing is to be done: the register has later facts";
+    /// Ids of one row belong to several houses.
+    LINK_IDS = "import.link.ids", "впишите в «решение» код дома, которому принадлежат эти коды, или «другой»", "write the id of the house these ids belong to under «решение», or «other»";
+    /// One id stands in several rows.
+    LINK_SHARED = "import.link.shared", "впишите в «решение» код дома, которому принадлежит этот код, или «другой»", "write the id of the house this id belongs to under «решение», or «other»";
+    /// The house has another id of that scheme.
+    LINK_OTHER = "import.link.other", "если это тот же дом, впишите его код в «решение»; если нет — «другой»", "if it is the same house, write its id under «решение»; if not, «other»";
+    /// Several houses fit the address, or several rows fit the house.
+    LINK_SEVERAL = "import.link.several", "впишите в «решение» код нужного дома или «новый»", "write the id of the right house under «решение», or «new»";
+    /// One house fits, but not certainly.
+    LINK_UNSURE = "import.link.unsure", "если это тот же дом, впишите его код в «решение»; если нет — «новый»", "if it is the same house, write its id under «решение»; if not, «new»";
+    /// A house that is nearly that one.
+    LINK_NEAR = "import.link.near", "если это тот же дом, впишите его код в «решение»; если нет — «новый»", "if it is the same house, write its id under «решение»; if not, «new»";
+    /// Two houses of the register with one address.
+    LINK_TWIN = "import.link.twin", "если это один дом, впишите код того, который остаётся; если нет — «другой»", "if they are one house, write the id of the one that stays; if not, «other»";
+    /// Perhaps one organisation under two ids.
+    LINK_ORGANISATION = "import.link.organisation", "если это одна организация, впишите её прежний код в «решение»; если нет — «другой»", "if it is one organisation, write its earlier id under «решение»; if not, «other»";
+    /// A decision that is none.
+    LINK_DECISION = "import.link.decision", "впишите в «решение» код из столбца «кандидаты», «другой» или «новый»", "write an id of the candidates under «решение», «other» or «new»";
     /// Several buildings fit the address.
     PLACE_AMBIGUOUS = "import.place.ambiguous", "впишите в столбец «выбор» код нужного дома из столбца «варианты»", "write the id of the right candidate under «выбор»";
     /// No building fits the address.
@@ -258,28 +278,38 @@ impl Report {
         std::iter::once(header).chain(rows)
     }
 
-    /// The refused rows as CSV for a spreadsheet program: UTF-8 with BOM, `;`.
+    /// The refused rows as CSV for a spreadsheet program.
     pub fn to_csv(&self) -> Result<Vec<u8>> {
-        let mut out = csv::WriterBuilder::new().delimiter(b';').flexible(true).from_writer(b"\xef\xbb\xbf".to_vec());
-        for row in self.refused() {
-            out.write_record(row.iter().map(|c| shielded(c))).map_err(unwritable)?;
-        }
-        out.into_inner().map_err(unwritable)
+        csv_table(self.refused())
     }
 
     /// The refused rows as a workbook of text cells.
     pub fn to_xlsx(&self) -> Result<Vec<u8>> {
-        let mut book = rust_xlsxwriter::Workbook::new();
-        let sheet = book.add_worksheet();
-        for (r, row) in self.refused().take(MAX_XLSX_ROWS).enumerate() {
-            for (c, cell) in row.iter().enumerate() {
-                let (Ok(r), Ok(c)) = (u32::try_from(r), u16::try_from(c)) else { continue };
-                let short: String = cell.chars().take(MAX_XLSX_CELL).collect();
-                sheet.write_string(r, c, short).map_err(unwritable)?;
-            }
-        }
-        book.save_to_buffer().map_err(unwritable)
+        xlsx_table(self.refused())
     }
+}
+
+/// A table as CSV for a spreadsheet program: UTF-8 with BOM, `;`.
+pub fn csv_table(rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
+    let mut out = csv::WriterBuilder::new().delimiter(b';').flexible(true).from_writer(b"\xef\xbb\xbf".to_vec());
+    for row in rows {
+        out.write_record(row.iter().map(|c| shielded(c))).map_err(unwritable)?;
+    }
+    out.into_inner().map_err(unwritable)
+}
+
+/// A table as a workbook of text cells.
+pub fn xlsx_table(rows: impl Iterator<Item = Vec<String>>) -> Result<Vec<u8>> {
+    let mut book = rust_xlsxwriter::Workbook::new();
+    let sheet = book.add_worksheet();
+    for (r, row) in rows.take(MAX_XLSX_ROWS).enumerate() {
+        for (c, cell) in row.iter().enumerate() {
+            let (Ok(r), Ok(c)) = (u32::try_from(r), u16::try_from(c)) else { continue };
+            let short: String = cell.chars().take(MAX_XLSX_CELL).collect();
+            sheet.write_string(r, c, short).map_err(unwritable)?;
+        }
+    }
+    book.save_to_buffer().map_err(unwritable)
 }
 
 /// Whether a column was added by a report.

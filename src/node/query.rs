@@ -5,6 +5,7 @@
 //! log's files.
 
 use std::cell::OnceCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ pub struct ManagementView {
     /// Form.
     #[schema(value_type = String)]
     pub form: ManagementForm,
-    /// Organisation id.
+    /// Primary id of the organisation, whichever of its ids the record names.
     #[schema(value_type = Option<String>)]
     pub organisation: Option<OrgId>,
     /// Its name.
@@ -253,9 +254,12 @@ pub struct AuthorityView {
 /// An organisation as readers see it.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct OrganisationView {
-    /// Its id.
+    /// Its primary id.
     #[schema(value_type = String)]
     pub organisation: OrgId,
+    /// Its further ids.
+    #[schema(value_type = Vec<String>)]
+    pub also: Vec<OrgId>,
     /// Names, oldest first; the last one holds.
     pub names: Vec<String>,
     /// Buildings it manages on the day asked about (at most 1000 are listed).
@@ -346,7 +350,7 @@ impl<'n> Reader<'n> {
     fn management(&self, b: &BuildingFacts, m: &Management) -> ManagementView {
         ManagementView {
             form: m.form,
-            organisation: m.organisation.clone(),
+            organisation: m.organisation.as_ref().map(|o| self.view.state().organisation(o)),
             name: m.organisation.as_ref().and_then(|o| self.organisation_name(o)),
             from: m.from,
             observed: m.observed,
@@ -507,16 +511,24 @@ impl<'n> Reader<'n> {
         })
     }
 
-    /// An organisation and what it manages.
+    /// An organisation by any of its ids, and what it manages under any of them.
     pub fn organisation(&self, id: &OrgId) -> Result<OrganisationView> {
-        let subject = Subject::Organisation(id.clone());
+        let primary = self.view.state().organisation(id);
+        let subject = Subject::Organisation(primary.clone());
         let entry = self.entry(&subject)?;
+        let also = match entry.as_ref().map(|e| &e.facts) {
+            Some(Facts::Organisation(o)) => o.also().to_vec(),
+            _ => Vec::new(),
+        };
         let state = self.view.state();
-        let managed = state.buildings_of(id).filter(|b| {
-            state.building(b).is_some_and(|b| b.managements_on(self.day).any(|m| m.organisation.as_ref() == Some(id)))
+        let ids = || std::iter::once(&primary).chain(&also);
+        let managed = ids().flat_map(|id| state.buildings_of(id).map(move |b| (id, b))).filter(|(id, b)| {
+            let own = |m: &Management| m.organisation.as_ref() == Some(id);
+            state.building(b).is_some_and(|b| b.managements_on(self.day).any(own))
         });
-        let mut buildings: Vec<BuildingId> = managed.cloned().collect();
-        if entry.is_none() && state.buildings_of(id).next().is_none() {
+        let buildings: BTreeSet<BuildingId> = managed.map(|(_, b)| b.clone()).collect();
+        let mut buildings: Vec<BuildingId> = buildings.into_iter().collect();
+        if entry.is_none() && ids().all(|id| state.buildings_of(id).next().is_none()) {
             return Err(unknown(&subject));
         }
         drop(state);
@@ -527,7 +539,8 @@ impl<'n> Reader<'n> {
             _ => Vec::new(),
         };
         Ok(OrganisationView {
-            organisation: id.clone(),
+            organisation: primary,
+            also,
             names,
             buildings,
             building_count,

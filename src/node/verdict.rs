@@ -11,6 +11,7 @@ use super::query::{BuildingView, ChatView};
 use super::union::Claim;
 use crate::registry::body::{ChatKind, Finding, ObservedBy, StandingReason};
 use crate::registry::facts::ChatStatus;
+use crate::registry::ids::OrgId;
 use crate::registry::record::{Basis, BasisKind};
 use crate::registry::text::Day;
 
@@ -184,8 +185,10 @@ pub fn state_of(chat: &ChatView, asked: Asked<'_>, day: Day) -> VerdictState {
         })
     };
     let changed = chat.buildings.iter().any(|b| {
-        let earlier = b.managements.iter().any(|m| !m.holds && m.to.is_some());
-        earlier && b.managements.iter().any(|m| m.holds && recent(m.from))
+        // One organisation that goes on under another of its ids is no change.
+        let other =
+            |o: &Option<OrgId>| b.managements.iter().any(|m| !m.holds && m.to.is_some() && m.organisation != *o);
+        b.managements.iter().any(|m| m.holds && recent(m.from) && other(&m.organisation))
     });
     if (chat.owners.len() > 1 || chat.arrived.is_some()) && recent(chat.owner_since) {
         return VerdictState::Transferred;

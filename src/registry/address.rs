@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::LazyLock;
 
-pub use super::address_index::{AddressIndex, Candidate, Match};
+pub use super::address_index::{AddressIndex, Candidate, Fitting, Match};
 use super::address_tokens::{Token, fold};
 use super::ids::RegionCode;
 use super::regions;
@@ -93,6 +93,13 @@ pub(super) struct Place {
     /// Initials and shortened adjectives, sorted.
     pub(super) initials: String,
     class: Option<Class>,
+}
+
+impl Place {
+    /// Whether it is a town or village rather than a street in one.
+    pub(super) fn is_locality(&self) -> bool {
+        self.class == Some(Class::Locality)
+    }
 }
 
 /// The house within its street.
@@ -186,6 +193,42 @@ impl AddressKey {
             |p: &&Place| p.kind == "г" && matches!(p.name.as_str(), "москва" | "санкт-петербург" | "севастополь");
         self.localities.iter().find(city).and_then(|p| regions::by_name(&p.name))
     }
+}
+
+/// What stays of an address when order, types, labels and post code are left out: sorted words and numbers. Coarser than
+/// [`AddressKey`]: it shows that two addresses may be one where nobody can tell type from name («Шоссе 1 Мая улица»).
+pub fn bag(address: &str) -> String {
+    let tokens = fold(address);
+    let label = |w: &str| {
+        type_of(w).is_some()
+            || is_noise(w)
+            || matches!(
+                w,
+                "пр" | "дом"
+                    | "влд"
+                    | "вл"
+                    | "владение"
+                    | "домовладение"
+                    | "к"
+                    | "кор"
+                    | "корп"
+                    | "корпус"
+            )
+            || matches!(w, "стр" | "строен" | "строение" | "лит" | "литер" | "литера" | "литеры" | "л")
+    };
+    let words = tokens.iter().filter(|t| !t.word().is_some_and(label)).filter_map(Token::text);
+    let mut words: Vec<&str> = words.filter(|w| w.len() != 6 || !w.bytes().all(|b| b.is_ascii_digit())).collect();
+    words.sort_unstable();
+    words.join(" ")
+}
+
+/// The types of street an address names, sorted: «пер. Шоссе 1 Мая» names two.
+pub fn street_types(address: &str) -> Vec<&'static str> {
+    let tokens = fold(address);
+    let types = tokens[..house_start(&tokens)].iter().filter_map(|t| type_of(t.word()?));
+    let mut types: Vec<&str> = types.filter(|(_, class)| *class == Class::Street).map(|(name, _)| name).collect();
+    types.sort_unstable();
+    types
 }
 
 impl fmt::Display for AddressKey {
@@ -379,11 +422,17 @@ impl Draft {
             && tokens[at - 1].is_any(".")
             && tokens[at - 2].word().is_some_and(|w| w.chars().count() == 1)
             && (self.words.last().is_some_and(|w| w.chars().count() == 1));
+        let street_type_follows = rest
+            .iter()
+            .find(|t| !t.is_any("."))
+            .and_then(Token::word)
+            .is_some_and(|w| w.chars().count() > 1 && type_of(w).is_some_and(|(_, class)| class == Class::Street));
         let adjective = self.words.last().is_some_and(|w| ["ая", "ий", "ый", "ой"].iter().any(|end| w.ends_with(end)));
         if short && (after_initial || self.kind.is_some() && self.words.is_empty() && names_follow) && word != "г" {
             // «ул. С.Перовской», «им Шевченко Т.Г.»
             self.words.push(word.to_owned());
-        } else if short && after_initial {
+        } else if short && (after_initial || !self.words.is_empty() && street_type_follows) {
+            // «Никитская М. улица»: half of a name.
             self.words.push(word.to_owned());
         } else if self.words.is_empty() && !names_follow && found.0 != "ул" && word.chars().count() >= 5 {
             // «ул. Набережная», «Набережная улица»: nothing else is there to be the name.
@@ -464,6 +513,7 @@ mod tests {
         same("п. Рускеала, ул. Школьная, д. 21-д", "п. Рускеала, Школьная ул., дом 21 Д");
         same("ул. Дальняя, д. 20, лит. Д", "ул Дальняя 20 литера Д");
         same("ул. Набережная, д. 4", "Набережная улица 4");
+        same("ул. Никитская М., д. 10", "Никитская М. улица, д. 10");
         same("185000, Россия, г. Петрозаводск, ул. Мира, 1", "г. Петрозаводск, ул. Мира, д. 1");
     }
 

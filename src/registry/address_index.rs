@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::address::AddressKey;
-use super::ids::BuildingId;
+use super::address::{AddressKey, Place};
+use super::ids::{BuildingId, RegionCode};
+use super::regions;
 
 /// Most candidates of an ambiguous answer.
 pub const MAX_CANDIDATES: usize = 20;
@@ -34,6 +35,23 @@ struct Entry {
     id: BuildingId,
     address: Box<str>,
     key: AddressKey,
+}
+
+impl Entry {
+    fn fitting(&self) -> Fitting<'_> {
+        Fitting { id: &self.id, address: &self.address, key: &self.key }
+    }
+}
+
+/// A building of the index.
+#[derive(Debug, Clone, Copy)]
+pub struct Fitting<'i> {
+    /// The building.
+    pub id: &'i BuildingId,
+    /// Its address as it came.
+    pub address: &'i str,
+    /// Its address taken apart.
+    pub key: &'i AddressKey,
 }
 
 /// The addresses of many buildings, taken apart once.
@@ -97,6 +115,30 @@ impl AddressIndex {
         }
     }
 
+    /// Every building of which `key` contradicts nothing, without preferring the one that fits best.
+    pub fn fitting<'i>(&'i self, key: &AddressKey) -> Vec<Fitting<'i>> {
+        let mut found = self.on_street(key);
+        found.retain(|e| fits(key, &e.key) && same_house(key, &e.key));
+        found.into_iter().map(Entry::fitting).collect()
+    }
+
+    /// Buildings that `key` may mean though it does not fit them: the same number of that street with another letter or
+    /// корпус, or the same house in a street whose name differs by a letter or two.
+    pub fn beside<'i>(&'i self, key: &AddressKey) -> Vec<Fitting<'i>> {
+        let number = leading_number(&key.house.number);
+        if number == 0 || key.street.name.is_empty() {
+            return Vec::new();
+        }
+        let mut found = self.on_street(key);
+        found
+            .retain(|e| fits(key, &e.key) && leading_number(&e.key.house.number) == number && !same_house(key, &e.key));
+        let similar = self.by_street.iter().filter(|(name, _)| distance(&key.street.name, name).is_some_and(|d| d > 0));
+        let entries = similar.flat_map(|(_, numbers)| numbers).filter_map(|&n| self.entries.get(n as usize));
+        found.extend(entries.filter(|e| fits(key, &e.key) && same_house(key, &e.key)));
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found.into_iter().map(Entry::fitting).collect()
+    }
+
     fn on_street(&self, query: &AddressKey) -> Vec<&Entry> {
         let numbers = self.by_street.get(query.street.name.as_str()).map(Vec::as_slice).unwrap_or_default();
         numbers.iter().filter_map(|&n| self.entries.get(n as usize)).collect()
@@ -156,6 +198,37 @@ fn same_house(q: &AddressKey, e: &AddressKey) -> bool {
             // «5к2» is not 52: digits run together only with letters between.
             && digits_apart(q) == digits_apart(e)
             }
+}
+
+impl AddressKey {
+    /// Whether the two are surely one address, given that both lie in `region` and how many digits of ОКТМО they are told to
+    /// share (0, 8 or 11). All that tells a house from its namesakes must be told on both sides and be the same: street with
+    /// its type, house with its parts, settlement. What may stay untold on one side: the region; the district of a town, or
+    /// where ОКТМО says it; in Moscow, Saint Petersburg and Sevastopol the city; the settlement only where ОКТМО has it.
+    pub fn is_surely(&self, other: &AddressKey, region: RegionCode, oktmo_digits: u8) -> bool {
+        let federal = matches!(region.number(), 77 | 78 | 92);
+        let places = |k: &AddressKey| -> Vec<(&'static str, String)> {
+            let city = |p: &&Place| federal && p.kind == "г" && regions::by_name(&p.name) == Some(region);
+            k.localities.iter().filter(|p| !city(p)).map(|p| (p.kind, p.name.clone())).collect()
+        };
+        let (mine, theirs) = (places(self), places(other));
+        let town = !mine.is_empty() && mine.iter().all(|(kind, _)| *kind == "г");
+        let settled = federal || oktmo_digits == 11 || !mine.is_empty() || self.street.is_locality();
+        let district =
+            federal || town || oktmo_digits >= 8 || self.district == other.district && !self.district.is_empty();
+        self.has_house()
+            && other.has_house()
+            && !(self.is_flat() || other.is_flat())
+            && !self.street.name.is_empty()
+            && (&self.street.name, self.street.kind, &self.street.initials)
+                == (&other.street.name, other.street.kind, &other.street.initials)
+            && fits(self, other)
+            // «44А» and «44, к. а» may be two houses.
+            && self.house == other.house
+            && mine == theirs
+            && settled
+            && district
+    }
 }
 
 /// The numbers of a house, one by one.

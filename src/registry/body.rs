@@ -16,6 +16,8 @@ use crate::error::{Error, Result};
 
 /// Most buildings one chat may cover.
 pub const MAX_BUILDINGS: usize = 64;
+/// Most further ids of a building or organisation.
+pub const MAX_IDS: usize = 16;
 /// Most items of any other list in a body.
 pub const MAX_LIST: usize = 64;
 
@@ -247,6 +249,15 @@ bodies! {
         /// Required of buildings with more flats than this.
         above_flats: u16,
     }
+    /// organisation.linked: which other ids are the same organisation's, and which were found not to be.
+    OrganisationLinked {
+        /// Its primary id.
+        organisation: OrgId;
+        /// Ids found to be its own.
+        also: List<OrgId, MAX_IDS>,
+        /// Ids found to be somebody else's.
+        distinct: List<OrgId, MAX_IDS>,
+    }
     /// building.registered and building.amended (the whole new description).
     Building {
         /// Its primary id.
@@ -258,7 +269,7 @@ bodies! {
         /// Kind.
         kind: BuildingKind;
         /// Further ids.
-        also: List<BuildingId, 16>,
+        also: List<BuildingId, MAX_IDS>,
         /// Flats.
         flats: u16,
         /// Year of commissioning.
@@ -268,6 +279,15 @@ bodies! {
         /// An exception from the region's threshold of flats; otherwise the threshold decides.
         #[serde(deserialize_with = "some_object")]
         applicability: Applicability,
+    }
+    /// building.linked: which other ids are the same building's, and which were found not to be.
+    BuildingLinked {
+        /// Its primary id.
+        building: BuildingId;
+        /// Ids found to be its own.
+        also: List<BuildingId, MAX_IDS>,
+        /// Ids found to be another building's.
+        distinct: List<BuildingId, MAX_IDS>,
     }
     /// building.retired
     BuildingRetired {
@@ -526,8 +546,10 @@ types! {
     "key.revoked" KeyRevoked(KeyRevoked) |b| Some(Subject::Key(b.key));
     "organisation.named" OrganisationNamed(OrganisationNamed) |b| Some(Subject::Organisation(b.organisation.clone()));
     "applicability.set" ApplicabilitySet(ApplicabilitySet) |b| Some(Subject::Applicability(b.region));
+    "organisation.linked" OrganisationLinked(OrganisationLinked) |b| Some(Subject::Organisation(b.organisation.clone()));
     "building.registered" BuildingRegistered(Building) |b| Some(Subject::Building(b.building.clone()));
     "building.amended" BuildingAmended(Building) |b| Some(Subject::Building(b.building.clone()));
+    "building.linked" BuildingLinked(BuildingLinked) |b| Some(Subject::Building(b.building.clone()));
     "building.retired" BuildingRetired(BuildingRetired) |b| Some(Subject::Building(b.building.clone()));
     "management.assigned" ManagementAssigned(ManagementAssigned) |b| Some(Subject::Building(b.building.clone()));
     "management.ended" ManagementEnded(ManagementEnded) |b| Some(Subject::Building(b.building.clone()));

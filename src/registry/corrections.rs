@@ -37,7 +37,7 @@ fn building(view: &impl View, f: &BuildingFacts, b: &RecordSuperseded) -> Result
         return Ok(());
     }
     if let Some(ended) = f.managements.iter().find(|m| m.ended == Some(b.record)) {
-        return match !ended.void && open_management(f, ended.organisation.as_ref(), ended.form).is_some() {
+        return match !ended.void && open_management(view, f, ended.organisation.as_ref(), ended.form).is_some() {
             true => refuse(
                 "rule.management.open",
                 format!("{} is managed by the same organisation again since", f.building),

@@ -2,7 +2,7 @@
 
 use super::body::*;
 use super::facts::*;
-use super::ids::{ChatNumber, RecordId};
+use super::ids::{ChatNumber, OrgId, RecordId};
 use super::record::{Basis, Record};
 use super::text::Day;
 use super::transfer;
@@ -32,12 +32,16 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             revoked: None,
         }))),
         (Body::OrganisationNamed(b), facts) => {
-            let mut names = match facts {
-                Some(Facts::Organisation(o)) => o.names,
-                _ => Vec::new(),
-            };
-            names.push(Named { name: b.name.clone(), record: id, from });
-            Some(Facts::Organisation(Box::new(OrganisationFacts { organisation: b.organisation.clone(), names })))
+            let mut o = organisation(facts, &b.organisation);
+            o.names.push(Named { name: b.name.clone(), record: id, from, observed });
+            Some(Facts::Organisation(Box::new(o)))
+        }
+        (Body::OrganisationLinked(b), facts) => {
+            let mut o = organisation(facts, &b.organisation);
+            let mut also = o.also.take().unwrap_or_default();
+            link(&mut also, &mut o.distinct, &b.also, &b.distinct);
+            o.also = Some(also).filter(|a| !a.is_empty());
+            Some(Facts::Organisation(Box::new(o)))
         }
         (Body::BuildingRegistered(b), None) => Some(Facts::Building(Box::new(BuildingFacts {
             building: b.building.clone(),
@@ -55,6 +59,8 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             applicability: b.applicability,
             retired: None,
             objections: None,
+            distinct: None,
+            described: observed,
         }))),
         (Body::ChatDeclared(b), None) => Some(Facts::Chat(Box::new(ChatFacts {
             chat: subject_chat?,
@@ -171,6 +177,37 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
     }
 }
 
+/// The organisation's facts so far; the first record that speaks of it begins them.
+fn organisation(facts: Option<Facts>, id: &OrgId) -> OrganisationFacts {
+    match facts {
+        Some(Facts::Organisation(o)) => *o,
+        _ => OrganisationFacts { organisation: id.clone(), names: Vec::new(), also: None, distinct: None },
+    }
+}
+
+/// Ids that come to be a thing's own and ids that are found not to be: each id stands in one of the two lists.
+fn link<T: Clone + PartialEq, const N: usize>(
+    also: &mut Vec<T>,
+    distinct: &mut Option<Vec<T>>,
+    own: &Option<List<T, N>>,
+    other: &Option<List<T, N>>,
+) {
+    let mut others = distinct.take().unwrap_or_default();
+    for id in own.iter().flat_map(|l| &l.0) {
+        others.retain(|o| o != id);
+        if !also.contains(id) {
+            also.push(id.clone());
+        }
+    }
+    for id in other.iter().flat_map(|l| &l.0) {
+        also.retain(|o| o != id);
+        if !others.contains(id) {
+            others.push(id.clone());
+        }
+    }
+    *distinct = Some(others).filter(|o| !o.is_empty());
+}
+
 fn evolve_authority(a: &mut AuthorityFacts, body: &Body, record: RecordId, from: Option<Day>, basis: Option<&Basis>) {
     match body {
         Body::AuthorityAmended(b) => {
@@ -203,12 +240,15 @@ fn evolve_building(f: &mut BuildingFacts, body: &Body, record: RecordId, from: O
             f.address = b.address.clone();
             f.oktmo = b.oktmo;
             f.kind = b.kind;
-            f.also = b.also.clone().unwrap_or_default().0;
+            f.also.clear();
+            link(&mut f.also, &mut f.distinct, &b.also, &None);
+            f.described = observed;
             f.flats = b.flats;
             f.year = b.year;
             f.emergency = b.emergency;
             f.applicability = b.applicability;
         }
+        Body::BuildingLinked(b) => link(&mut f.also, &mut f.distinct, &b.also, &b.distinct),
         Body::BuildingRetired(b) => {
             let into = b.into.clone().unwrap_or_default().0;
             f.retired = Some(Retirement { reason: b.reason, into, record, from });

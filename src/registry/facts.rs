@@ -131,7 +131,11 @@ facts! {
         /// Its id.
         organisation: OrgId,
         /// Names, oldest first; the last one holds.
-        names: Vec<Named>,
+        names: Vec<Named>;
+        /// Further ids.
+        also: Vec<OrgId>,
+        /// Ids found to be somebody else's.
+        distinct: Vec<OrgId>,
     }
     /// One name.
     Named {
@@ -141,6 +145,8 @@ facts! {
         record: RecordId;
         /// First day, where known.
         from: Day,
+        /// The source that calls it so is of this day.
+        observed: Day,
     }
     /// Facts of a building.
     BuildingFacts {
@@ -174,6 +180,10 @@ facts! {
         retired: Retirement,
         /// Objections, oldest first; left out while there are none.
         objections: Vec<Objection>,
+        /// Ids found to be another building's.
+        distinct: Vec<BuildingId>,
+        /// The source of its description is of this day.
+        described: Day,
     }
     /// The end of a building.
     Retirement {
@@ -475,7 +485,22 @@ pub fn within(from: Option<Day>, to: Option<Day>, day: Day) -> bool {
     from.is_none_or(|f| f <= day) && to.is_none_or(|t| day < t)
 }
 
+impl OrganisationFacts {
+    /// Its further ids.
+    pub fn also(&self) -> &[OrgId] {
+        self.also.as_deref().unwrap_or_default()
+    }
+    /// Ids found to be somebody else's.
+    pub fn distinct(&self) -> &[OrgId] {
+        self.distinct.as_deref().unwrap_or_default()
+    }
+}
+
 impl BuildingFacts {
+    /// Ids found to be another building's.
+    pub fn distinct(&self) -> &[BuildingId] {
+        self.distinct.as_deref().unwrap_or_default()
+    }
     /// Managements that hold on `day`. Whether they contest each other says [`Self::contested_on`].
     pub fn managements_on(&self, day: Day) -> impl Iterator<Item = &Management> {
         self.managements.iter().filter(move |m| !m.void && within(m.from, self.end_of(m), day))

@@ -20,6 +20,7 @@ pub mod envelope;
 mod evolve;
 pub mod facts;
 pub mod forms;
+pub mod identity_rules;
 pub mod ids;
 pub mod jurisdiction;
 pub mod link;

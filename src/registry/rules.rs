@@ -378,8 +378,10 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
             }
             Ok(())
         }
+        Body::OrganisationLinked(b) => super::identity_rules::organisation(view, b, signers),
         Body::BuildingRegistered(b) => building_rules(view, b, subject, signers, true),
         Body::BuildingAmended(b) => building_rules(view, b, subject, signers, false),
+        Body::BuildingLinked(b) => super::identity_rules::building(view, b, signers),
         Body::BuildingRetired(b) => {
             let building = known_building(view, &b.building)?;
             by_any_authority(signers, &building.oktmo)?;
@@ -407,7 +409,10 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
                     "correct the form or name the organisation",
                 );
             }
-            if let Some(open) = open_management(building, b.organisation.as_ref(), b.form) {
+            if let Some(organisation) = &b.organisation {
+                super::identity_rules::primary(view, organisation)?;
+            }
+            if let Some(open) = open_management(view, building, b.organisation.as_ref(), b.form) {
                 return refuse(
                     "rule.management.open",
                     format!("{} is managed by the same organisation already (record {})", b.building, open.record),
@@ -519,13 +524,17 @@ fn predecessors(view: &impl View, authority: &OrgId) -> usize {
     longest.max().unwrap_or(0)
 }
 
-/// The management by `organisation` in this form that has no end yet.
+/// The management by `organisation`, under whichever of its ids, in this form that has no end yet.
 pub(super) fn open_management<'f>(
+    view: &impl View,
     building: &'f BuildingFacts,
     organisation: Option<&OrgId>,
     form: ManagementForm,
 ) -> Option<&'f Management> {
-    let same = |m: &&Management| !m.void && m.to.is_none() && m.organisation.as_ref() == organisation && m.form == form;
+    let who = |o: Option<&OrgId>| o.map(|o| view.organisation(o));
+    let organisation = who(organisation);
+    let same =
+        |m: &&Management| !m.void && m.to.is_none() && m.form == form && who(m.organisation.as_ref()) == organisation;
     building.managements.iter().find(same)
 }
 

@@ -70,7 +70,7 @@ pub struct Head {
 }
 
 /// Where to look for what. A finder only grows, so it may name a subject whose facts have since changed: whoever asks
-/// compares with the facts ([`has_max`], [`covers`], [`has_alias`]). Else a node that read its state back from the index,
+/// compares with the facts ([`has_max`], [`covers`], [`has_alias`], [`has_org_alias`]). Else a node that read its state back from the index,
 /// where only the present facts are, would decide otherwise than one that never stopped. A chat's links stay in its
 /// facts for ever, so they need no comparing.
 #[derive(Debug, Default, Clone)]
@@ -82,6 +82,7 @@ struct Finders {
     buildings_of: HashMap<OrgId, BTreeSet<BuildingId>>,
     named_by: HashMap<Subject, BTreeSet<Subject>>,
     compromised: BTreeSet<KeyThumb>,
+    organisations: HashMap<OrgId, OrgId>,
 }
 
 /// A set of chats that nearly always has one member, and then needs no memory of its own: there is one such set for every
@@ -91,6 +92,7 @@ enum Few {
     #[default]
     None,
     One(ChatNumber),
+    #[expect(clippy::box_collection, reason = "one word instead of three, in every link and building")]
     More(Box<BTreeSet<ChatNumber>>),
 }
 
@@ -145,6 +147,11 @@ impl Finders {
             Facts::Key(k) if k.revoked.as_ref().is_some_and(|r| r.reason == RevokeReason::Compromised) => {
                 self.compromised.insert(k.key.thumb());
             }
+            Facts::Organisation(o) => {
+                for id in o.also() {
+                    self.organisations.insert(id.clone(), o.organisation.clone());
+                }
+            }
             _ => {}
         }
     }
@@ -167,6 +174,7 @@ impl Finders {
             self.named_by.entry(k).or_default().extend(v);
         }
         self.compromised.extend(other.compromised);
+        self.organisations.extend(other.organisations);
     }
 }
 
@@ -188,6 +196,9 @@ pub trait View {
     fn named_by(&self, subject: &Subject) -> BTreeSet<Subject>;
     /// The primary id of a building known under any of its present ids.
     fn primary(&self, id: &BuildingId) -> Option<BuildingId>;
+    /// The primary id of an organisation known under any of its present ids; an id that nobody linked is its own. Two ids
+    /// are one organisation where this is the same.
+    fn organisation(&self, id: &OrgId) -> OrgId;
 
     /// Facts of a subject.
     fn facts(&self, subject: &Subject) -> Option<&Facts> {
@@ -423,6 +434,10 @@ impl View for State {
         }
         self.finders.aliases.get(id).filter(|p| has_alias(self, p, id)).cloned()
     }
+    fn organisation(&self, id: &OrgId) -> OrgId {
+        let known = self.finders.organisations.get(id).filter(|p| has_org_alias(self, p, id));
+        known.unwrap_or(id).clone()
+    }
 }
 
 fn has_max(view: &impl View, chat: ChatNumber, id: &MaxChatId) -> bool {
@@ -439,6 +454,13 @@ fn still_naming(view: &impl View, found: impl Iterator<Item = Subject>, subject:
 
 fn has_alias(view: &impl View, primary: &BuildingId, id: &BuildingId) -> bool {
     view.building(primary).is_some_and(|b| !b.void && b.also.contains(id))
+}
+
+fn has_org_alias(view: &impl View, primary: &OrgId, id: &OrgId) -> bool {
+    match view.facts(&Subject::Organisation(primary.clone())) {
+        Some(Facts::Organisation(o)) => o.also().contains(id),
+        _ => false,
+    }
 }
 
 /// A state with a batch tried on top of it.
@@ -567,6 +589,10 @@ impl View for Overlay<'_> {
         }
         let mut known = [&self.finders, &self.base.finders].into_iter().filter_map(|f| f.aliases.get(id));
         known.find(|p| has_alias(self, p, id)).cloned()
+    }
+    fn organisation(&self, id: &OrgId) -> OrgId {
+        let mut known = [&self.finders, &self.base.finders].into_iter().filter_map(|f| f.organisations.get(id));
+        known.find(|p| has_org_alias(self, p, id)).unwrap_or(id).clone()
     }
 }
 

@@ -62,6 +62,9 @@ pub const MAX_PROBLEMS: usize = 100;
 const GROUP: u64 = 8;
 const WIDTH: u64 = TILE_WIDTH as u64;
 
+/// Gets the entries of a bundle in order, with the index of the first.
+pub type OnEntries<'a> = dyn FnMut(u64, &[&[u8]]) -> Result<()> + 'a;
+
 /// Checks the log of `source` completely and goes on after a problem where it can. `key` verifies the checkpoint, whose
 /// origin must then be the key's name; without it the signature is not checked. `on_entries` gets every readable bundle's
 /// entries in order with the index of the first; its errors are listed as problems. `progress` gets (done, total) entries.
@@ -70,7 +73,7 @@ const WIDTH: u64 = TILE_WIDTH as u64;
 pub fn check(
     source: &dyn FsckSource,
     key: Option<&VerifierKey>,
-    on_entries: &mut dyn FnMut(u64, &[&[u8]]) -> Result<()>,
+    on_entries: &mut OnEntries<'_>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report> {
     let mut report =

@@ -384,12 +384,11 @@ fn take_in(
         ));
     }
     // Which charter is in force at its end is known only now: a key that an earlier one named signs nothing any more.
-    let signed = {
+    let (charters, charter) = {
         let state = view.state();
-        let good = state.charters().log_keys(state.charter()).any(|key| checkpoint.note().verify(key).is_ok());
-        good
+        (state.charters().clone(), state.charter())
     };
-    if !signed {
+    if !charters.log_keys(charter).any(|key| checkpoint.note().verify(key).is_ok()) {
         return Err(Error::isolate(
             "peer.log_key",
             "the checkpoint is signed by a key of an earlier charter than the log has adopted",

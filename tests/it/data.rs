@@ -3,19 +3,24 @@
 
 use std::path::PathBuf;
 
-/// A data file, or a message and nothing when it is not there.
-pub fn file(name: &str) -> Option<Vec<u8>> {
+/// Where a data file is, or a message and nothing when it is not there.
+pub fn path(name: &str) -> Option<PathBuf> {
     let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     let places = [
         std::env::var_os("DOMOVOI_DATA").map(PathBuf::from),
         Some(here.join("../shared/data")),
         Some(here.join("../../shared/data")),
     ];
-    let found = places.into_iter().flatten().find_map(|dir| std::fs::read(dir.join(name)).ok());
+    let found = places.into_iter().flatten().map(|dir| dir.join(name)).find(|path| path.exists());
     if found.is_none() {
         eprintln!("skipped: the data file {name} is not here");
     }
     found
+}
+
+/// A data file, or a message and nothing when it is not there.
+pub fn file(name: &str) -> Option<Vec<u8>> {
+    Some(std::fs::read(path(name)?).expect("the data file can be read"))
 }
 
 /// Rows of a gzipped or plain CSV with a comma, as the `csv` crate reads them: independent of the importer.

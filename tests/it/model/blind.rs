@@ -108,6 +108,9 @@ impl View for Blind<'_> {
     fn primary(&self, id: &BuildingId) -> Option<BuildingId> {
         self.base.primary(id)
     }
+    fn organisation(&self, id: &OrgId) -> OrgId {
+        self.base.organisation(id)
+    }
     fn holder(&self, authority: &OrgId) -> OrgId {
         match self.bug {
             Bug::Holder => authority.clone(),

@@ -339,8 +339,10 @@ impl Region {
         state.absorb(changes, &commit, id, size - 1);
         let mut log = (*self.log).clone();
         log.extend(entries);
-        let earlier =
-            self.pending.is_empty().then(|| self.earlier.clone()).unwrap_or_else(|| Some(Arc::new(self.forget())));
+        let earlier = match self.pending.is_empty() {
+            true => self.earlier.clone(),
+            false => Some(Arc::new(self.forget())),
+        };
         Region {
             earlier,
             state: Arc::new(state),

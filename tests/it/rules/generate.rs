@@ -46,14 +46,16 @@ const KINDS: &[(&str, u16)] = &[
     ("key.granted", 8),
     ("key.revoked", 1),
     ("organisation.named", 4),
+    ("organisation.linked", 3),
     ("applicability.set", 2),
     ("building.registered", 24),
     ("building.amended", 10),
+    ("building.linked", 5),
     ("building.retired", 4),
     ("management.assigned", 24),
     ("management.ended", 12),
     ("chat.declared", 10),
-    ("chat.registered", 26),
+    ("chat.registered", 24),
     ("chat.amended", 14),
     ("chat.suspended", 5),
     ("chat.restored", 6),
@@ -246,6 +248,20 @@ impl Run {
             "organisation.named" => {
                 let named = OrganisationNamed { organisation: company(firm), name: text("ООО «Дом»") };
                 (Body::OrganisationNamed(named), any_office)
+            }
+            "organisation.linked" => {
+                let (one, two) = (vec![company(30 + b % 3)], vec![company(34 + c % 3)]);
+                let linked = OrganisationLinked {
+                    organisation: company(firm),
+                    also: Some(List(one)),
+                    distinct: (c % 2 == 0).then_some(List(two)),
+                };
+                (Body::OrganisationLinked(linked), any_office)
+            }
+            "building.linked" => {
+                let ids = Some(List(vec![alias(a % 6)]));
+                let (also, distinct) = if c % 3 == 0 { (None, ids) } else { (ids, None) };
+                (Body::BuildingLinked(BuildingLinked { building: building(house_no), also, distinct }), any_office)
             }
             "building.registered" | "building.amended" => {
                 let also = if c % 3 == 0 { vec![alias(a % 6)] } else { vec![] };

@@ -156,7 +156,7 @@ impl Naive<'_> {
                 });
                 by_root || good(holder.as_ref(), vec![])
             }
-            Body::OrganisationNamed(_) => good(None, vec![]),
+            Body::OrganisationNamed(_) | Body::OrganisationLinked(_) => good(None, vec![]),
             Body::BuildingRegistered(b) => {
                 let code = b.oktmo.to_string();
                 code.starts_with("45") && good(None, vec![Some(code)])
@@ -165,6 +165,7 @@ impl Naive<'_> {
                 let code = b.oktmo.to_string();
                 code.starts_with("45") && good(None, vec![Some(code)]) && place(&b.building)
             }
+            Body::BuildingLinked(b) => place(&b.building),
             Body::BuildingRetired(b) => place(&b.building),
             Body::ManagementAssigned(b) => place(&b.building),
             Body::ManagementEnded(b) => place(&b.building),

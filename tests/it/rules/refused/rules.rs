@@ -1,5 +1,7 @@
 //! What the rules refuse, each case with its code.
 
+use domovoi::registry::ids::BuildingId;
+
 use super::*;
 
 pub const RULES: &[Case] = &[
@@ -108,6 +110,27 @@ pub const RULES: &[Case] = &[
     ("a building beyond the key", "rule.signer.oktmo", |s| s.root(register(12))),
     ("another building's id", "rule.building.id", |s| {
         s.by(Body::BuildingRegistered(house(12, "45100000", vec![alias(0)])))
+    }),
+    ("another building's primary id, registered before", "rule.building.id", |s| {
+        s.by(Body::BuildingRegistered(house(12, "45100000", vec![building(0)])))
+    }),
+    ("linking another building's id", "rule.building.id", |s| s.by(linked(0, vec![alias(0)], vec![]))),
+    ("linking no id", "rule.link.nothing", |s| s.by(linked(0, vec![], vec![]))),
+    ("an id that is its own and is not", "rule.link.twice", |s| s.by(linked(0, vec![alias(5)], vec![alias(5)]))),
+    ("too many ids", "rule.link.many", |s| {
+        let k = s.k.clone();
+        s.w.say(linked(0, (10..20).map(alias).collect(), vec![]), None, &[&k]);
+        s.by(linked(0, (20..30).map(alias).collect(), vec![]))
+    }),
+    ("another organisation's id", "rule.organisation.id", |s| {
+        let k = s.k.clone();
+        s.w.say(same_company(0, 40), None, &[&k]);
+        s.by(same_company(1, 40))
+    }),
+    ("an organisation by a further id", "rule.organisation.alias", |s| {
+        let k = s.k.clone();
+        s.w.say(same_company(0, 40), None, &[&k]);
+        s.by(assigned(1, Some(company(40))))
     }),
     ("a registered building", "rule.exists", |s| s.by(register(0))),
     ("an unknown building", "rule.building.unknown", |s| s.by(assigned(12, None))),
@@ -427,4 +450,14 @@ pub const RULES: &[Case] = &[
 fn w_chat(s: &mut Scene, k: &SigningKey) -> ChatNumber {
     let id = s.w.say(Body::ChatRegistered(chat_over(0, &[0], ChatKind::Entrance, 30)), Some(day(1)), &[k]);
     ChatNumber::derive("77".parse().unwrap(), &id.0)
+}
+
+fn linked(n: usize, also: Vec<BuildingId>, distinct: Vec<BuildingId>) -> Body {
+    let some = |ids: Vec<BuildingId>| (!ids.is_empty()).then_some(List(ids));
+    Body::BuildingLinked(BuildingLinked { building: building(n), also: some(also), distinct: some(distinct) })
+}
+
+fn same_company(n: usize, also: usize) -> Body {
+    let also = Some(List(vec![company(also)]));
+    Body::OrganisationLinked(OrganisationLinked { organisation: company(n), also, distinct: None })
 }
