@@ -28,11 +28,7 @@ where
     M::Action: Clone + PartialEq + std::fmt::Debug,
 {
     let (began, properties) = (Instant::now(), model.properties());
-    let mut builder = model.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);
-    if let Ok(seconds) = std::env::var("DOMOVOI_MODEL_SECONDS") {
-        builder = builder.timeout(std::time::Duration::from_secs(seconds.parse().unwrap()));
-    }
-    let checker = builder.spawn_bfs().join();
+    let checker = model.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     println!(
         "{name}: {} states, {} steps, {} deep, {:.1} s",
         checker.unique_state_count(),
