@@ -264,7 +264,9 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
         return start(state, replay.map, Box::new(open_index));
     }
     // Whatever is there is of no use, and is written anew at the next stop.
-    remove(&layout.hot())?;
+    if let Err(e) = remove(&layout.hot()) {
+        tracing::warn!(error = %e, "the hot file cannot be removed; its root keeps it from being believed");
+    }
     let mut index = open_index(layout)?;
     let (state, replay) = load::load(&reader, &mut index, &charters, progress)?;
     start(state, replay.map, Box::new(|| Ok(index)))
