@@ -270,7 +270,7 @@ async fn charter(State(node): State<Arc<Node>>) -> Result<Response> {
 
 /// A version of this node's charter chain, as it was signed.
 #[utoipa::path(get, path = "/api/v1/federation/charters/{version}", params(("version" = u64, Path, description = "Version of the charter.")),
-    responses((status = 200, body = Object), (status = 404, body = Problem)))]
+    responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
 async fn charter_version(State(node): State<Arc<Node>>, Path(version): Path<u64>) -> Result<Response> {
     charter_file(node, Some(version)).await
 }

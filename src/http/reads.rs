@@ -133,7 +133,7 @@ macro_rules! read_one {
 
 /// A chat by the registry's number: the word of the log that holds it, where several know it.
 #[utoipa::path(get, path = "/api/v1/chats/{id}", params(("id" = String, Path, description = "Id"), WhenQuery),
-    responses((status = 200, body = ChatView), (status = "4XX", body = Problem)))]
+    responses((status = 200, body = ChatView), Problem))]
 async fn chat(
     State(node): State<Arc<Node>>,
     Path(id): Path<String>,
