@@ -298,7 +298,9 @@ fn names(said: &str, dir: &Path, log: &Path) -> Result<(), String> {
     let path = path.find("/index/").map_or(path.as_str(), |at| &path[..at + 6]);
     let file = format!("{}{path}", dir.display()).replace("/./", "/");
     let remedy = said.contains("Что делать: ") || said.contains("\"remedy\":");
-    if said.replace("/./", "/").contains(&file) && remedy {
+    // The index is opened on a thread of its own: on a disk that stays full, what stops the node may be the next file.
+    let full = said.contains("os error 28") && said.contains(&*dir.to_string_lossy());
+    if (said.replace("/./", "/").contains(&file) || full) && remedy {
         Ok(())
     } else {
         Err(format!("{file} or a remedy is not named: {said}"))
