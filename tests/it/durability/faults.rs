@@ -292,25 +292,38 @@ fn no_panic(said: &str) -> Result<(), String> {
     }
 }
 
-/// The error names the file that failed (the index names its directory) and what to do.
+/// The error names a file that failed (the index names its directory) and what to do. Where the disk stays broken several
+/// threads meet it, and it may be the second that stops the node: every call that failed is in the log.
 fn names(said: &str, dir: &Path, log: &Path) -> Result<(), String> {
-    let Some((_, path)) = hit(log) else { return Err(format!("an error without a fault: {said}")) };
-    let path = path.find("/index/").map_or(path.as_str(), |at| &path[..at + 6]);
-    let file = format!("{}{path}", dir.display()).replace("/./", "/");
+    let failed = hits(log);
+    if failed.is_empty() {
+        return Err(format!("an error without a fault: {said}"));
+    }
+    let files = failed.iter().map(|(_, path)| {
+        let path = path.find("/index/").map_or(path.as_str(), |at| &path[..at + 6]);
+        format!("{}{path}", dir.display()).replace("/./", "/")
+    });
+    let text = said.replace("/./", "/");
+    let named = files.clone().any(|file| text.contains(&file));
     let remedy = said.contains("Что делать: ") || said.contains("\"remedy\":");
-    // The index is opened on a thread of its own: on a disk that stays full, what stops the node may be the next file.
-    let full = said.contains("os error 28") && said.contains(&*dir.to_string_lossy());
-    if (said.replace("/./", "/").contains(&file) || full) && remedy {
+    if named && remedy {
         Ok(())
     } else {
-        Err(format!("{file} or a remedy is not named: {said}"))
+        Err(format!("none of {:?}, or no remedy, is named: {said}", files.collect::<Vec<_>>()))
     }
 }
 
+/// Calls that were made to fail, and their files.
+fn hits(log: &Path) -> Vec<(String, String)> {
+    let hit = |line: &str| {
+        let mut words = line.splitn(3, ' ').skip(1).map(str::to_owned);
+        Some((words.next()?, words.next()?))
+    };
+    std::fs::read_to_string(log).unwrap_or_default().lines().filter_map(hit).collect()
+}
+
 fn hit(log: &Path) -> Option<(String, String)> {
-    let line = std::fs::read_to_string(log).ok()?.lines().next()?.to_owned();
-    let mut words = line.splitn(3, ' ').skip(1).map(str::to_owned);
-    Some((words.next()?, words.next()?))
+    hits(log).into_iter().next()
 }
 
 fn ran(log: &Path, fault: Option<&str>) -> Ran {

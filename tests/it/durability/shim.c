@@ -80,7 +80,7 @@ static int fate(const char *name, int fd, const char *path) {
     }
     long n = atomic_fetch_add(&count, 1) + 1;
     int hit = target && (n == target || (on && n > target));
-    if (log_fd >= 0 && (!target || n == target)) {
+    if (log_fd >= 0 && (!target || hit)) {
         char line[PATH_MAX + 64];
         int len = snprintf(line, sizeof line, "%ld %s %s\n", n, name, where + strlen(dir));
         syscall(SYS_write, log_fd, line, len);
