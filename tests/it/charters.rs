@@ -160,6 +160,23 @@ fn a_chain_takes_the_next_version_only_and_no_second_one() {
     r.replays(&same);
 }
 
+#[test]
+fn a_chain_keeps_its_pinned_charter_and_names_what_it_does_not_know() {
+    let one = pinned(&[MOSCOW, OBLAST]);
+    // The second version leaves a region out: its log keeps what the first said, and no newer word on it is found.
+    let two = advanced(&one, |b| b.regions.0.retain(|r| r.code == MOSCOW.member().code));
+    assert_eq!(two.first().sha256(), one.latest().sha256());
+    assert_eq!(two.versions().iter().map(|c| c.charter().version).collect::<Vec<_>>(), [1, 2]);
+    assert!(two.version(3).is_none());
+    let (moscow, oblast) = (MOSCOW.origin(), OBLAST.origin());
+    assert_eq!(two.of_log(&moscow).unwrap().latest().charter_version, 2);
+    assert_eq!(two.of_log(&oblast).unwrap().latest().charter_version, 1);
+    assert_eq!(two.region(&moscow).unwrap().origin.as_str(), moscow);
+    assert_eq!(two.region(&oblast).unwrap_err().code(), "charter.origin");
+    assert_eq!(two.of_log("log.example/none").unwrap_err().code(), "charter.origin");
+    assert!(CharterChain::pinned(b"{}").is_err());
+}
+
 /// A log with one bad entry at `index`, which its node counted (`counted`) or not, and what came after it.
 struct Spoiled {
     chain: CharterChain,
