@@ -1,11 +1,12 @@
 //! Real nodes for end-to-end tests: the binary itself, its own TLS on loopback, a data directory of its own. A node is
 //! killed when its handle is dropped.
 
+use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use domovoi::registry::body::Body;
@@ -28,10 +29,17 @@ pub fn sample(name: &str) -> String {
 /// killed node comes back.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = 20_000 + (std::process::id() % 6_000) as u16 * 2;
+    static HELD: Mutex<Vec<File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join("domovoi-test-ports");
+    std::fs::create_dir_all(&folder).unwrap();
+    let start = (std::process::id() % 6_000) as u16 * 2;
     loop {
-        let port = start + NEXT.fetch_add(1, Ordering::Relaxed) % 700;
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        // Beside this range the system gives out ports of its own.
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_700;
+        // A port that was just free may be taken by another test before its node listens: whose lock it is has it.
+        let lock = File::create(folder.join(port.to_string())).unwrap();
+        if lock.try_lock().is_ok() && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            HELD.lock().unwrap().push(lock);
             return port;
         }
     }

@@ -268,7 +268,7 @@ fn flip_all<W: Flip>() {
             threads.spawn(move || {
                 let world = W::new();
                 let (data, below) = world.data();
-                let mut rng = rand::rngs::StdRng::seed_from_u64(20_261_124);
+                let mut rng = rand::rngs::StdRng::seed_from_u64(std::process::id().into());
                 let mut points = Vec::new();
                 for file in files_below(&data.join(below)) {
                     let length = std::fs::metadata(&file).unwrap().len() as usize;
