@@ -253,10 +253,11 @@ pub struct FederationView {
 /// What this node follows, and how that stands.
 #[utoipa::path(get, path = "/api/v1/federation", responses((status = 200, body = FederationView), Problem))]
 async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
-    let members = node.followed().into_iter().map(|f| MemberView {
-        status: f.status.read().clone(),
-        freshness: node.freshness(&f.view),
-        mirror: format!("/mirror/{}/", origin_hash(&f.view.origin)),
+    let members = node.followed().into_iter().map(|f| {
+        // Let go before `freshness` reads it again: a follower that waits to write in between would stop both for ever.
+        let status = f.status.read().clone();
+        let mirror = format!("/mirror/{}/", origin_hash(&f.view.origin));
+        MemberView { status, freshness: node.freshness(&f.view), mirror }
     });
     Json(FederationView { members: members.collect() })
 }

@@ -122,7 +122,13 @@ fn a_power_cut_loses_nothing_acknowledged_and_never_forks() {
     let wanted = std::env::var("POWERCUT_ROUNDS").map_or(3, |n| n.parse().expect("POWERCUT_ROUNDS is a number"));
     let systems = if wanted < 10 { vec!["ext4"] } else { file_systems() };
     for fs in systems {
-        let tally = rounds(fs, wanted);
+        // A few cuts may all fall while nothing waits to be flushed: then more are made.
+        let mut tally = rounds(fs, wanted);
+        for _ in 0..4 {
+            if tally.lost_blocks == 0 {
+                tally = rounds(fs, wanted);
+            }
+        }
         assert!(tally.lost_blocks > 0, "nothing was lost that was not flushed: this proves nothing");
         assert!(tally.acknowledged > 0);
     }
