@@ -66,7 +66,7 @@ impl Planner<'_> {
                     );
                 };
                 // Ids that another house holds: its further ones are taken from it; with its own it is merged.
-                let (mut new, mut its) = (Vec::new(), Vec::new());
+                let (mut new, mut its, mut ended) = (Vec::new(), Vec::new(), BTreeSet::new());
                 for id in ids {
                     match self.state.primary(id) {
                         Some(other) if holder(self.state, id).is_some_and(|(h, _)| h == house) && other != house => {}
@@ -74,6 +74,7 @@ impl Planner<'_> {
                         Some(other) if other == *id => {
                             self.merge(d.row, &other, &house)?;
                             its.push(id.clone());
+                            ended.insert(other);
                         }
                         Some(other) => {
                             self.tell_apart(d.row, &other, std::slice::from_ref(id))?;
@@ -83,9 +84,13 @@ impl Planner<'_> {
                     }
                 }
                 its.extend(new.iter().cloned());
-                for other in candidates.iter().filter(|c| **c != house) {
+                for other in candidates.iter().filter(|c| **c != house && !ended.contains(*c)) {
                     self.tell_apart(d.row, other, &its)?;
                 }
+                // A candidate that is not in the register yet has nowhere to remember it: this house does.
+                let absent: Vec<BuildingId> = d.choices.iter().filter_map(|c| c.parse().ok()).collect();
+                let absent: Vec<_> = absent.into_iter().filter(|c| named(c).is_none() && !ids.contains(c)).collect();
+                self.tell_apart(d.row, &house, &absent)?;
                 if !new.is_empty() {
                     let body = BuildingLinked { building: house, also: some(new), distinct: None };
                     self.plan(Some(d.row), Body::BuildingLinked(body), None).map_err(|e| failed(&e))?;
@@ -96,13 +101,13 @@ impl Planner<'_> {
                 wrong("ни одного из кандидатов в реестре нет", "none of the candidates is in the register")
             }
             Decision::Other | Decision::New => {
-                let before = self.planned.len();
+                // What cannot be remembered with every candidate would be asked again.
+                let known = |c: &String| c.parse().is_ok_and(|id| named(&id).is_some());
+                if !d.choices.iter().all(known) {
+                    return wrong("кандидата ещё нет в реестре", "a candidate is not in the register yet");
+                }
                 for house in &candidates {
                     self.tell_apart(d.row, house, ids)?;
-                }
-                let known = |c: &String| c.parse().is_ok_and(|id| named(&id).is_some());
-                if self.planned.len() == before && !d.choices.iter().all(known) {
-                    return wrong("кандидата ещё нет в реестре", "a candidate is not in the register yet");
                 }
                 match &d.decision {
                     Decision::New => self.register(d.row, ids, address, oktmo, kind),

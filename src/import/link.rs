@@ -8,7 +8,7 @@
 //!
 //! The whole source is looked at before any row is decided, so that what stands in two rows is seen.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 
 use super::plan::later;
 use super::report::{self, Code, Problem};
@@ -47,7 +47,7 @@ pub struct Link {
 #[derive(Debug, Default)]
 pub struct Links {
     rows: HashMap<u64, Link>,
-    /// What a person must decide, in the order of the rows.
+    /// What a person must decide.
     pub questions: Vec<Question>,
 }
 
@@ -157,8 +157,14 @@ impl Linker<'_> {
             let denied = |id: &BuildingId| {
                 owners.iter().flatten().any(|b| self.facts(b).is_some_and(|f| f.distinct().contains(id)))
             };
-            let kept = all.iter().filter(|id| **id == row.building || !denied(id)).cloned().collect();
-            self.ids.push(kept);
+            // The house that has the id was said not to be this row's.
+            let refused = |owner: &Option<BuildingId>| {
+                let facts = owner.as_ref().and_then(|b| self.facts(b));
+                facts.is_some_and(|f| f.distinct().contains(&row.building))
+            };
+            let kept = all.iter().zip(&owners);
+            let kept = kept.filter(|(id, owner)| **id == row.building || !denied(id) && !refused(owner));
+            self.ids.push(kept.map(|(id, _)| id.clone()).collect());
         }
         let mut claims: BTreeMap<BuildingId, Vec<usize>> = BTreeMap::new();
         for (i, ids) in self.ids.iter().enumerate() {
@@ -300,10 +306,25 @@ impl Linker<'_> {
                 _ => None,
             })
             .collect();
-        for i in unknown {
+        // Ids that rows of this source give to a house count as if it had them already; else the same source, coming again,
+        // would find another house there.
+        let mut given: HashMap<BuildingId, Vec<BuildingId>> = HashMap::new();
+        for (ids, target) in self.ids.iter().zip(&self.targets) {
+            if let Some(Target::Known(b)) = target {
+                given.entry(b.clone()).or_default().extend(ids.iter().cloned());
+            }
+        }
+        // First the rows whose address fits a house, then those that only resemble one: by then it is known which are taken.
+        let mut taken = claimed.clone();
+        let mut queue: VecDeque<(usize, bool)> = unknown.into_iter().map(|i| (i, false)).collect();
+        while let Some((i, last)) = queue.pop_front() {
             let row = self.rows[i];
             let key = AddressKey::parse(row.address.as_str());
-            let other_scheme = |b: &BuildingFacts| !b.ids().any(|id| id.scheme() == row.building.scheme());
+            let scheme = row.building.scheme();
+            let other_scheme = |b: &BuildingFacts| {
+                let more = given.get(&b.building).map(Vec::as_slice).unwrap_or_default();
+                !b.ids().chain(more).any(|id| id.scheme() == scheme)
+            };
             let same_bag = bags.get(&bag(row.address.as_str())).map(Vec::as_slice).unwrap_or_default();
             let denied = |b: &BuildingFacts| self.ids[i].iter().any(|id| b.distinct().contains(id));
             let fitting: Vec<&BuildingFacts> =
@@ -311,12 +332,16 @@ impl Linker<'_> {
             let (asked, told_apart): (Vec<&BuildingFacts>, Vec<_>) = fitting.into_iter().partition(|b| other_scheme(b));
             let choices: Vec<Choice> = asked.iter().map(|b| self.choice(&b.building)).collect();
             let (why, said) = match asked.as_slice() {
+                [] if !last => {
+                    queue.push_back((i, true));
+                    continue;
+                }
                 [] => {
                     let beside = register.beside(&key);
                     let near: Vec<&BuildingFacts> = beside
                         .iter()
                         .filter_map(|f| self.facts(f.id))
-                        .filter(|b| other_scheme(b) && !denied(b) && !claimed.contains(&b.building))
+                        .filter(|b| other_scheme(b) && !denied(b) && !taken.contains(&b.building))
                         // A house that another row fits is that row's.
                         .filter(|b| source.fitting(&AddressKey::parse(b.address.as_str())).is_empty())
                         // The same words in another order: nobody can tell what is type and what is name.
@@ -324,7 +349,7 @@ impl Linker<'_> {
                             same_bag
                                 .iter()
                                 .copied()
-                                .filter(|b| other_scheme(b) && !denied(b) && !claimed.contains(&b.building)),
+                                .filter(|b| other_scheme(b) && !denied(b) && !taken.contains(&b.building)),
                         )
                         .collect();
                     if near.is_empty() {
@@ -348,7 +373,9 @@ impl Linker<'_> {
                     let rivals = rivals.max(1 + usize::from(beside.into_iter().any(|b| b.building != one.building)));
                     match self.contradiction(i, &key, one, rivals) {
                         None => {
-                            self.targets[i] = Some(Target::Known(one.building.clone()));
+                            let house = one.building.clone();
+                            taken.insert(house.clone());
+                            self.targets[i] = Some(Target::Known(house));
                             continue;
                         }
                         Some(why) => why,

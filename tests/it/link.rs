@@ -540,13 +540,10 @@ fn source(rows: &[SourceRow]) -> String {
 }
 
 proptest! {
-    // Always the same cases: rarer ones are known to fail (docs/decisions/0012, "What is not settled").
-    #![proptest_config(ProptestConfig { cases: 96, rng_seed: proptest::test_runner::RngSeed::Fixed(20_261_124), ..Default::default() })]
+    #![proptest_config(ProptestConfig::with_cases(96))]
 
     /// Whatever sources say, in whatever order: each import plans only what the rules accept, loses no history, gives no
-    /// id to two houses, and says nothing when it comes again. One exception: where a source moves a house to another
-    /// address and gives the old address to a second one, that is a question the first time (two houses at one address)
-    /// and none the second time, when the address is free: then the second house is registered.
+    /// id to two houses, and says nothing when it comes again.
     #[test]
     fn linking_loses_nothing(sources in prop::collection::vec(prop::collection::vec(row(), 0..8), 1..4)) {
         let mut register = Register::new(10);
@@ -556,14 +553,7 @@ proptest! {
             register.import(text.as_bytes(), &day);
             unharmed(&before, &register);
             let again = register.plan(text.as_bytes(), &day);
-            let said = again.planned.iter().map(|p| (p.row, p.type_name)).collect::<Vec<_>>();
-            let new = |(row, kind): &(Option<u64>, &str)| *kind == "building.registered" || said.contains(&(*row, "building.registered"));
-            prop_assert!(said.iter().all(new), "{:?}", said);
-            let before = history(&register);
-            register.import(text.as_bytes(), &day);
-            unharmed(&before, &register);
-            let third = register.plan(text.as_bytes(), &day);
-            prop_assert!(third.planned.is_empty(), "{:?}", third.planned.iter().map(|p| (p.row, p.type_name)).collect::<Vec<_>>());
+            prop_assert!(again.planned.is_empty(), "{:?}", again.planned.iter().map(|p| (p.row, p.type_name)).collect::<Vec<_>>());
         }
     }
 
