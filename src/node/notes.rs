@@ -167,7 +167,7 @@ impl Reader<'_> {
         let mut out = Vec::new();
         for (i, owner) in recorded.iter().enumerate() {
             let mut at = owner.authority.clone();
-            let view = |authority: &OrgId, from, record: String, basis: Option<Basis>, by_succession| OwnerView {
+            let view = |authority: &OrgId, from, record: String, basis: Option<Box<Basis>>, by_succession| OwnerView {
                 authority: authority.clone(),
                 name: self.authority_name(authority),
                 from,

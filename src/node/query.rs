@@ -114,7 +114,7 @@ pub struct OwnerView {
     pub record: String,
     /// The document it rests on.
     #[schema(value_type = Option<Object>)]
-    pub basis: Option<Basis>,
+    pub basis: Option<Box<Basis>>,
     /// It came to own the chat as the successor of the authority before it.
     pub by_succession: bool,
 }
@@ -161,7 +161,7 @@ pub struct ChatView {
     pub status_reason: Option<StandingReason>,
     /// The document the standing rests on, where it is not the owner's.
     #[schema(value_type = Option<Object>)]
-    pub status_basis: Option<Basis>,
+    pub status_basis: Option<Box<Basis>>,
     /// Number of the entrance, of a chat of that kind.
     pub entrance: Option<u16>,
     /// The authority that owns it on that day.
@@ -202,24 +202,24 @@ pub struct ChatView {
     pub claimed_at: u64,
     /// What was last checked in MAX; apart from what is recorded.
     #[schema(value_type = Option<Object>)]
-    pub last_checked_in_max: Option<ChatObserved>,
+    pub last_checked_in_max: Option<Box<ChatObserved>>,
     /// How this log's word stands where several logs know the chat.
     pub claim: Claim,
     /// It is offered to another region's log.
     #[schema(value_type = Option<Object>)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub offered: Option<Offered>,
+    pub offered: Option<Box<Offered>>,
     /// It has left for another region's log.
     #[schema(value_type = Option<Object>)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub left: Option<Left>,
+    pub left: Option<Box<Left>>,
     /// It came from another region's log.
     #[schema(value_type = Option<Object>)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub arrived: Option<Arrived>,
+    pub arrived: Option<Box<Arrived>>,
     /// The document the ownership rests on.
     #[schema(value_type = Option<Object>)]
-    pub basis: Option<Basis>,
+    pub basis: Option<Box<Basis>>,
     /// Id of its last record: what the next one must name as `prev`.
     pub last_record: Option<String>,
     /// Where the answer comes from.

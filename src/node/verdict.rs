@@ -389,14 +389,14 @@ fn reason_words(reason: Option<StandingReason>) -> Said {
 
 /// What the register says of a chat: owner, since when, on which document; of one that is not official also why.
 pub fn recorded(chat: &ChatView) -> Said {
-    let (since, basis) = (day_words(chat.owner_since), basis_words(chat.basis.as_ref()));
+    let (since, basis) = (day_words(chat.owner_since), basis_words(chat.basis.as_deref()));
     let mut all = said(
         format!("Записано в реестре: владелец {}, с: {}, основание: {}.", chat.owner_name, since.ru, basis.ru),
         format!("On record: owner {}, since: {}, basis: {}.", chat.owner_name, since.en, basis.en),
     );
     if matches!(chat.status, ChatStatus::Suspended | ChatStatus::Closed | ChatStatus::Replaced | ChatStatus::Void) {
         let (since, why) = (day_words(chat.status_since), reason_words(chat.status_reason));
-        let basis = basis_words(chat.status_basis.as_ref());
+        let basis = basis_words(chat.status_basis.as_deref());
         all.ru += &format!(" Нынешнее состояние с: {}, причина: {}, основание: {}.", since.ru, why.ru, basis.ru);
         all.en += &format!(" Present standing since: {}, reason: {}, basis: {}.", since.en, why.en, basis.en);
     }
@@ -448,7 +448,7 @@ pub fn checked(chat: &ChatView) -> Said {
 pub fn notes(chat: &ChatView, rivals: &[ChatView], flags: &[FlagView], asked: Option<&str>) -> Vec<Said> {
     let mut out = Vec::new();
     for r in rivals {
-        let basis = basis_words(r.basis.as_ref());
+        let basis = basis_words(r.basis.as_deref());
         out.push(said(
             format!("На этот же чат заявил права {} (журнал {}, {}).", r.owner_name, r.freshness.log, basis.ru),
             format!("{} claims the same chat (log {}, {}).", r.owner_name, r.freshness.log, basis.en),

@@ -7,6 +7,11 @@ use super::record::{Basis, Record};
 use super::text::Day;
 use super::transfer;
 
+/// What is rare or large in facts lies in a box.
+pub(super) fn boxed(basis: Option<&Basis>) -> Option<Box<Basis>> {
+    basis.cloned().map(Box::new)
+}
+
 /// Applies `record` to the facts of its subject. Facts that are absent stay absent unless the record begins them.
 pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &Record) -> Option<Facts> {
     let (id, from) = (record.id, record.effective_from);
@@ -68,7 +73,12 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
             title: b.title.clone(),
             buildings: b.buildings.0.clone(),
             rotated: Vec::new(),
-            owners: vec![Owner { authority: b.authority.clone(), record: id, from, basis: record.basis.clone() }],
+            owners: vec![Owner {
+                authority: b.authority.clone(),
+                record: id,
+                from,
+                basis: boxed(record.basis.as_ref()),
+            }],
             statuses: vec![Status { status: ChatStatus::Declared, record: id, from, reason: None, basis: None }],
             admins: Vec::new(),
             link: b.link,
@@ -93,7 +103,7 @@ pub fn evolve(facts: Option<Facts>, subject_chat: Option<ChatNumber>, record: &R
                 rotated.retain(|l| Some(*l) != b.link);
             }
             let mut owners = before.as_ref().map(|c| c.owners.clone()).unwrap_or_default();
-            owners.push(Owner { authority: b.owner.clone(), record: id, from, basis: record.basis.clone() });
+            owners.push(Owner { authority: b.owner.clone(), record: id, from, basis: boxed(record.basis.as_ref()) });
             let mut statuses = before.as_ref().map(|c| c.statuses.clone()).unwrap_or_default();
             statuses.push(Status { status: ChatStatus::Official, record: id, from, reason: None, basis: None });
             Some(Facts::Chat(Box::new(ChatFacts {
@@ -222,7 +232,7 @@ fn evolve_authority(a: &mut AuthorityFacts, body: &Body, record: RecordId, from:
             a.suspended = Some(Standing { record, reason: b.reason, from, basis: basis.cloned() })
         }
         Body::AuthoritySucceeded(b) => {
-            a.succeeded = Some(Succession { successor: b.successor.clone(), record, from, basis: basis.cloned() });
+            a.succeeded = Some(Succession { successor: b.successor.clone(), record, from, basis: boxed(basis) });
         }
         _ => {}
     }
@@ -251,7 +261,7 @@ fn evolve_building(f: &mut BuildingFacts, body: &Body, record: RecordId, from: O
         Body::BuildingLinked(b) => link(&mut f.also, &mut f.distinct, &b.also, &b.distinct),
         Body::BuildingRetired(b) => {
             let into = b.into.clone().unwrap_or_default().0;
-            f.retired = Some(Retirement { reason: b.reason, into, record, from });
+            f.retired = Some(Box::new(Retirement { reason: b.reason, into, record, from }));
         }
         Body::ManagementAssigned(b) => f.managements.push(Management {
             form: b.form,
@@ -318,10 +328,12 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
             c.successor = Some(b.successor);
         }
         // A look of an earlier day, entered late, hides no later one.
-        Body::ChatObserved(b) if c.observed.as_ref().is_none_or(|o| o.on <= b.on) => c.observed = Some(b.clone()),
+        Body::ChatObserved(b) if c.observed.as_ref().is_none_or(|o| o.on <= b.on) => {
+            c.observed = Some(Box::new(b.clone()))
+        }
         Body::ObjectionNoted(b) => object(&mut c.objections, b, record, from),
         Body::OwnershipTransferred(b) => {
-            c.owners.push(Owner { authority: b.to.clone(), record, from, basis: basis.cloned() });
+            c.owners.push(Owner { authority: b.to.clone(), record, from, basis: boxed(basis) });
         }
         Body::AdminDelegated(b) => c.admins.push(Delegation {
             organisation: b.organisation.clone(),
@@ -362,7 +374,7 @@ fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from: Option<Da
         _ => {}
     }
     if let Some(new) = c.statuses.get_mut(standings) {
-        new.basis = basis.cloned();
+        new.basis = boxed(basis);
     }
 }
 

@@ -3,7 +3,7 @@
 //! [`evolve`] is a pure fold: facts of a subject = its records applied one after another. It never looks at a clock; a
 //! reader evaluates the intervals for the day he asks about. The JSON of [`Facts::encode`] is a frozen, versioned
 //! encoding: its hash is the value of the subject's leaf in the state map, and the index stores the same bytes.
-//! Nothing is removed: the end of something is a fact too.
+//! Nothing is removed: the end of something is a fact too. What few subjects have is boxed: there are millions of subjects.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -96,7 +96,7 @@ facts! {
         /// First day.
         from: Day,
         /// The document it rests on.
-        basis: Basis,
+        basis: Box<Basis>,
     }
     /// Facts of a signing key.
     KeyFacts {
@@ -177,7 +177,7 @@ facts! {
         /// An exception from the region's threshold of flats.
         applicability: Applicability,
         /// Its retirement.
-        retired: Retirement,
+        retired: Box<Retirement>,
         /// Objections, oldest first; left out while there are none.
         objections: Vec<Objection>,
         /// Ids found to be another building's.
@@ -248,17 +248,17 @@ facts! {
         /// Its successor.
         successor: ChatNumber,
         /// What was last seen in MAX.
-        observed: ChatObserved,
+        observed: Box<ChatObserved>,
         /// Number of the entrance, of a chat of that kind.
         entrance: u16,
         /// Objections, oldest first; left out while there are none.
         objections: Vec<Objection>,
         /// It is offered to another region, and locked.
-        offered: Offered,
+        offered: Box<Offered>,
         /// It has left for another region's log.
-        left: Left,
+        left: Box<Left>,
         /// It came from another region's log.
-        arrived: Arrived,
+        arrived: Box<Arrived>,
     }
     /// One period of ownership.
     Owner {
@@ -269,7 +269,7 @@ facts! {
         /// First day, where known.
         from: Day,
         /// The document it rests on.
-        basis: Basis,
+        basis: Box<Basis>,
     }
     /// One standing of a chat.
     Status {
@@ -282,7 +282,7 @@ facts! {
         /// Why.
         reason: StandingReason,
         /// The document it rests on; where ownership begins with it, the owner has it.
-        basis: Basis,
+        basis: Box<Basis>,
     }
     /// One delegation: [from, to). It also lapses by itself when the organisation stops managing.
     Delegation {

@@ -10,6 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::body::{Body, ChatKind, MAX_BUILDINGS};
+use super::evolve::boxed;
 use super::facts::{ChatFacts, ChatStatus, Facts, Owner, leaf_value};
 use super::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, OrgId, RecordId};
 use super::record::{Record, Subject};
@@ -327,20 +328,20 @@ pub(super) fn arrive(before: Option<Facts>, b: &TransferAccepted, record: &Recor
         objections: before.as_ref().and_then(|c| c.objections.clone()),
         offered: None,
         left: None,
-        arrived: Some(Arrived {
+        arrived: Some(Box::new(Arrived {
             offer: b.offer,
             leaving: b.leaving.clone(),
             from: b.from.clone(),
             size: b.proof.size,
             record: id,
-        }),
+        })),
     };
     // A link it had here in an earlier stay stays known as an earlier one.
     chat.rotated.extend(before.as_ref().and_then(|c| c.link));
     chat.rotated.retain(|l| Some(*l) != b.link);
     chat.rotated.sort_unstable_by_key(|l| l.0);
     chat.rotated.dedup();
-    chat.owners.push(Owner { authority: b.owner.clone(), record: id, from, basis: record.basis.clone() });
+    chat.owners.push(Owner { authority: b.owner.clone(), record: id, from, basis: boxed(record.basis.as_ref()) });
     chat.stand(ChatStatus::Official, id, from, None);
     Facts::Chat(Box::new(chat))
 }
@@ -350,12 +351,13 @@ pub(super) fn evolve_chat(c: &mut ChatFacts, body: &Body, record: RecordId, from
     match body {
         Body::TransferOffered(b) => {
             let (receiving, to) = (b.receiving.clone(), b.to.clone());
-            c.offered = Some(Offered { offer: record, receiving, to, accept_before: b.accept_before });
+            c.offered = Some(Box::new(Offered { offer: record, receiving, to, accept_before: b.accept_before }));
         }
         Body::TransferReleased(b) => {
             let offered = c.offered.take();
             if let (Ending::Accepted, Some(offered), Some(accepted)) = (b.outcome, offered, b.answer) {
-                c.left = Some(Left { offer: b.offer, receiving: offered.receiving, to: offered.to, accepted });
+                c.left =
+                    Some(Box::new(Left { offer: b.offer, receiving: offered.receiving, to: offered.to, accepted }));
                 c.stand(ChatStatus::Moved, record, from, None);
                 // Whoever administered it here does so no longer, also if the chat comes back.
                 for a in c.admins.iter_mut().filter(|a| !a.void && a.withdrawn.is_none()) {
