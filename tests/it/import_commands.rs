@@ -144,3 +144,24 @@ fn a_worklist_is_written_filled_in_and_imported() {
     let again = import(&["buildings", &second, "--observed", "2026-01-01", "--worklist", table]);
     assert_eq!((&again["records"], &again["questions"]), (&json!({}), &json!([])), "{again}");
 }
+
+/// After a municipal reform the same source has new ОКТМО codes: its import recodes the houses, and nothing else.
+#[test]
+fn a_source_with_new_municipal_codes_recodes_its_houses() {
+    let node = region("10");
+    let import = |day: &str, codes: [&str; 2]| {
+        let path = node.dir.path().join(format!("дома-{day}.csv"));
+        let address = "Респ. Карелия, г. Сегежа, ул. Мира, д.";
+        let rows = format!("HOUSE_ID;ADDRESS;ОКТМО\n1;{address} 5;{}\n2;{address} 7;{}\n", codes[0], codes[1]);
+        std::fs::write(&path, rows).unwrap();
+        node.run(&["import", "buildings", path.to_str().unwrap(), "--observed", day]).json()
+    };
+    let code = |id: &str| node.api(&format!("buildings/{id}"))["oktmo"].as_str().unwrap().to_owned();
+    assert_eq!(import("2024-01-01", ["86645101", "86645101"])["records"], json!({"building.registered": 2}));
+    let recoded = import("2025-01-01", ["86545000", "86645101"]);
+    assert_eq!(recoded["records"], json!({"building.amended": 1}), "{recoded}");
+    assert_eq!((code("reformagkh:1"), code("reformagkh:2")), ("86545000".into(), "86645101".into()));
+    // A code that says less, or none, leaves what is known.
+    let again = import("2026-01-01", ["", "86"]);
+    assert_eq!((&again["records"], code("reformagkh:2")), (&json!({}), "86645101".into()), "{again}");
+}
