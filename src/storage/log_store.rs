@@ -18,7 +18,7 @@ use crate::error::{Action, Error, Result};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
 use crate::tlog::hash::leaf_hash;
-use crate::tlog::note::VerifierKey;
+use crate::tlog::note::{Note, NoteSignature, VerifierKey};
 use crate::tlog::tile::{bundles_between, decode_bundle};
 
 pub use super::reader::{Entries, LogReader, MAX_RANGE};
@@ -314,7 +314,8 @@ pub fn open_by_any(note: &[u8], keys: &[&VerifierKey]) -> Result<VerifiedCheckpo
 }
 
 /// The log's own checkpoint. One that is damaged is set aside: the fence says what it was, and signing that again gives
-/// the same bytes. One of another log is not damaged: then something is in the wrong place.
+/// the same bytes. One of another log, without a line by a key of this one, is not damaged: then something is in the wrong
+/// place.
 fn own_checkpoint(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<Option<(Checkpoint, Arc<str>)>> {
     let path = dir.join("checkpoint");
     let Some(note) = read_optional(&path, MAX_CHECKPOINT)? else { return Ok(None) };
@@ -323,12 +324,10 @@ fn own_checkpoint(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<O
     match open_by_any(&note, keys) {
         Ok(verified) => Ok(Some((verified.checkpoint().clone(), verified.note_text().into()))),
         Err(e) => {
-            if let Ok(other) = parse_checkpoint(&String::from_utf8_lossy(&note))
-                && other.origin != key.name()
-            {
+            if let Some(other) = of_another_log(&note, keys) {
                 return Err(Error::stop(
                     "log.origin",
-                    format!("{} is of the log «{}», this node writes «{}»", path.display(), other.origin, key.name()),
+                    format!("{} is of the log «{other}», this node writes «{}»", path.display(), key.name()),
                     "put the log back that belongs to this node; if the file is merely damaged, «domovoi fsck --repair» sets it aside",
                 ));
             }
@@ -337,6 +336,14 @@ fn own_checkpoint(dir: &Path, private: &Path, keys: &[&VerifierKey]) -> Result<O
             Ok(None)
         }
     }
+}
+
+/// The origin of a whole checkpoint that no key of these is said to have signed: another log's.
+fn of_another_log(note: &[u8], keys: &[&VerifierKey]) -> Option<String> {
+    let note = Note::parse(note).ok()?;
+    let ours = |line: &NoteSignature| keys.iter().any(|k| line.name == k.name() && line.key_id == k.key_id());
+    let origin = Checkpoint::parse(note.text()).ok()?.origin;
+    (!note.signatures().iter().any(ours) && keys.iter().all(|k| origin != k.name())).then_some(origin)
 }
 
 /// The right edge of the log, whose root must be the signed one. Damaged tiles are computed again from the entries, and
