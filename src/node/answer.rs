@@ -5,6 +5,7 @@
 //! shown beside the first, a flag from elsewhere too. A log that is late answers with what it said last and says that it
 //! is late; another log's word does not take its place.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::log_view::{LogView, When};
@@ -237,8 +238,7 @@ impl Node {
         let state = if absent && freshness.iter().any(|f| f.stale) { VerdictState::Stale } else { state };
         let (mut text, advice) = words(state, None);
         if matches!(state, VerdictState::NotRegistered | VerdictState::RegionNotConnected | VerdictState::BotUnknown) {
-            let mut connected: Vec<_> = views.iter().map(|v| v.region).collect();
-            connected.dedup();
+            let connected: HashSet<_> = views.iter().map(|v| v.region).collect();
             let (n, all) = (connected.len(), regions::all().len());
             text = said(
                 format!("{} Подключено регионов: {n} из {all}.", text.ru),

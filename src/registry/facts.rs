@@ -532,13 +532,14 @@ impl BuildingFacts {
         to: Day,
         primary: impl Fn(&OrgId) -> OrgId,
     ) -> bool {
-        let (organisation, mut at) = (primary(organisation), from);
+        // Whose each management is, is found out once: a hostile log may have hundreds on every day.
+        let organisation = primary(organisation);
+        let is_own = |m: &&Management| !m.void && m.organisation.as_ref().is_some_and(|o| primary(o) == organisation);
+        let own: Vec<_> = self.managements.iter().filter(is_own).map(|m| (m.from, self.end_of(m))).collect();
+        let mut at = from;
         // Each step ends one period at least.
-        for _ in 0..=self.managements.len() {
-            let ends = self
-                .managements_on(at)
-                .filter(|m| m.organisation.as_ref().is_some_and(|o| primary(o) == organisation))
-                .map(|m| self.end_of(m));
+        for _ in 0..=own.len() {
+            let ends = own.iter().filter(|(from, end)| within(*from, *end, at)).map(|(_, end)| *end);
             match ends.max_by_key(|end| end.unwrap_or(Day::MAX)) {
                 None => return false,
                 Some(Some(end)) if end <= to => at = end,

@@ -464,9 +464,8 @@ fn a_labelled_second_source_of_a_whole_region() {
     }
 }
 
-/// Moscow alone takes about two minutes in a debug build.
+/// Moscow alone takes about half a minute in a debug build.
 #[test]
-#[ignore = "two minutes; run it with --run-ignored"]
 fn a_labelled_second_source_of_moscow() {
     let name = "77_moscow_20170614.csv.gz";
     let (Some(bytes), Some(path)) = (data::file(name), data::path(name)) else { return };
