@@ -19,3 +19,4 @@ mod storage_copies;
 mod storage_index;
 mod tlog;
 mod tlog_decode;
+mod tlog_proof;
