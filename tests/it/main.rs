@@ -36,5 +36,6 @@ mod storage_index;
 mod storage_repair;
 mod tlog;
 mod tlog_decode;
+mod tlog_proof;
 mod transfer;
 mod transfer_nodes;
