@@ -25,6 +25,7 @@ pub mod ids;
 pub mod jurisdiction;
 pub mod link;
 pub mod map_proof;
+pub mod multi_proof;
 pub mod node_record;
 mod note_rules;
 pub mod record;
