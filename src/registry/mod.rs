@@ -36,6 +36,7 @@ pub mod signature;
 pub mod state;
 pub mod state_proof;
 pub mod statemap;
+pub mod status_proof;
 pub mod strict;
 pub mod text;
 pub mod transfer;
