@@ -126,27 +126,27 @@ impl LogView {
         self.map.write()
     }
 
-    /// Proves what the log says about one thing at its newest commit.
+    /// Proves what the log says about one thing at its newest commit. May read the disk and wait: not for the reactor, and not
+    /// while the caller holds the state.
     ///
     /// # Errors
     /// `proof.moved` where the log has no commit under a signed checkpoint, or moves on faster than a proof is made;
     /// `status.form` where nothing can be proved about `about`.
     pub fn prove(&self, about: &Name) -> Result<StatusProof> {
         for _ in 0..PROVE_ATTEMPTS {
+            // A writer holds the map until log, checkpoint and state have caught up with it, so under it they agree. A follower
+            // publishes the checkpoint of a round at its end, after its last commit; until then there is nothing to prove from.
+            let map = self.map.read();
             let Some((head, note)) = self.head().zip(self.reader.checkpoint_text()) else { break };
             let size = head.index + 1;
-            if Note::parse(note.as_bytes()).and_then(|n| Checkpoint::parse(n.text()))?.size != size {
-                std::thread::sleep(PROVE_PAUSE);
-                continue;
+            if Note::parse(note.as_bytes()).and_then(|n| Checkpoint::parse(n.text()))?.size == size {
+                let commit = self.reader.entry(head.index)?;
+                let path = inclusion_proof(&self.reader, head.index, size)?;
+                let tlog = TlogProof { extra: None, index: head.index, path, checkpoint: note.to_string() };
+                return StatusProof::of(&self.state.read(), &map, about, &commit, tlog);
             }
-            let commit = self.reader.entry(head.index)?;
-            let path = inclusion_proof(&self.reader, head.index, size)?;
-            let tlog = TlogProof { extra: None, index: head.index, path, checkpoint: note.to_string() };
-            let map = self.map.read();
-            let state = self.state.read();
-            if state.head() == Some(head) {
-                return StatusProof::of(&state, &map, about, &commit, tlog);
-            }
+            drop(map);
+            std::thread::sleep(PROVE_PAUSE);
         }
         Err(Error::retry(
             "proof.moved",

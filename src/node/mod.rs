@@ -14,6 +14,7 @@ pub mod layout;
 pub mod load;
 pub mod log_view;
 pub mod notes;
+pub mod proved;
 pub mod query;
 pub mod sequencer;
 pub mod snapshot;

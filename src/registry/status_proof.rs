@@ -243,25 +243,29 @@ impl StatusProof {
     /// # Errors
     /// `status.form` where `about` is nothing that a proof can be about, or the pieces are not of one commit.
     pub fn of(state: &State, map: &StateMap, about: &Name, commit: &[u8], tlog: TlogProof) -> Result<StatusProof> {
-        let mut facts = BTreeMap::new();
+        let (mut facts, mut houses) = (BTreeMap::new(), Vec::new());
         let mut wanted = vec![about.clone()];
         while let Some(name) = wanted.pop() {
-            if facts.len() >= MAX_KEYS - 1 || facts.contains_key(&name.to_string()) {
+            if facts.contains_key(&name.to_string()) {
                 continue;
+            }
+            if facts.len() >= MAX_KEYS - 1 {
+                return Err(lacking(format!(
+                    "more belongs to {about} than one proof holds; ask about one of its chats"
+                )));
             }
             let Some((json, leaf)) = leaf_of(state, &name)? else { continue };
             match &leaf {
                 Leaf::Link(l) => wanted.extend(l.chats.iter().map(|n| Name::Subject(Subject::Chat(*n)))),
                 Leaf::Facts(Facts::Chat(c)) => {
-                    let houses = c.buildings.iter().take(MAX_HOUSES).cloned().map(Subject::Building);
-                    wanted.extend(houses.map(Name::Subject));
+                    houses.extend(c.buildings.iter().take(MAX_HOUSES).cloned());
                     wanted.extend(c.owner().map(|o| Name::Subject(Subject::Authority(o.authority.clone()))));
                 }
                 Leaf::Facts(Facts::Authority(a)) => {
                     wanted.extend(a.succeeded.iter().map(|s| Name::Subject(Subject::Authority(s.successor.clone()))));
                 }
                 Leaf::Facts(Facts::Key(k)) => wanted.push(Name::Subject(Subject::Authority(k.authority.clone()))),
-                Leaf::Facts(Facts::Building(b)) if Name::Subject(Subject::Building(b.building.clone())) == *about => {
+                Leaf::Facts(Facts::Building(b)) => {
                     let chats = state.chats_by_building(&b.building).into_iter();
                     let covers = |n: &ChatNumber| state.chat(*n).is_some_and(|c| c.buildings.contains(&b.building));
                     wanted.extend(chats.filter(covers).map(|n| Name::Subject(Subject::Chat(n))));
@@ -270,11 +274,22 @@ impl StatusProof {
             }
             facts.insert(name.to_string(), (name, json, leaf));
         }
+        // Addresses are for the reader's convenience: the chats name their houses. So they come last, while there is room.
+        for name in houses.into_iter().map(|house| Name::Subject(Subject::Building(house))) {
+            if facts.len() < MAX_KEYS - 1
+                && let Some((json, leaf)) = leaf_of(state, &name)?
+            {
+                facts.insert(name.to_string(), (name, json, leaf));
+            }
+        }
         let keys: Vec<Bytes32> = keys(about, &facts).into_iter().map(|(key, _)| key).collect();
         let envelope = Envelope::parse(commit, TYP_NODE, MAX_ENTRY)?;
         let payload = String::from_utf8(envelope.payload.clone()).map_err(|_| bad("the commit is not text"))?;
         let signed = *envelope.signatures.first().ok_or_else(|| bad("the commit is not signed"))?;
-        StatusProof::whole(about.clone(), facts, MultiProof::of(map, &keys), payload, signed, tlog)
+        let proof = StatusProof::whole(about.clone(), facts, MultiProof::of(map, &keys), payload, signed, tlog)?;
+        // Nobody is handed what he would have to refuse.
+        proof.is_complete()?;
+        Ok(proof)
     }
 
     fn whole(
@@ -346,6 +361,12 @@ impl StatusProof {
         }
     }
 
+    /// The facts are in the state that the commit names, and they are those that belong to the question.
+    fn is_complete(&self) -> Result<()> {
+        self.map.verify(&self.commit.root.0, &keys(&self.about, &self.facts))?;
+        Reached { facts: &self.facts, seen: BTreeSet::new() }.of(&self.about)
+    }
+
     /// What it is about.
     pub fn about(&self) -> &Name {
         &self.about
@@ -361,7 +382,8 @@ impl StatusProof {
     /// # Errors
     /// `status.charter` where the charters do not reach the version the log had adopted, or name another log;
     /// `commit.signature`, those of the tlog-proof, `status.commit` where the commit does not end the log it is proved in,
-    /// `proof.map`, `status.facts` where facts are missing or surplus, `cosignature.false`.
+    /// `status.excepted` where a newer charter undoes what the commit counted, `proof.map`, `status.facts` where facts are
+    /// missing or surplus, `cosignature.false`. Lines of cosigners that are not among `cosigners` are not looked at.
     pub fn verify(&self, charters: &Charters, cosigners: &[CosignerKey]) -> Result<ProvedStatus> {
         let commit = &self.commit;
         let by = charters.versions().iter().find(|j| j.charter_version == commit.charter);
@@ -391,8 +413,14 @@ impl StatusProof {
                 "get a proof whose commit is the last entry",
             ));
         }
-        self.map.verify(&commit.root.0, &keys(&self.about, &self.facts))?;
-        Reached { facts: &self.facts, seen: BTreeSet::new() }.of(&self.about)?;
+        if charters.is_unattested(commit.size.saturating_sub(1), commit.charter) {
+            return Err(Error::refuse(
+                "status.excepted",
+                format!("charters newer than version {} undo an entry this commit had counted", commit.charter),
+                "get a newer proof, of a state after the log has adopted the newer charter",
+            ));
+        }
+        self.is_complete()?;
         let mut cosigned = Vec::new();
         for cosigner in cosigners {
             if let Some(time) = cosigner.time_of(verified.note())? {
@@ -464,9 +492,12 @@ impl ProvedStatus {
     pub fn is_known(&self) -> bool {
         self.leaf(&self.about).is_some()
     }
-    /// Facts of what was asked about, exactly as committed.
-    pub fn facts(&self) -> impl Iterator<Item = (&Name, &str)> {
-        self.facts.values().map(|(name, json, _)| (name, json.as_str()))
+    /// Facts of every subject in the proof, by name; those of a link are not of a subject.
+    pub fn all(&self) -> impl Iterator<Item = &Facts> {
+        self.facts.values().filter_map(|(.., leaf)| match leaf {
+            Leaf::Facts(facts) => Some(facts),
+            Leaf::Link(_) => None,
+        })
     }
     /// The chats the answer is about: the one asked about, those of the link, those over the building.
     pub fn chats(&self) -> impl Iterator<Item = &ChatFacts> {
