@@ -33,6 +33,7 @@ use super::statemap::{Bytes32, StateMap, map_key};
 use crate::error::{Error, Result};
 use crate::tlog::cosignature::CosignerKey;
 use crate::tlog::leaf_hash;
+use crate::tlog::note::Note;
 use crate::tlog::proof::{MAX_PROOF_LEN, TlogProof};
 
 /// First line of every status proof.
@@ -355,7 +356,8 @@ impl StatusProof {
             return Err(bad("something stands after the signature"));
         }
         let proof = StatusProof::whole(about, facts, map, payload, (kid.parse()?, signature), TlogProof::parse(tlog)?)?;
-        match proof.to_string() == text {
+        let note = Note::parse(proof.tlog.checkpoint.as_bytes())?;
+        match proof.to_string() == text && note.to_string() == proof.tlog.checkpoint {
             true => Ok(proof),
             false => Err(bad("it is not in its one spelling")),
         }

@@ -29,6 +29,7 @@ mod regions;
 mod register;
 mod registry_decode;
 mod rules;
+mod status;
 mod storage;
 mod storage_copies;
 mod storage_hot;
