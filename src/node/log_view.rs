@@ -22,9 +22,9 @@ use crate::tlog::proof::TlogProof;
 use crate::tlog::tree::inclusion_proof;
 
 /// How often a proof is begun anew because the log moved on.
-const PROVE_ATTEMPTS: usize = 20;
+const PROVE_ATTEMPTS: usize = 100;
 /// How long to wait for the checkpoint of what was just committed.
-const PROVE_PAUSE: Duration = Duration::from_millis(5);
+const PROVE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether the node writes the log or follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

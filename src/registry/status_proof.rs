@@ -202,7 +202,7 @@ impl<'p> Reached<'p> {
     fn chat(&mut self, number: ChatNumber) -> Result<()> {
         let leaf = self.need(&Name::Subject(Subject::Chat(number)))?;
         let chat = leaf.chat().ok_or_else(|| lacking("not a chat"))?;
-        for owner in chat.owner() {
+        if let Some(owner) = chat.owner() {
             self.authority(&owner.authority)?;
         }
         for building in &chat.buildings {

@@ -1,5 +1,6 @@
 //! Status proofs: what they prove, that nothing else passes for one, and the vectors that other implementations share.
 
+mod refused;
 mod vectors;
 
 use data_encoding::BASE64;
@@ -206,8 +207,52 @@ fn sizes_are_those_of_the_protocol() {
     let text = cosigned(&prove(&s.moscow, &chat(s.first)).to_string(), &[(1, 1), (2, 2), (3, 3)]);
     let map = text.lines().find(|l| l.starts_with("map ")).unwrap();
     let hashes = BASE64.decode(map.rsplit(' ').next().unwrap().as_bytes()).unwrap();
-    assert!(hashes.len() % 32 == 0 && text.len() < 4096, "{} bytes", text.len());
+    assert!(hashes.len().is_multiple_of(32) && text.len() < 4096, "{} bytes", text.len());
     assert!(StatusProof::parse(&"a".repeat(1 << 20)).unwrap_err().code() == "status.too-long");
     let digest: LinkDigest = link(1);
     assert_eq!(format!("link:{digest}").parse::<Name>().unwrap(), Name::Link(digest));
+}
+
+/// The whole way: a node proves, the file verifies without it; a ministry proves the same of the log it follows.
+#[test]
+fn a_proof_from_a_node_verifies_without_it() {
+    use crate::api::chat as registered;
+    let mut node = crate::node::Node::moscow();
+    let signer = node.signer("operator");
+    let (_, number, bytes) = registered(&signer, 1, "2026-09-01");
+    node.accept(&[signer.building(1).1, bytes]);
+    let path = |name: &str| node.dir.path().join(name).to_str().unwrap().to_owned();
+    let (file, english) = (path("чат.txt"), path("link.txt"));
+    let number = number.to_string();
+    assert!(node.run(&["prove", &number, "--out", &file]).ok);
+    let absent = "https://max.ru/join/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    assert!(node.run(&["prove", absent, "--out", &english]).ok);
+    assert_eq!(node.get(&format!("/api/v1/proofs/chat:{number}")).body, std::fs::read(&file).unwrap());
+    assert!(!std::fs::read_to_string(&english).unwrap().contains("AAAAAAAAAAAAAAA"), "the token is nobody's business");
+
+    let mut ministry = crate::follow::ministry();
+    crate::transfer_nodes::follow(&ministry, &node, "moscow");
+    ministry.start();
+    let size = node.api("node")["freshness"]["size"].as_u64().unwrap();
+    crate::follow::synced(&ministry, &signer.origin, size);
+    let theirs = ministry.get(&format!("/api/v1/proofs/chat:{number}")).body;
+    assert!(theirs == std::fs::read(&file).unwrap(), "a copy proves what the original does");
+    ministry.get("/api/v1/proofs/flat:1").problem(404, "subject.unknown");
+    ministry.get(&format!("/api/v1/proofs/chat:{number}?log=nobody")).problem(404, "lookup.log");
+
+    node.stop();
+    let charter = node.data().join("charter.json");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let verify = |file: &str, more: &[&str]| {
+        let args = [&["--json", "verify", file, "--charter", charter.to_str().unwrap()], more].concat();
+        crate::node::run_in(elsewhere.path(), &args)
+    };
+    let said = verify(&file, &[]).json();
+    assert_eq!((&said["state"], &said["known"]), (&serde_json::json!("official"), &serde_json::json!(true)), "{said}");
+    assert_eq!(verify(&english, &[]).json()["known"], false);
+    let witness = cosigner(1).verifier().to_string();
+    assert_eq!(verify(&file, &["--cosigner", &witness]).code(), "status.cosigner");
+    let changed = std::fs::read_to_string(&file).unwrap().replacen("Дом 1", "Дом 2", 1);
+    std::fs::write(&file, changed).unwrap();
+    assert_eq!(verify(&file, &[]).code(), "proof.map");
 }
