@@ -36,9 +36,15 @@ pub fn member(ministry: &Node, origin: &str) -> Option<Value> {
     v["members"].as_array().unwrap().iter().find(|m| m["freshness"]["log"] == origin).cloned()
 }
 
+/// Waits until a ministry has a log up to `size`, its checkpoint too: that is published last, and a kill before it only
+/// means that the round is done again.
 pub fn synced(ministry: &Node, origin: &str, size: u64) {
+    let checkpoint = format!("/mirror/{}/checkpoint", domovoi::node::layout::origin_hash(origin));
     until(&format!("{origin} at size {size}"), || {
-        member(ministry, origin).filter(|m| m["freshness"]["size"] == size && m["status"]["held"].is_null())
+        let known = member(ministry, origin)?;
+        let published = String::from_utf8(ministry.get(&checkpoint).body).ok()?;
+        let whole = published.lines().nth(1).is_some_and(|n| n == size.to_string());
+        (known["freshness"]["size"] == size && known["status"]["held"].is_null() && whole).then_some(())
     });
 }
 
