@@ -238,7 +238,7 @@ fn a_proof_from_a_node_verifies_without_it() {
     let theirs = ministry.get(&format!("/api/v1/proofs/chat:{number}")).body;
     assert!(theirs == std::fs::read(&file).unwrap(), "a copy proves what the original does");
     ministry.get("/api/v1/proofs/flat:1").problem(404, "subject.unknown");
-    ministry.get(&format!("/api/v1/proofs/chat:{number}?log=nobody")).problem(404, "lookup.log");
+    ministry.get(&format!("/api/v1/proofs/chat:{number}?log=nobody")).problem(422, "lookup.log");
 
     node.stop();
     let charter = node.data().join("charter.json");
