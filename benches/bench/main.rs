@@ -4,12 +4,14 @@
 //! is generated, with keys made from fixed seeds; only `import_moscow` reads real data. A timed measure is taken
 //! [`REPEATS`] times and the median is shown, since other work on the machine only ever makes it slower.
 //!
-//! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, start_1m and fsck;
+//! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, start_1m, fsck and
+//! the proofs;
 //! `BENCH_CHATS` (200000) the number of chats behind status_get; `BENCH_DIR` where the logs are generated (a temporary
 //! directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
 
 mod import;
 mod log;
+mod proof;
 mod serve;
 mod submit;
 mod world;
@@ -122,6 +124,9 @@ const NAMES: &[&str] = &[
     "import_moscow",
     "start_1m",
     "fsck",
+    "proof_make",
+    "proof_verify",
+    "map_update",
 ];
 
 fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
@@ -131,6 +136,9 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
         "follow_memory" => log::follow_memory(&scratch.node(records / 3)?),
         "start_1m" => log::start(&scratch.node(records / 3)?),
         "fsck" => log::fsck(&scratch.node(records / 3)?),
+        "proof_make" => proof::make(&scratch.node(records / 3)?),
+        "proof_verify" => proof::verify(&scratch.node(records / 3)?),
+        "map_update" => proof::map_update(&scratch.node(records / 3)?),
         "submit_64" => submit::concurrent(&scratch.empty(name)?),
         "submit_64_https" => submit::over_https(&scratch.empty(name)?),
         "submit_idle" => submit::idle(&scratch.empty(name)?),

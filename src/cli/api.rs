@@ -76,12 +76,16 @@ impl Api {
 
     /// GET, as JSON.
     pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Result<T> {
+        json(&self.bytes(path, query)?)
+    }
+
+    /// GET, as the bytes of the answer.
+    pub fn bytes(&self, path: &str, query: &[(&str, String)]) -> Result<Vec<u8>> {
         let mut url = self.peer.address(&format!("api/v1/{path}"))?;
         for (key, value) in query {
             url.query_pairs_mut().append_pair(key, value);
         }
-        let request = self.peer.http().get(url);
-        self.answer(request)
+        self.answer(self.peer.http().get(url))
     }
 
     /// POST of records, one envelope per line; gives the outcomes.
@@ -92,11 +96,11 @@ impl Api {
         }
         let body = records.join(&b'\n');
         let request = self.peer.http().post(url).header("content-type", "application/jsonl").body(body);
-        let answer: Value = self.answer(request)?;
+        let answer: Value = json(&self.answer(request)?)?;
         Ok(answer["outcomes"].as_array().cloned().unwrap_or_default())
     }
 
-    fn answer<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T> {
+    fn answer(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>> {
         let (ok, body) = self.runtime.block_on(async {
             let mut answer = request.send().await.map_err(|e| {
                 let remedy = "start the node with «domovoi serve», or name another with --node (and --ca for a development certificate)";
@@ -116,12 +120,10 @@ impl Api {
             }
             Ok((answer.status().is_success(), body))
         })?;
-        if !ok {
-            return Err(problem(&body));
+        match ok {
+            true => Ok(body),
+            false => Err(problem(&body)),
         }
-        serde_json::from_slice(&body).map_err(|e| {
-            Error::refuse("cli.answer", format!("the node's answer: {e}"), "is it a domovoi node of this version?")
-        })
     }
 
     /// Which log the node writes.
@@ -155,14 +157,20 @@ impl Api {
         Ok(state.state)
     }
 
-    /// The charters of the data directory if they name the log, otherwise those the node serves.
-    fn charters(&self, context: &Context, origin: &str) -> Result<CharterChain> {
+    /// The charters to verify the log `origin` with: those of the data directory if they name the log, otherwise those the node serves.
+    pub fn charters(&self, context: &Context, origin: &str) -> Result<CharterChain> {
         let own = crate::node::charters::read_chain(&crate::node::layout::Layout::new(&context.common.data));
         match own.ok().filter(|c| c.of_log(origin).is_ok()) {
             Some(chain) => Ok(chain),
             None => self.runtime.block_on(fetch_chain(&self.peer)),
         }
     }
+}
+
+fn json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
+    serde_json::from_slice(body).map_err(|e| {
+        Error::refuse("cli.answer", format!("the node's answer: {e}"), "is it a domovoi node of this version?")
+    })
 }
 
 /// A runtime for commands.

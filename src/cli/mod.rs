@@ -15,6 +15,7 @@ pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod output;
+pub mod prove;
 pub mod record;
 pub mod repair;
 pub mod report;
@@ -98,8 +99,10 @@ pub enum Command {
     Undo(undo::Undo),
     #[command(about = "Показать чат, дом, орган, организацию или историю", subcommand)]
     Show(show::Show),
-    #[command(about = "Проверить ссылку или чат")]
+    #[command(about = "Проверить ссылку или чат; файл с доказательством — без сети")]
     Verify(show::Verify),
+    #[command(about = "Получить доказательство статуса: файл, который проверяется без сети")]
+    Prove(prove::Prove),
     #[command(about = "Отчёты", subcommand)]
     Report(report::Report),
     #[command(about = "Выгрузить данные", subcommand)]
@@ -185,6 +188,7 @@ pub fn run() -> i32 {
         Command::Undo(c) => c.run(&context),
         Command::Show(c) => c.run(&context),
         Command::Verify(c) => c.run(&context),
+        Command::Prove(c) => c.run(&context),
         Command::Report(c) => c.run(&context),
         Command::Export(c) => c.run(&context),
         Command::Follow(c) => c.run(&context),

@@ -10,7 +10,7 @@ use super::init::founding_file;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
-use crate::http::{Live, Options, Server, log_api, logging, openapi, reads, static_log};
+use crate::http::{Live, Options, Server, log_api, logging, openapi, proofs, reads, static_log};
 use crate::node::config::Config;
 use crate::node::sequencer::{Bounds, Outcome};
 use crate::node::{Node, Opening};
@@ -74,6 +74,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
     let api = utoipa_axum::router::OpenApiRouter::with_openapi(document)
         .merge(utoipa_axum::router::OpenApiRouter::from(api))
         .merge(reads::router().with_state(node.clone()))
+        .merge(proofs::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()));
     let app = openapi::finish(api)?.merge(static_log::router(Arc::new(NodeLogs(node.clone()))));
     let watched = node.clone();

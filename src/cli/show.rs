@@ -1,5 +1,7 @@
 //! `domovoi show` and `domovoi verify`.
 
+use std::path::{Path, PathBuf};
+
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -237,10 +239,14 @@ fn building(out: &Output, v: &Value) {
 /// Is this chat official?
 #[derive(Debug, Args)]
 pub struct Verify {
-    #[arg(help = "Ссылка, номер чата в реестре, max:…, идентификатор дома или @бот")]
+    #[arg(help = "Ссылка, номер чата в реестре, max:…, идентификатор дома, @бот или файл с доказательством")]
     what: String,
     #[arg(long, help = "Для какого дома спрашивают (идентификатор)")]
     building: Option<String>,
+    #[arg(long, help = "Устав для проверки файла, от старого к новому (по умолчанию — из каталога данных)")]
+    charter: Vec<PathBuf>,
+    #[arg(long, help = "Ключ того, кто должен был заверить файл: имя+номер+ключ")]
+    cosigner: Vec<String>,
     #[command(flatten)]
     when: WhenArgs,
 }
@@ -248,8 +254,11 @@ pub struct Verify {
 impl Verify {
     /// Asks the node. A join link is hashed here: the node learns its digest, never the link.
     pub fn run(&self, context: &Context) -> Result<()> {
-        let mut query = self.when.query();
         let what = self.what.trim();
+        if super::prove::is_proof(Path::new(what)) {
+            return super::prove::verify_file(context, Path::new(what), &self.charter, &self.cosigner);
+        }
+        let mut query = self.when.query();
         query.push(match what.split_once(':') {
             Some(("max", _)) => ("max", what.to_owned()),
             Some(("gar" | "gis" | "kad" | "reformagkh", _)) => ("building", what.to_owned()),

@@ -21,6 +21,7 @@ pub mod logging;
 pub mod metrics;
 pub mod openapi;
 pub mod problem;
+pub mod proofs;
 pub mod reads;
 pub mod serve;
 pub mod static_log;

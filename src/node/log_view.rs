@@ -1,5 +1,7 @@
 //! One log as this node knows it: its state in memory and its tiles on disk, whether the node writes it or follows it.
 
+use std::time::Duration;
+
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
@@ -9,9 +11,20 @@ use crate::registry::facts::evolve;
 use crate::registry::ids::RegionCode;
 use crate::registry::record::{DecodedRecord, Record, Subject};
 use crate::registry::state::{Entry, Head, HistoryItem, State, View};
+use crate::registry::statemap::StateMap;
+use crate::registry::status_proof::{Name, StatusProof};
 use crate::registry::text::{Day, Millis};
 use crate::storage::log_store::LogReader;
+use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::hash::leaf_hash;
+use crate::tlog::note::Note;
+use crate::tlog::proof::TlogProof;
+use crate::tlog::tree::inclusion_proof;
+
+/// How often a proof is begun anew because the log moved on.
+const PROVE_ATTEMPTS: usize = 100;
+/// How long to wait for the checkpoint of what was just committed.
+const PROVE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether the node writes the log or follows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +46,7 @@ pub struct LogView {
     /// Published tiles, entries, checkpoint.
     pub reader: LogReader,
     chain: RwLock<CharterChain>,
+    map: RwLock<StateMap>,
     state: RwLock<State>,
 }
 
@@ -65,10 +79,18 @@ pub struct HistoryRecord {
 }
 
 impl LogView {
-    /// Puts a loaded state and its tiles together.
-    pub fn new(role: Role, chain: CharterChain, reader: LogReader, state: State) -> LogView {
+    /// Puts a loaded state, its map and its tiles together.
+    pub fn new(role: Role, chain: CharterChain, reader: LogReader, state: State, map: StateMap) -> LogView {
         let (origin, region) = (state.jurisdiction().origin.to_string(), state.jurisdiction().region);
-        LogView { role, origin, region, reader, chain: RwLock::new(chain), state: RwLock::new(state) }
+        LogView {
+            role,
+            origin,
+            region,
+            reader,
+            chain: RwLock::new(chain),
+            map: RwLock::new(map),
+            state: RwLock::new(state),
+        }
     }
     /// The charter chain the log is verified under.
     pub fn chain(&self) -> CharterChain {
@@ -97,6 +119,40 @@ impl LogView {
     /// For the follower: the lock itself, so that a replay can work on the state outside of readers' sight.
     pub fn head(&self) -> Option<Head> {
         self.state.read().head()
+    }
+    /// For the one writer: the map, which is ahead of the state until the batch is absorbed. Who needs both takes the map
+    /// first.
+    pub(crate) fn map_mut(&self) -> RwLockWriteGuard<'_, StateMap> {
+        self.map.write()
+    }
+
+    /// Proves what the log says about one thing at its newest commit. May read the disk and wait: not for the reactor, and not
+    /// while the caller holds the state.
+    ///
+    /// # Errors
+    /// `proof.moved` where the log has no commit under a signed checkpoint, or moves on faster than a proof is made;
+    /// `status.form` where nothing can be proved about `about`.
+    pub fn prove(&self, about: &Name) -> Result<StatusProof> {
+        for _ in 0..PROVE_ATTEMPTS {
+            // A writer holds the map until log, checkpoint and state have caught up with it, so under it they agree. A follower
+            // publishes the checkpoint of a round at its end, after its last commit; until then there is nothing to prove from.
+            let map = self.map.read();
+            let Some((head, note)) = self.head().zip(self.reader.checkpoint_text()) else { break };
+            let size = head.index + 1;
+            if Note::parse(note.as_bytes()).and_then(|n| Checkpoint::parse(n.text()))?.size == size {
+                let commit = self.reader.entry(head.index)?;
+                let path = inclusion_proof(&self.reader, head.index, size)?;
+                let tlog = TlogProof { extra: None, index: head.index, path, checkpoint: note.to_string() };
+                return StatusProof::of(&self.state.read(), &map, about, &commit, tlog);
+            }
+            drop(map);
+            std::thread::sleep(PROVE_PAUSE);
+        }
+        Err(Error::retry(
+            "proof.moved",
+            format!("the log {} is just being written or read", self.origin),
+            "ask again in a few seconds",
+        ))
     }
     /// Offset of the region's civil time from UTC, hours.
     pub fn utc_offset(&self) -> i8 {

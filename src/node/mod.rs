@@ -14,6 +14,7 @@ pub mod layout;
 pub mod load;
 pub mod log_view;
 pub mod notes;
+pub mod proved;
 pub mod query;
 pub mod sequencer;
 pub mod snapshot;
@@ -251,8 +252,8 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let reader = store.reader();
     let keys = SequencerKeys { log: log_key, commit, claim };
     let start = |state, map, open_index: sequencer::OpenIndex| {
-        let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state));
-        Sequencer::start(view.clone(), store, map, open_index, keys, opening.bounds).map(|s| (view, s))
+        let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state, map));
+        Sequencer::start(view.clone(), store, open_index, keys, opening.bounds).map(|s| (view, s))
     };
     if let Some((state, replay)) = load::from_hot(&layout.hot(), &reader, &charters)? {
         // Nothing asks the index: opening it, the longest part of a start, goes on behind.

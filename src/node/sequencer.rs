@@ -26,7 +26,7 @@ use crate::registry::node_record::{Adopted, Commit, NodeRecord};
 use crate::registry::record::{DecodedRecord, RECORD_VERSION};
 use crate::registry::rules;
 use crate::registry::state::{State, View};
-use crate::registry::statemap::{StateMap, map_key};
+use crate::registry::statemap::map_key;
 use crate::registry::text::Millis;
 use crate::registry::verify::{KeyRing, VerifiedRecord, verify_records};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
@@ -108,7 +108,6 @@ impl Sequencer {
     pub fn start(
         view: Arc<LogView>,
         store: LogStore,
-        map: StateMap,
         open_index: OpenIndex,
         keys: SequencerKeys,
         bounds: Bounds,
@@ -121,7 +120,7 @@ impl Sequencer {
             Err(e) => tracing::error!(error = %e, "the index cannot be used; the log is not affected"),
         })?;
         let ring = ring_of(&view.state());
-        let mut writer = Writer { ring, view, store, map, keys, indexer };
+        let mut writer = Writer { ring, view, store, keys, indexer };
         writer.adopt_charter()?;
         let (flag, stop) = (failed.clone(), stopping.clone());
         let thread = spawn("sequencer", move || {
@@ -241,7 +240,6 @@ fn write_index(mut index: SledIndex, batches: Receiver<IndexBatch>) {
 struct Writer {
     view: Arc<LogView>,
     store: LogStore,
-    map: StateMap,
     ring: KeyRing,
     keys: SequencerKeys,
     indexer: SyncSender<IndexBatch>,
@@ -381,8 +379,11 @@ impl Writer {
         changes: crate::registry::state::Changes,
         time: u64,
     ) -> Result<()> {
+        // Held until the state has caught up, so that a proof is never made from one commit's facts and another's map.
+        let view = self.view.clone();
+        let mut map = view.map_mut();
         for (name, value) in &changes.leaves {
-            self.map.set(map_key(name), *value);
+            map.set(map_key(name), *value);
         }
         let commit = {
             let state: parking_lot::RwLockReadGuard<'_, State> = self.view.state();
@@ -395,7 +396,7 @@ impl Writer {
                 time: Millis::new(time)?,
                 previous: state.head().map(|h| h.id),
                 charter: changes.charter,
-                root: RecordId(self.map.root()),
+                root: RecordId(map.root()),
             }
         };
         let (entry, id) = NodeRecord::Commit(commit.clone()).sign(&self.keys.commit)?;

@@ -11,11 +11,13 @@ use utoipa::ToSchema;
 
 use super::Node;
 use super::log_view::LogView;
+use crate::error::{Error, Result};
 use crate::registry::body::ChatKind;
 use crate::registry::facts::{ChatFacts, ChatStatus};
 use crate::registry::ids::ChatNumber;
 use crate::registry::record::Subject;
 use crate::registry::state::View;
+use crate::registry::status_proof::{Name, StatusProof};
 use crate::registry::transfer::OfferStanding;
 
 /// How a log's word on a chat stands.
@@ -109,6 +111,38 @@ impl Node {
             None => state.size() < arrived.size,
             Some(t) => t.standing != OfferStanding::Returned && *t.receiving == *word.view.origin,
         }
+    }
+
+    /// Proves what a log says about one thing: the log `origin`, or the one that knows it, the node's own first.
+    ///
+    /// # Errors
+    /// `lookup.log` where there is no such log here; those of [`LogView::prove`].
+    pub fn prove(&self, about: &Name, origin: Option<&str>) -> Result<StatusProof> {
+        let none = || Error::refuse("lookup.log", "this node has no such log", "see GET /api/v1/federation");
+        let knows = |view: &&Arc<LogView>| match about {
+            Name::Link(link) => !view.state().chats_by_link(link).is_empty(),
+            Name::Subject(subject) => view.state().entry(subject).is_some(),
+        };
+        // A building is known under any of its ids; its facts stand under the primary one.
+        let primary = |view: &LogView| match about {
+            Name::Subject(Subject::Building(id)) => {
+                view.state().primary(id).map(|id| Name::Subject(Subject::Building(id)))
+            }
+            _ => None,
+        };
+        let views = match about {
+            Name::Subject(subject @ Subject::Chat(_)) => {
+                let holders = self.views_for(subject);
+                if holders.is_empty() { self.views() } else { holders }
+            }
+            _ => self.views(),
+        };
+        let view = match origin {
+            Some(origin) => self.view(origin).ok_or_else(none)?,
+            None => views.iter().find(knows).or(views.first()).cloned().ok_or_else(none)?,
+        };
+        let about = primary(&view).unwrap_or_else(|| about.clone());
+        view.prove(&about)
     }
 
     /// Every log, in the order in which they are asked about a subject: for a chat, the one that holds it first.

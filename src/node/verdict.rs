@@ -204,8 +204,6 @@ pub fn state_of(chat: &ChatView, asked: Asked<'_>, day: Day) -> VerdictState {
 
 /// The state in words.
 pub fn words(state: VerdictState, chat: Option<&ChatView>) -> (Said, Said) {
-    let sms_ru = "Никто официальный не просит код из СМС.";
-    let sms_en = "Nobody official asks for a code from an SMS.";
     let owner = chat.map_or_else(String::new, |c| c.owner_name.clone());
     let managers: Vec<String> = chat.map_or_else(Vec::new, |c| {
         let holding = c.buildings.iter().flat_map(|b| b.managements.iter().filter(|m| m.holds));
@@ -215,6 +213,13 @@ pub fn words(state: VerdictState, chat: Option<&ChatView>) -> (Said, Said) {
         names
     });
     let managers = if managers.is_empty() { "—".to_owned() } else { managers.join(", ") };
+    words_for(state, &owner, &managers)
+}
+
+/// The state in words, with the names of the owner and of those who manage the house.
+pub(super) fn words_for(state: VerdictState, owner: &str, managers: &str) -> (Said, Said) {
+    let sms_ru = "Никто официальный не просит код из СМС.";
+    let sms_en = "Nobody official asks for a code from an SMS.";
     let (ru, en, do_ru, do_en) = match state {
         VerdictState::Official => (
             format!("Официальный чат дома. Владелец: {owner}."),
@@ -353,7 +358,7 @@ pub fn words(state: VerdictState, chat: Option<&ChatView>) -> (Said, Said) {
     (said(ru, en), said(format!("{do_ru} {sms_ru}"), format!("{do_en} {sms_en}")))
 }
 
-fn day_words(day: Option<Day>) -> Said {
+pub(super) fn day_words(day: Option<Day>) -> Said {
     day.map_or_else(|| said("день не указан", "day not recorded"), |d| said(d.to_string(), d.to_string()))
 }
 

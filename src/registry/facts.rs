@@ -472,7 +472,8 @@ pub fn leaf_value(encoded: &[u8]) -> [u8; 32] {
 }
 
 /// The chats one join link belongs or belonged to: the facts of a `link:` leaf.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LinkFacts {
     /// The digest.
     pub link: LinkDigest,

@@ -18,6 +18,7 @@
 //! nodes a leaf, so four million leaves take half a gigabyte. Setting a leaf marks the way down to it; the
 //! root hashes what is marked, once. Leaves are never removed, except by undoing a batch that turned out to be wrong.
 
+use super::multi_proof::{MultiProof, Stands};
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
@@ -315,6 +316,33 @@ impl StateMap {
         match at.node() {
             Node::Leaf(i) if self.leaves[i].key != *key => (siblings, Some((self.leaves[i].key, self.leaves[i].value))),
             _ => (siblings, None),
+        }
+    }
+
+    /// What stands on the ways down to `keys`, sorted and distinct ([`MultiProof::of`]).
+    pub(super) fn ways_down(&self, keys: &[Bytes32], proof: &mut MultiProof) {
+        self.ways_below(self.root, 0, keys, proof);
+    }
+
+    fn ways_below(&self, at: Ref, depth: usize, keys: &[Bytes32], proof: &mut MultiProof) {
+        if keys.is_empty() {
+            return proof.hash(self.hash(at, &mut Vec::new()));
+        }
+        match at.node() {
+            Node::Empty => proof.stands(Stands::Empty),
+            Node::Leaf(i) if keys.contains(&self.leaves[i].key) => proof.stands(Stands::Leaf),
+            Node::Leaf(i) => {
+                proof.stands(Stands::Other);
+                proof.hash(self.leaves[i].key);
+                proof.hash(self.leaves[i].value);
+            }
+            Node::Inner(i) => {
+                proof.stands(Stands::Inner);
+                let (left, right) = keys.split_at(keys.partition_point(|key| bit(key, depth) == 0));
+                let children = self.inner[i].children;
+                self.ways_below(children[0], depth + 1, left, proof);
+                self.ways_below(children[1], depth + 1, right, proof);
+            }
         }
     }
 

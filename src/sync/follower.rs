@@ -66,7 +66,6 @@ const STEP: u64 = 4096;
 struct Work {
     mirror: MirrorStore,
     index: SledIndex,
-    replay: Replay,
     ring: KeyRing,
 }
 
@@ -136,13 +135,13 @@ impl Follower {
         let saved = read_bounded(&layout.data().join("status.json"), 1 << 16).ok();
         let mut status: FollowStatus = saved.and_then(|s| restore_status(&s)).unwrap_or_default();
         (status.name, status.url) = (source.name.clone(), source.url.clone());
-        let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state));
+        let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state, replay.map));
         Ok(Follower {
             followed: Arc::new(Followed { view, status: RwLock::new(status) }),
             peer: Peer::new(&source.url, source.ca.as_deref())?,
             incoming: Incoming(layout.data().join("incoming")),
             layout,
-            work: Arc::new(Mutex::new(Work { mirror, index, replay, ring })),
+            work: Arc::new(Mutex::new(Work { mirror, index, ring })),
         })
     }
 
@@ -332,14 +331,15 @@ fn take_charters(
         kept.advance(bytes)?;
         keep_latest(layout, &kept, bytes)?;
     }
-    let mut state = view.state_mut();
+    let (mut map, mut state) = (view.map_mut(), view.state_mut());
     if let Some((replayed, replay)) = replayed {
-        (work.ring, work.replay) = (ring_of(&replayed), replay);
+        work.ring = ring_of(&replayed);
+        *map = replay.map;
         *state = replayed;
     }
     charters.versions().iter().flat_map(|j| &j.root_keys).for_each(|key| work.ring.add(key));
     state.extend_charters(Arc::new(charters));
-    drop(state);
+    drop((state, map));
     view.set_chain(chain);
     Ok(())
 }
@@ -356,7 +356,8 @@ fn take_in(
     checkpoint: &VerifiedCheckpoint,
 ) -> Result<()> {
     let mut preparer = Preparer::after(&view.state(), Trust::Verify);
-    let Work { mirror, index, replay, ring } = work;
+    let Work { mirror, index, ring } = work;
+    let mut replay = Replay::default();
     let mut ready: Option<PreparedChunk> = None;
     let mut at = stored;
     loop {
@@ -367,7 +368,7 @@ fn take_in(
             Ok((!entries.is_empty()).then(|| preparer.prepare(at, &entries.all(), ring)))
         };
         let (next, applied) = rayon::join(prepared, || {
-            current.map_or(Ok(()), |chunk| apply(view, mirror, index, replay, chunk, incoming, stored, size))
+            current.map_or(Ok(()), |chunk| apply(view, mirror, index, &mut replay, chunk, incoming, stored, size))
         });
         applied?;
         ready = next?;
@@ -413,7 +414,9 @@ fn apply(
 ) -> Result<()> {
     let mut batch: Option<IndexBatch> = None;
     let result = {
-        let mut state = view.state_mut();
+        // The view has the map while nothing is applied. It is given back before anybody sees it.
+        let (mut map, mut state) = (view.map_mut(), view.state_mut());
+        std::mem::swap(&mut *map, &mut replay.map);
         let before = state.size();
         let result = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
             let next = index_batch(&changes, commit, at + 1);
@@ -423,6 +426,7 @@ fn apply(
             }
             state.absorb(changes, commit, id, at);
         });
+        std::mem::swap(&mut *map, &mut replay.map);
         if state.size() > before {
             let entries = read_entries(incoming, before, state.size(), stored, size)?;
             mirror.append(entries.iter().map(<[u8]>::to_vec).collect())?;

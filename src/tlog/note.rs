@@ -22,8 +22,15 @@ pub const MAX_NOTE_LEN: usize = MAX_TEXT_LEN + 1 + MAX_SIGNATURES * (MAX_SIGNATU
 /// Bytes of the longest key name that a key of ours, or one we trust, may have.
 pub const MAX_NAME_LEN: usize = 255;
 
-/// Signature type identifier of Ed25519 note signatures.
-const ED25519: u8 = 0x01;
+/// What a key's signatures say: their type identifier (C2SP signed-note; tlog-cosignature).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Ed25519 over the text of the note.
+    Note = 0x01,
+    /// Ed25519 over a time and the text of a checkpoint.
+    Cosigner = 0x04,
+}
+
 /// What a signature line begins with: em dash and space.
 const LINE_START: &str = "\u{2014} ";
 
@@ -34,6 +41,7 @@ pub type KeyId = [u8; 4];
 /// `<name>+<key id, 8 hex digits>+<base64 of 0x01 ‖ public key>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifierKey {
+    kind: Kind,
     name: String,
     id: KeyId,
     key: VerifyingKey,
@@ -47,6 +55,10 @@ impl VerifierKey {
     ///
     /// Errors: `note.name`, `vkey.point`.
     pub fn new(name: impl Into<String>, key: VerifyingKey) -> Result<Self> {
+        VerifierKey::of_kind(Kind::Note, name, key)
+    }
+
+    pub(super) fn of_kind(kind: Kind, name: impl Into<String>, key: VerifyingKey) -> Result<Self> {
         let name = name.into();
         if !is_name(&name) || name.len() > MAX_NAME_LEN {
             return Err(Error::refuse(
@@ -59,8 +71,8 @@ impl VerifierKey {
         if key.is_weak() || !key.to_edwards().is_torsion_free() {
             return Err(bad_point());
         }
-        let id = key_id(&name, &key);
-        Ok(VerifierKey { name, id, key })
+        let id = key_id(kind, &name, &key);
+        Ok(VerifierKey { kind, name, id, key })
     }
 
     /// Reads a verifier key in its text form.
@@ -68,6 +80,10 @@ impl VerifierKey {
     /// Errors: `vkey.form`, `vkey.type` (not Ed25519), `vkey.point`, `vkey.id` (the id is not of this name and key),
     /// `note.name`.
     pub fn parse(text: &str) -> Result<Self> {
+        VerifierKey::parse_kind(Kind::Note, text)
+    }
+
+    pub(super) fn parse_kind(kind: Kind, text: &str) -> Result<Self> {
         let form = || {
             Error::refuse(
                 "vkey.form",
@@ -84,16 +100,16 @@ impl VerifierKey {
         let (id, key) = rest.split_once('+').ok_or_else(form)?;
         let id: KeyId = HEXLOWER.decode(id.as_bytes()).ok().and_then(|id| id.try_into().ok()).ok_or_else(form)?;
         let key = base64(key).ok_or_else(form)?;
-        let (kind, key) = key.split_first().ok_or_else(form)?;
-        if *kind != ED25519 {
+        let (byte, key) = key.split_first().ok_or_else(form)?;
+        if *byte != kind as u8 {
             return Err(Error::refuse(
                 "vkey.type",
-                format!("verifier key {:?} is of type 0x{kind:02x}", excerpt(name)),
-                "give an Ed25519 key, type 0x01",
+                format!("verifier key {:?} is of type 0x{byte:02x}, not 0x{:02x}", excerpt(name), kind as u8),
+                "give an Ed25519 key of the right type: 0x01 for a log, 0x04 for a cosigner",
             ));
         }
         let key = VerifyingKey::from_bytes(key.try_into().map_err(|_| form())?).map_err(|_| bad_point())?;
-        let key = VerifierKey::new(name, key)?;
+        let key = VerifierKey::of_kind(kind, name, key)?;
         if key.id != id {
             return Err(Error::refuse(
                 "vkey.id",
@@ -119,21 +135,27 @@ impl VerifierKey {
         &self.key
     }
 
-    fn made(&self, signature: &NoteSignature) -> bool {
+    /// True where a line bears this key's name and id.
+    pub(super) fn made(&self, signature: &NoteSignature) -> bool {
         signature.name == self.name && signature.key_id == self.id
+    }
+
+    /// A line of this key.
+    pub(super) fn line(&self, signature: Vec<u8>) -> NoteSignature {
+        NoteSignature { name: self.name.clone(), key_id: self.id, signature }
     }
 }
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![ED25519];
+        let mut key = vec![self.kind as u8];
         key.extend_from_slice(self.key.as_bytes());
         write!(f, "{}+{}+{}", self.name, HEXLOWER.encode(&self.id), BASE64.encode(&key))
     }
 }
 
-fn key_id(name: &str, key: &VerifyingKey) -> KeyId {
-    let digest = Sha256::new().chain_update(name).chain_update([b'\n', ED25519]).chain_update(key.as_bytes());
+fn key_id(kind: Kind, name: &str, key: &VerifyingKey) -> KeyId {
+    let digest = Sha256::new().chain_update(name).chain_update([b'\n', kind as u8]).chain_update(key.as_bytes());
     let [a, b, c, d, ..] = <[u8; 32]>::from(digest.finalize());
     [a, b, c, d]
 }
@@ -217,15 +239,18 @@ impl Note {
     ///
     /// Errors: `note.signatures` if there are 64 by others already.
     pub fn add_signature(&mut self, signer: &NoteSigner) -> Result<()> {
-        self.signatures.retain(|line| !signer.verifier.made(line));
+        self.add_line(signer.verifier.line(signer.key.sign(self.text.as_bytes()).to_vec()))
+    }
+
+    /// Adds a line, made elsewhere, after the others; an earlier line by the same key goes. Nothing is verified.
+    ///
+    /// Errors: `note.signatures` if there are 64 by others already.
+    pub fn add_line(&mut self, line: NoteSignature) -> Result<()> {
+        self.signatures.retain(|l| (&l.name, l.key_id) != (&line.name, line.key_id));
         if self.signatures.len() >= MAX_SIGNATURES {
             return Err(bad_count(self.signatures.len() + 1));
         }
-        self.signatures.push(NoteSignature {
-            name: signer.verifier.name.clone(),
-            key_id: signer.verifier.id,
-            signature: signer.key.sign(self.text.as_bytes()).to_vec(),
-        });
+        self.signatures.push(line);
         Ok(())
     }
 

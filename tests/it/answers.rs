@@ -89,7 +89,7 @@ fn view(w: &World, dir: &std::path::Path) -> LogView {
         url: "https://region.example".into(),
     };
     let chain = CharterChain::pinned(&Charter::of_one(one, now_ms(), &key(221)).unwrap()).unwrap();
-    LogView::new(Role::Followed, chain, store.reader(), w.state.clone())
+    LogView::new(Role::Followed, chain, store.reader(), w.state.clone(), domovoi::registry::statemap::StateMap::new())
 }
 
 /// Another region's jurisdiction, with the keys of [`jurisdiction`].

@@ -41,8 +41,13 @@ fn house(n: usize, oktmo: &str) -> Body {
 }
 
 /// Version 2 changes everything a version can change of a region: root, log and commit keys, prefixes.
-fn rolled(chain: &CharterChain) -> CharterChain {
-    advanced(chain, |b| {
+pub fn rolled(chain: &CharterChain) -> CharterChain {
+    let mut longer = chain.clone();
+    assert!(longer.advance(&rolled_bytes(chain)).unwrap());
+    longer
+}
+pub fn rolled_bytes(chain: &CharterChain) -> Vec<u8> {
+    next_charter(chain, |b| {
         let m = member(b, MOSCOW);
         m.root_keys = List(vec![KeyBytes(PublicKey::of(&key(110)))]);
         m.commit_key = KeyBytes(PublicKey::of(&key(112)));

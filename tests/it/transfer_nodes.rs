@@ -50,7 +50,7 @@ fn chat(signer: &Signer, n: u64) -> (ChatNumber, Vec<u8>) {
     (ChatNumber::derive("77".parse().unwrap(), &id.0), bytes)
 }
 
-fn follow(ministry: &Node, region: &Node, name: &str) {
+pub fn follow(ministry: &Node, region: &Node, name: &str) {
     let (ca, pin) = (region.certificate(), region.charter.clone().unwrap());
     let ca = ca.to_str().unwrap();
     ministry.run(&["follow", &region.url(), "--name", name, "--charter-sha256", &pin, "--peer-ca", ca]).json();

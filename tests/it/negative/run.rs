@@ -51,6 +51,9 @@ pub const ELSEWHERE: &[(&str, &[&str])] = &[
             "import.older",
         ],
     ),
+    ("a C2SP tlog-proof: `tests/vectors/status`", &["proof.form"]),
+    ("longer than a status proof may be that holds it: `tlog_proof.rs`", &["proof.too-long"]),
+    ("a node whose log is just being written", &["proof.moved"]),
     ("needs a log of its own length: `rules/refused.rs`, `rules/tamper.rs`", &["commit.batch", "rule.spans"]),
     (
         "takes several regions or charters: `transfer.rs`, `charters.rs`, `src/registry/map_proof_tests.rs`",

@@ -1,0 +1,126 @@
+//! `domovoi prove`, and the half of `domovoi verify` that reads a proof from a file: without a network, by the charters alone.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::Context;
+use super::api::Api;
+use super::output::moment;
+use crate::error::{Error, Result};
+use crate::federation::chain::CharterChain;
+use crate::federation::charter::MAX_CHARTER;
+use crate::node::charters::read_chain;
+use crate::node::layout::Layout;
+use crate::node::proved::{Proved, proved};
+use crate::registry::ids::{BuildingId, ChatNumber};
+use crate::registry::link::{LinkDigest, canonical_link};
+use crate::registry::record::Subject;
+use crate::registry::status_proof::{MAX_LEN, Name, StatusProof};
+use crate::storage::durable::{read_bounded, write_atomic};
+use crate::tlog::cosignature::CosignerKey;
+
+/// Gets a proof.
+#[derive(Debug, Args)]
+pub struct Prove {
+    #[arg(help = "chat:…, link:…, building:…, authority:…, key:…; или ссылка, номер чата, идентификатор дома")]
+    what: String,
+    #[arg(long, help = "Из какого журнала, если не из того, который выберет узел")]
+    log: Option<String>,
+    #[arg(long, help = "Файл; без него доказательство печатается")]
+    out: Option<PathBuf>,
+}
+
+/// What a person means: a name as it stands in a proof, or what he has at hand.
+fn name(what: &str) -> Result<Name> {
+    if let Ok(name) = what.parse::<Name>() {
+        return Ok(name);
+    }
+    if let Ok(number) = what.parse::<ChatNumber>() {
+        return Ok(Name::Subject(Subject::Chat(number)));
+    }
+    if let Ok(building) = what.parse::<BuildingId>() {
+        return Ok(Name::Subject(Subject::Building(building)));
+    }
+    Ok(Name::Link(LinkDigest::of_link(&canonical_link(what)?)))
+}
+
+fn read(bytes: &[u8]) -> Result<&str> {
+    std::str::from_utf8(bytes)
+        .map_err(|e| Error::refuse("status.form", format!("status proof: {e}"), "get the proof again, unchanged"))
+}
+
+impl Prove {
+    /// Asks the node. A join link is hashed here: the node learns its digest, never the link.
+    pub fn run(&self, context: &Context) -> Result<()> {
+        let (api, name) = (Api::new(context)?, name(self.what.trim())?);
+        let log: Vec<_> = self.log.iter().map(|l| ("log", l.clone())).collect();
+        let text = api.bytes(&format!("proofs/{name}"), &log)?;
+        let proof = StatusProof::parse(read(&text)?)?;
+        // What is saved has been verified once.
+        let chain = api.charters(context, proof.origin())?;
+        proof.verify(&chain.of_log(proof.origin())?, &[])?;
+        match &self.out {
+            None => context.out.line(read(&text)?.trim_end()),
+            Some(path) => {
+                write_atomic(path, &text)?;
+                let next = format!("domovoi verify \"{}\"", path.display());
+                context.out.next(&[&next], &[&next]);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// True where `path` is a file that begins like a status proof.
+pub(super) fn is_proof(path: &Path) -> bool {
+    let begins = |bytes: Vec<u8>| bytes.starts_with(b"domovoi/status-proof@");
+    path.is_file() && read_bounded(path, MAX_LEN as u64).is_ok_and(begins)
+}
+
+/// Verifies a proof in a file.
+pub(super) fn verify_file(context: &Context, path: &Path, charters: &[PathBuf], cosigners: &[String]) -> Result<()> {
+    let bytes = read_bounded(path, MAX_LEN as u64)?;
+    let text = read(&bytes)?;
+    let chain = match charters {
+        [] => read_chain(&Layout::new(&context.common.data))?,
+        [pinned, later @ ..] => {
+            let mut chain = CharterChain::pinned(&read_bounded(pinned, MAX_CHARTER as u64)?)?;
+            for path in later {
+                chain.advance(&read_bounded(path, MAX_CHARTER as u64)?).map_err(|e| e.at(path.display()))?;
+            }
+            chain
+        }
+    };
+    let cosigners: Vec<CosignerKey> = cosigners.iter().map(|k| CosignerKey::parse(k)).collect::<Result<_>>()?;
+    let proof = StatusProof::parse(text).map_err(|e| e.at(path.display()))?;
+    let verified = proof.verify(&chain.of_log(proof.origin())?, &cosigners).map_err(|e| e.at(path.display()))?;
+    if let Some(silent) = cosigners.iter().find(|k| !verified.cosigned.iter().any(|(name, _)| name == k.name())) {
+        return Err(Error::refuse(
+            "status.cosigner",
+            format!("{} has not signed this proof's checkpoint", silent.name()),
+            "get a newer proof, or do without this cosigner",
+        ));
+    }
+    print(context, &proved(&verified));
+    Ok(())
+}
+
+fn print(context: &Context, p: &Proved) {
+    context.out.result(p, |out| {
+        out.line(&out.pick(p.text.ru.clone(), p.text.en.clone()));
+        for said in &p.recorded {
+            out.line(&out.pick(said.ru.clone(), said.en.clone()));
+        }
+        out.line(&out.pick(p.advice.ru.clone(), p.advice.en.clone()));
+        let as_of = moment(p.as_of);
+        out.line(&out.pick(
+            format!("Подписи верны. Журнал {}, записей: {}, по состоянию на {as_of}.", p.log, p.size),
+            format!("The signatures are good. Log {}, entries: {}, as of {as_of}.", p.log, p.size),
+        ));
+        for (name, at) in &p.cosigned {
+            let at = moment(at.saturating_mul(1000));
+            out.line(&out.pick(format!("Заверил {name}: {at}"), format!("Cosigned by {name}: {at}")));
+        }
+    });
+}

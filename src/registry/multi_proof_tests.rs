@@ -1,0 +1,134 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::super::statemap::map_key;
+use super::*;
+
+type Model = BTreeMap<Bytes32, Bytes32>;
+type Leaves = [(Bytes32, Bytes32)];
+
+fn split<T: Clone>(items: &[T], depth: usize, key: impl Fn(&T) -> &Bytes32) -> (Vec<T>, Vec<T>) {
+    items.iter().cloned().partition(|i| bit(key(i), depth) == 0)
+}
+
+/// The hash of a subtree and the proof through it, from the definition alone.
+fn expected(leaves: &Leaves, keys: &[Bytes32], depth: usize, shape: &mut String, hashes: &mut Vec<Bytes32>) -> Bytes32 {
+    let lone = match leaves {
+        [] => Some(('e', EMPTY_ROOT)),
+        [(key, value)] => Some((if keys.contains(key) { 'l' } else { 'o' }, leaf_hash(key, value))),
+        _ => None,
+    };
+    if let Some((letter, hash)) = lone {
+        match (keys.is_empty(), letter) {
+            (true, _) => hashes.push(hash),
+            (false, 'o') => (shape.push('o'), hashes.extend([leaves[0].0, leaves[0].1])).1,
+            (false, letter) => shape.push(letter),
+        }
+        return hash;
+    }
+    let (left, right) = split(leaves, depth, |(key, _)| key);
+    let (lk, rk) = split(keys, depth, |key| key);
+    if keys.is_empty() {
+        let (mut s, mut h) = Default::default();
+        let all = |side: &Leaves, s: &mut String, h: &mut Vec<Bytes32>| expected(side, &[], depth + 1, s, h);
+        let hash = inner_hash(&all(&left, &mut s, &mut h), &all(&right, &mut s, &mut h));
+        hashes.push(hash);
+        return hash;
+    }
+    shape.push('i');
+    let left = expected(&left, &lk, depth + 1, shape, hashes);
+    inner_hash(&left, &expected(&right, &rk, depth + 1, shape, hashes))
+}
+
+/// Few distinct keys, many with long common beginnings.
+fn key() -> impl Strategy<Value = Bytes32> {
+    prop_oneof![
+        (0u8..40).prop_map(|b| map_key(&format!("chat:{b}"))),
+        (0usize..256, any::<bool>()).prop_map(|(at, ones)| {
+            let mut key = if ones { [0xff; 32] } else { [0; 32] };
+            key[at / 8] ^= 0x80 >> (at % 8);
+            key
+        }),
+        (0u8..4).prop_map(|last| {
+            let mut key = [7; 32];
+            key[31] = last;
+            key
+        }),
+    ]
+}
+
+fn world() -> impl Strategy<Value = (Model, BTreeSet<Bytes32>)> {
+    (prop::collection::btree_map(key(), any::<[u8; 32]>(), 0..40), prop::collection::btree_set(key(), 1..8))
+}
+
+fn asked(model: &Model, keys: &BTreeSet<Bytes32>) -> Vec<(Bytes32, Option<Bytes32>)> {
+    keys.iter().map(|k| (*k, model.get(k).copied())).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn a_proof_is_that_of_the_definition_and_verifies((model, keys) in world()) {
+        let mut map: StateMap = model.iter().map(|(k, v)| (*k, *v)).collect();
+        let leaves: Vec<_> = model.iter().map(|(k, v)| (*k, *v)).collect();
+        let list: Vec<Bytes32> = keys.iter().copied().collect();
+        let (mut shape, mut hashes) = Default::default();
+        let root = expected(&leaves, &list, 0, &mut shape, &mut hashes);
+        prop_assert_eq!(map.root(), root);
+        let proof = MultiProof::of(&map, &list);
+        prop_assert_eq!((proof.shape(), proof.bytes()), (shape, hashes.concat()));
+        prop_assert_eq!(&MultiProof::read(&proof.shape(), &proof.bytes()).unwrap(), &proof);
+        prop_assert!(proof.verify(&root, &asked(&model, &keys)).is_ok());
+    }
+
+    /// Another value, an absent key said to be there, a key there said to be absent, another root: each is refused.
+    #[test]
+    fn nothing_else_verifies((model, keys) in world(), at in any::<prop::sample::Index>(), other in any::<[u8; 32]>()) {
+        let mut map: StateMap = model.iter().map(|(k, v)| (*k, *v)).collect();
+        let (root, list) = (map.root(), keys.iter().copied().collect::<Vec<_>>());
+        let proof = MultiProof::of(&map, &list);
+        let mut lie = asked(&model, &keys);
+        let at = at.index(lie.len());
+        lie[at].1 = Some(other).filter(|o| lie[at].1 != Some(*o));
+        prop_assert_eq!(proof.verify(&root, &lie).unwrap_err().code(), "proof.map");
+        lie[at].1 = match model.get(&lie[at].0) { Some(_) => None, None => Some(other) };
+        prop_assert!(proof.verify(&root, &lie).is_err());
+        prop_assert!(proof.verify(&other, &asked(&model, &keys)).is_err());
+    }
+
+    /// Any change of letters or hashes is refused.
+    #[test]
+    fn a_changed_proof_is_refused((model, keys) in world(), at in any::<prop::sample::Index>(), what in 0..5) {
+        let mut map: StateMap = model.iter().map(|(k, v)| (*k, *v)).collect();
+        let (root, list) = (map.root(), keys.iter().copied().collect::<Vec<_>>());
+        let good = MultiProof::of(&map, &list);
+        let mut bad = good.clone();
+        let place = at.index(good.shape.len());
+        match what {
+            0 => bad.shape[place] = [Stands::Inner, Stands::Leaf, Stands::Other, Stands::Empty][at.index(4)],
+            1 => drop(bad.shape.remove(place)),
+            2 => bad.shape.insert(place, good.shape[place]),
+            3 => bad.hashes.push([3; 32]),
+            _ => match bad.hashes.len() {
+                0 => bad.hashes.push(EMPTY_ROOT),
+                n => drop(bad.hashes.remove(at.index(n))),
+            },
+        }
+        prop_assert!(bad == good || bad.verify(&root, &asked(&model, &keys)).is_err());
+    }
+}
+
+#[test]
+fn a_leaf_stands_as_high_as_it_can() {
+    let (key, value) = ([0; 32], [1; 32]);
+    let low = inner_hash(&leaf_hash(&key, &value), &EMPTY_ROOT);
+    let proof = MultiProof { shape: vec![Stands::Inner, Stands::Leaf], hashes: vec![EMPTY_ROOT] };
+    assert!(proof.verify(&low, &[(key, Some(value))]).unwrap_err().detail().contains("further down"));
+    let deep = MultiProof { shape: vec![Stands::Inner; 300], hashes: vec![[9; 32]; 300] };
+    assert!(deep.verify(&low, &[(key, None)]).unwrap_err().detail().contains("deeper"));
+    assert!(MultiProof::read("x", &[]).is_err() && MultiProof::read("e", &[0; 31]).is_err());
+    assert!(MultiProof::read(&"i".repeat(MAX_KEYS * MAX_DEPTH + 1), &[]).is_err());
+    assert!(MultiProof::default().verify(&EMPTY_ROOT, &[]).is_err());
+}
