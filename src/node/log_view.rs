@@ -1,6 +1,6 @@
 //! One log as this node knows it: its state in memory and its tiles on disk, whether the node writes it or follows it.
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
@@ -34,6 +34,9 @@ pub struct LogView {
     pub reader: LogReader,
     chain: RwLock<CharterChain>,
     state: RwLock<State>,
+    /// Whoever reads the whole state, for seconds, holds this: a writer then waits here, and not in the lock itself, where
+    /// it would stop every short reader behind it.
+    long: Mutex<()>,
 }
 
 /// "As of" and "known at": true on that day, recorded by then.
@@ -68,7 +71,7 @@ impl LogView {
     /// Puts a loaded state and its tiles together.
     pub fn new(role: Role, chain: CharterChain, reader: LogReader, state: State) -> LogView {
         let (origin, region) = (state.jurisdiction().origin.to_string(), state.jurisdiction().region);
-        LogView { role, origin, region, reader, chain: RwLock::new(chain), state: RwLock::new(state) }
+        LogView { role, origin, region, reader, chain: RwLock::new(chain), state: RwLock::new(state), long: Mutex::new(()) }
     }
     /// The charter chain the log is verified under.
     pub fn chain(&self) -> CharterChain {
@@ -92,7 +95,13 @@ impl LogView {
     }
     /// For the one writer of this view: the sequencer or the follower.
     pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        let _turn = self.long.lock();
         self.state.write()
+    }
+    /// Reads the whole state, however long that takes; short readers are not held up by a writer that waits for it.
+    pub fn read_whole<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        let _turn = self.long.lock();
+        read(&self.state.read())
     }
     /// For the follower: the lock itself, so that a replay can work on the state outside of readers' sight.
     pub fn head(&self) -> Option<Head> {
