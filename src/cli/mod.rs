@@ -15,6 +15,7 @@ pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod output;
+mod private;
 pub mod record;
 pub mod repair;
 pub mod report;

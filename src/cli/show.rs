@@ -241,6 +241,11 @@ pub struct Verify {
     what: String,
     #[arg(long, help = "Для какого дома спрашивают (идентификатор)")]
     building: Option<String>,
+    #[arg(long, conflicts_with_all = ["building", "as_of", "known_at"],
+        help = "Не сообщать узлу, какая ссылка проверяется: ответ проверяется здесь по уставу федерации")]
+    private: bool,
+    #[arg(long, requires = "private", value_name = "FILE", help = "Устав федерации, полученный не от этого узла")]
+    charter: Option<std::path::PathBuf>,
     #[command(flatten)]
     when: WhenArgs,
 }
@@ -248,8 +253,11 @@ pub struct Verify {
 impl Verify {
     /// Asks the node. A join link is hashed here: the node learns its digest, never the link.
     pub fn run(&self, context: &Context) -> Result<()> {
-        let mut query = self.when.query();
         let what = self.what.trim();
+        if self.private {
+            return super::private::check(context, what, self.charter.as_ref());
+        }
+        let mut query = self.when.query();
         query.push(match what.split_once(':') {
             Some(("max", _)) => ("max", what.to_owned()),
             Some(("gar" | "gis" | "kad" | "reformagkh", _)) => ("building", what.to_owned()),

@@ -256,10 +256,7 @@ fn check(b: &CharterBody) -> Result<()> {
     let roles = regions.iter().flat_map(|r| r.root_keys.0.iter().chain([&r.commit_key])).chain(&b.root_keys.0);
     let roles = roles.chain(b.federation.iter().map(|f| &f.commit_key));
     let origins = regions.iter().map(|r| r.origin.as_str()).chain(b.federation.iter().map(|f| f.origin.as_str()));
-    if !distinct(regions.iter().map(|r| r.code))
-        || !distinct(origins)
-        || !distinct(roles.map(KeyBytes::thumb))
-    {
+    if !distinct(regions.iter().map(|r| r.code)) || !distinct(origins) || !distinct(roles.map(KeyBytes::thumb)) {
         return Err(invalid("a region, a log or a key is named twice"));
     }
     let exceptions = b.exceptions.iter().flat_map(|e| &e.0);

@@ -17,9 +17,7 @@ use crate::federation::chain::CharterChain;
 use crate::registry::bucket_file::{BucketFile, FederationHead};
 use crate::registry::ids::{RecordId, RegionCode};
 use crate::registry::link_map::{LinkMap, Links};
-use crate::registry::node_record::{
-    DecodedNodeRecord, FederationCommit, FederationRegions, NodeRecord, RegionHead,
-};
+use crate::registry::node_record::{DecodedNodeRecord, FederationCommit, FederationRegions, NodeRecord, RegionHead};
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::state_proof::Quoted;
 use crate::registry::strict::List;
@@ -164,7 +162,9 @@ impl FederationWriter {
         let Some(last) = &self.last else { return true };
         let charter = self.chain.latest().charter();
         let heads = followed.iter().map(|(code, f)| (*code, f.view.state().size()));
-        if last.commit.charter != charter.version || !heads.eq(last.regions.regions.0.iter().map(|r| (r.region, r.size))) {
+        if last.commit.charter != charter.version
+            || !heads.eq(last.regions.regions.0.iter().map(|r| (r.region, r.size)))
+        {
             return true;
         }
         // Ages are renewed in time, but only where a later one can be given.
@@ -223,8 +223,7 @@ impl FederationWriter {
         let staged = self.store.stage(vec![first, second])?;
         self.store.write_tiles(&staged)?;
         self.store.fence(&staged)?;
-        let checkpoint =
-            Checkpoint { origin: self.view.origin.clone(), size: staged.new_size, root: staged.root };
+        let checkpoint = Checkpoint { origin: self.view.origin.clone(), size: staged.new_size, root: staged.root };
         self.store.publish(staged, &checkpoint.sign(&self.keys.log)?)?;
         self.last = Some(Last { regions, commit, id });
         self.show(links)
@@ -263,7 +262,8 @@ fn last_of(reader: &LogReader) -> Result<Option<Last>> {
     if size == 0 {
         return Ok(None);
     }
-    let wrong = || Error::stop("log.commit", format!("no federation.committed ends at size {size}"), "run «domovoi fsck»");
+    let wrong =
+        || Error::stop("log.commit", format!("no federation.committed ends at size {size}"), "run «domovoi fsck»");
     let before = size.checked_sub(2).ok_or_else(wrong)?;
     let regions = DecodedNodeRecord::decode(&reader.entry(before)?)?;
     let commit = DecodedNodeRecord::decode(&reader.entry(size - 1)?)?;

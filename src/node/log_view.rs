@@ -71,7 +71,15 @@ impl LogView {
     /// Puts a loaded state and its tiles together.
     pub fn new(role: Role, chain: CharterChain, reader: LogReader, state: State) -> LogView {
         let (origin, region) = (state.jurisdiction().origin.to_string(), state.jurisdiction().region);
-        LogView { role, origin, region, reader, chain: RwLock::new(chain), state: RwLock::new(state), long: Mutex::new(()) }
+        LogView {
+            role,
+            origin,
+            region,
+            reader,
+            chain: RwLock::new(chain),
+            state: RwLock::new(state),
+            long: Mutex::new(()),
+        }
     }
     /// The charter chain the log is verified under.
     pub fn chain(&self) -> CharterChain {

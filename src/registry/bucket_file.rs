@@ -130,7 +130,11 @@ impl BucketFile {
         if json.len() > MAX_BUCKET {
             return Err(wrong("it is larger than 1 MiB"));
         }
-        from_object(json).map_err(|e| wrong(&e.to_string()))
+        let file: BucketFile = from_object(json).map_err(|e| wrong(&e.to_string()))?;
+        match file.pad.bytes().all(|b| b == b' ') {
+            true => Ok(file),
+            false => Err(wrong("it is padded with something else than blanks")),
+        }
     }
 
     fn bucket(&self) -> Result<LinkBucket> {
@@ -201,7 +205,10 @@ impl LinkAnswer {
         // Whoever was there first stands, among those in force before those that are not; a transferred chat counts from its
         // first log on.
         let since = |chat: ChatNumber| claims.iter().filter(|c| c.chat == chat).map(|c| c.since).min();
-        let best = claims.iter().filter(|c| c.standing != LinkStanding::Void).min_by_key(|c| (rank(c.standing), since(c.chat), c.chat, c.region));
+        let best = claims
+            .iter()
+            .filter(|c| c.standing != LinkStanding::Void)
+            .min_by_key(|c| (rank(c.standing), since(c.chat), c.chat, c.region));
         let others = best.into_iter().flat_map(|best| claims.iter().filter(|c| c.chat != best.chat));
         let state = match best.map(|c| c.standing) {
             Some(LinkStanding::Official) => "official",
