@@ -215,8 +215,11 @@ impl<'s> Planner<'s> {
                 let moved = AddressKey::parse(b.address.as_str()) != AddressKey::parse(h.address.as_str());
                 let (flats, year) = (h.flats.or(b.flats), h.year.or(b.year));
                 let other = self.frame.attributes && (b.kind != h.kind || b.flats != flats || b.year != year);
-                if moved || other {
-                    let mut new = body((!b.also.is_empty()).then(|| List(b.also.clone())), b.oktmo, b.applicability);
+                // After a municipal reform the source has new codes. One that only says less than the register changes nothing.
+                let vaguer = |o: &Oktmo| b.oktmo.to_string().starts_with(&o.to_string());
+                let oktmo = h.oktmo.filter(|o| !vaguer(o)).unwrap_or(b.oktmo);
+                if moved || other || oktmo != b.oktmo {
+                    let mut new = body((!b.also.is_empty()).then(|| List(b.also.clone())), oktmo, b.applicability);
                     (new.flats, new.year, new.emergency) = (flats, year, h.emergency.or(b.emergency));
                     self.plan(Some(h.row), Body::BuildingAmended(new), None)?;
                 }

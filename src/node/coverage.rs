@@ -118,7 +118,7 @@ fn count(view: &LogView, day: Day) -> BTreeMap<String, Counts> {
         let counts = out.entry(b.oktmo.to_string()).or_default();
         counts.buildings += 1;
         counts.not_required += u64::from(b.chat_required(threshold) == Some(false));
-        counts.contested += u64::from(b.contested_on(day));
+        counts.contested += u64::from(b.contested_on(day, |id| state.organisation(id)));
         let chats = state.chats_by_building(&b.building);
         let official = chats.iter().filter_map(|n| state.chat(*n)).find(|c| {
             state.is_official(c)
@@ -128,7 +128,7 @@ fn count(view: &LogView, day: Day) -> BTreeMap<String, Counts> {
         });
         if let Some(chat) = official {
             counts.with_chat += 1;
-            let run = chat.admins.iter().any(|a| b.delegation_holds(a, day));
+            let run = chat.admins.iter().any(|a| b.delegation_holds(a, day, |id| state.organisation(id)));
             counts.without_administrator += u64::from(!run);
         }
     }

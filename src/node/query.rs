@@ -365,6 +365,7 @@ impl<'n> Reader<'n> {
         let (chat_required, suspect) =
             (self.requirement(b)?, self.suspect_records(&Subject::Building(b.building.clone()))?);
         let state = self.view.state();
+        let contested = b.active_on(self.day) && b.contested_on(self.day, |id| state.organisation(id));
         let chats = state.chats_by_building(&b.building).into_iter();
         let covers = |n: &ChatNumber| state.chat(*n).is_some_and(|c| c.buildings.contains(&b.building));
         let chats = chats.filter(covers).collect();
@@ -380,7 +381,7 @@ impl<'n> Reader<'n> {
             active: b.active_on(self.day),
             managements: b.managements.iter().filter(|m| !m.void).map(|m| self.management(b, m)).collect(),
             services: b.services.clone(),
-            contested: b.active_on(self.day) && b.contested_on(self.day),
+            contested,
             chat_required,
             retired: self.retired(b),
             objections: self.objections(b.objections.as_deref()),
@@ -424,7 +425,9 @@ impl<'n> Reader<'n> {
         }
         let administrators = c.admins.iter().filter(|a| !a.void).map(|a| {
             let open = crate::registry::facts::within(a.from, a.to, self.day);
-            let holds = facts.iter().any(|b| b.delegation_holds(a, self.day));
+            let state = self.view.state();
+            let holds = facts.iter().any(|b| b.delegation_holds(a, self.day, |id| state.organisation(id)));
+            drop(state);
             AdminView {
                 organisation: a.organisation.clone(),
                 name: self.organisation_name(&a.organisation),

@@ -334,12 +334,11 @@ fn transferred(view: &impl View, b: &OwnershipTransferred, record: &Record, sign
 /// True where open delegations of `organisation` reach every building of the chat that it manages on `day`. One that
 /// lost a house and got it back, or got a further one, needs a new delegation: what began before does not revive.
 fn administers_all(view: &impl View, chat: &ChatFacts, organisation: &OrgId, day: Day) -> bool {
-    let open: Vec<&Delegation> =
-        chat.admins.iter().filter(|a| !a.void && a.withdrawn.is_none() && a.organisation == *organisation).collect();
-    let managed =
-        chat.buildings.iter().filter_map(|b| view.building(b)).filter(|b| b.managed_throughout(organisation, day, day));
+    let primary = |id: &OrgId| view.organisation(id);
+    let same = |a: &&Delegation| primary(&a.organisation) == primary(organisation);
+    let open: Vec<&Delegation> = chat.admins.iter().filter(|a| !a.void && a.withdrawn.is_none()).filter(same).collect();
+    let through = |b: &BuildingFacts, from, to| b.managed_throughout(organisation, from, to, primary);
+    let mut managed = chat.buildings.iter().filter_map(|b| view.building(b)).filter(|b| through(b, day, day));
     // A delegation that begins later than the new one is open as well.
-    managed
-        .into_iter()
-        .all(|b| open.iter().any(|a| a.from.is_none_or(|f| b.managed_throughout(organisation, f.min(day), f.max(day)))))
+    managed.all(|b| open.iter().any(|a| a.from.is_none_or(|f| through(b, f.min(day), f.max(day)))))
 }

@@ -516,21 +516,28 @@ impl BuildingFacts {
             false => others().filter_map(|o| o.from).filter(|from| *from > to).min(),
         }
     }
-    /// True where managements of different organisations or forms hold on `day`.
-    pub fn contested_on(&self, day: Day) -> bool {
-        let who = |m: &Management| (m.organisation.clone(), m.organisation.is_none().then_some(m.form));
+    /// True where managements of different organisations or forms hold on `day`; `primary` tells which ids are one
+    /// organisation's ([`super::state::View::organisation`]).
+    pub fn contested_on(&self, day: Day, primary: impl Fn(&OrgId) -> OrgId) -> bool {
+        let who = |m: &Management| (m.organisation.as_ref().map(&primary), m.organisation.is_none().then_some(m.form));
         let mut held = self.managements_on(day).map(who);
         held.next().is_some_and(|first| held.any(|other| other != first))
     }
     /// True where `organisation` manages the building on every day from `from` to `to`; a renewal on the very day the
-    /// earlier management ends leaves no gap.
-    pub fn managed_throughout(&self, organisation: &OrgId, from: Day, to: Day) -> bool {
-        let mut at = from;
+    /// earlier management ends leaves no gap. `primary` as in [`Self::contested_on`].
+    pub fn managed_throughout(
+        &self,
+        organisation: &OrgId,
+        from: Day,
+        to: Day,
+        primary: impl Fn(&OrgId) -> OrgId,
+    ) -> bool {
+        let (organisation, mut at) = (primary(organisation), from);
         // Each step ends one period at least.
         for _ in 0..=self.managements.len() {
             let ends = self
                 .managements_on(at)
-                .filter(|m| m.organisation.as_ref() == Some(organisation))
+                .filter(|m| m.organisation.as_ref().is_some_and(|o| primary(o) == organisation))
                 .map(|m| self.end_of(m));
             match ends.max_by_key(|end| end.unwrap_or(Day::MAX)) {
                 None => return false,
@@ -542,11 +549,11 @@ impl BuildingFacts {
     }
     /// True where `delegation` reaches this building on `day`: it holds, and its organisation has managed the building
     /// without a gap since it began. It lapses by itself and does not revive when the organisation comes back.
-    pub fn delegation_holds(&self, delegation: &Delegation, day: Day) -> bool {
+    pub fn delegation_holds(&self, delegation: &Delegation, day: Day, primary: impl Fn(&OrgId) -> OrgId) -> bool {
         !delegation.void
             && within(delegation.from, delegation.to, day)
             && self.active_on(day)
-            && self.managed_throughout(&delegation.organisation, delegation.from.unwrap_or(day), day)
+            && self.managed_throughout(&delegation.organisation, delegation.from.unwrap_or(day), day, primary)
     }
     /// Whether an official chat is required of it under the region's `threshold`; none where flats or threshold are not
     /// known. An exception of its own decides before the threshold.

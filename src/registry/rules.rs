@@ -239,6 +239,19 @@ fn in_region(view: &impl View, codes: &[OktmoPrefix]) -> Result<()> {
     }
 }
 
+/// Rule 5: a key's territory lies in that of its authority.
+fn within_authority(view: &impl View, authority: &OrgId, codes: &[OktmoPrefix]) -> Result<()> {
+    let own = |c: &&OktmoPrefix| view.authority(authority).is_some_and(|a| a.oktmo.0.iter().any(|p| c.starts_with(p)));
+    match codes.iter().find(|c| !own(c)) {
+        None => Ok(()),
+        Some(c) => refuse(
+            "rule.key.oktmo",
+            format!("ОКТМО {c} lies outside the territory of {authority}"),
+            "grant the key for the authority's own prefixes, or amend the authority first",
+        ),
+    }
+}
+
 pub(super) fn known_building<'v>(view: &'v impl View, id: &BuildingId) -> Result<&'v super::facts::BuildingFacts> {
     match view.building(id) {
         Some(b) if b.void => {
@@ -315,6 +328,7 @@ fn body_rules(view: &impl View, record: &Record, subject: &Subject, signers: &Si
             by_root(view, signers)?;
             in_good_standing(view, &b.authority)?;
             in_region(view, &b.oktmo.0)?;
+            within_authority(view, &b.authority, &b.oktmo.0)?;
             let known = |s: &Text| TYPES.iter().any(|t| scope_covers(s.as_str(), t));
             if b.scopes.0.is_empty() || !b.scopes.0.iter().all(known) {
                 return refuse(

@@ -236,6 +236,31 @@ fn objections_and_overlapping_managements_are_shown_as_contested_until_they_end(
     assert_eq!(m.state(Question::Chat(other)), VerdictState::Official);
 }
 
+fn contested(w: &World, n: usize) -> bool {
+    w.state.building(&building(0)).unwrap().contested_on(day(n), |id| w.state.organisation(id))
+}
+
+#[test]
+fn two_ids_of_one_company_do_not_contest_each_other_once_they_are_linked() {
+    let mut w = region();
+    let number = chat(&mut w, 0, ChatKind::House, 1, 1);
+    say(&mut w, assigned(0, Some(company(0))), 2);
+    let second = say(&mut w, assigned(0, Some(company(1))), 2);
+    say(&mut w, Body::AdminDelegated(Admin { chat: number, organisation: company(1) }), 3);
+    let end = ManagementEnded { building: building(0), management: second, goes_on: None };
+    say(&mut w, Body::ManagementEnded(end), 8);
+    w.commit();
+    let administered = |w: &World| {
+        let (house, chat) = (w.state.building(&building(0)).unwrap(), w.state.chat(number).unwrap());
+        house.delegation_holds(&chat.admins[0], day(9), |id| w.state.organisation(id))
+    };
+    assert!(contested(&w, 5) && !administered(&w));
+    let linked = OrganisationLinked { organisation: company(0), also: Some(List(vec![company(1)])), distinct: None };
+    say(&mut w, Body::OrganisationLinked(linked), 9);
+    w.commit();
+    assert!(!contested(&w, 5) && administered(&w), "the company was there all the time, under its other id");
+}
+
 #[test]
 fn a_company_that_was_struck_off_goes_on_until_its_successor_starts() {
     let mut w = region();
@@ -251,7 +276,7 @@ fn a_company_that_was_struck_off_goes_on_until_its_successor_starts() {
     say(&mut w, assigned(0, Some(company(1))), 20);
     w.commit();
     assert_eq!((holding(&w, 19), holding(&w, 20)), (vec![company(0)], vec![company(1)]));
-    assert!(!w.state.building(&building(0)).unwrap().contested_on(day(20)));
+    assert!(!contested(&w, 20));
 }
 
 #[test]

@@ -78,3 +78,90 @@ fn rows_of_flats_and_lists_of_the_address_register() {
     let report = node.dir.path().join("gar_72.report.xlsx");
     assert!(!report.exists(), "there is nothing for the clerk to correct");
 }
+
+/// What a clerk does with what could not be linked: the table is written, filled in, imported, and nobody is asked again.
+#[test]
+fn a_worklist_is_written_filled_in_and_imported() {
+    let node = region("10");
+    let file = |name: &str, text: &str| {
+        let path = node.dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let import = |args: &[&str]| node.run(&[&["import"], args].concat()).json();
+    let place = "Респ. Карелия, р-н. Сегежский, г. Сегежа";
+    let first = file(
+        "portal.csv",
+        &format!(
+            "HOUSE_ID;ADDRESS;SERVICEDATE_START;HOUSE_TYPE;MGMT_COMPANY;MGMT_COMPANY_LINK\n\
+             1;{place}, ул. Мира, д. 5;01.01.2010;Многоквартирный дом;ООО А;/profile/7/\n\
+             2;{place}, Мира ул., дом 5;01.01.2010;Многоквартирный дом;ООО А;/profile/7/\n\
+             3;{place}, ул. Лесная, д. 9;01.01.2010;Многоквартирный дом;ООО А;/profile/7/\n"
+        ),
+    );
+    assert_eq!(import(&["buildings", &first, "--observed", "2016-09-20"])["imported"], 3);
+
+    // Twins are a question of the register itself.
+    let list = node.dir.path().join("список.csv");
+    let list = list.to_str().unwrap();
+    let open = node.run(&["report", "worklist", "--out", list]).json();
+    assert_eq!(open.as_array().unwrap().len(), 1, "{open}");
+    let decide = |path: &str, decision: &str| {
+        let mut rows: Vec<csv::StringRecord> = {
+            let bytes = std::fs::read(path).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            let text = text.trim_start_matches('\u{feff}');
+            let separator = if text.lines().next().unwrap().contains(';') { b';' } else { b',' };
+            let reader = csv::ReaderBuilder::new().delimiter(separator).has_headers(false).from_reader(text.as_bytes());
+            reader.into_records().map(Result::unwrap).collect()
+        };
+        let last = rows[0].len() - 1;
+        assert_eq!(&rows[0][last], "решение");
+        for row in &mut rows[1..] {
+            *row = row.iter().take(last).chain([decision]).collect();
+        }
+        let mut out = csv::Writer::from_path(path).unwrap();
+        rows.iter().for_each(|r| out.write_record(r).unwrap());
+        out.flush().unwrap();
+        import(&["links", path])
+    };
+    let merged = decide(list, "reformagkh:1");
+    assert_eq!(merged["records"]["building.retired"], 1, "{merged}");
+    assert_eq!(node.run(&["report", "worklist"]).json(), json!([]));
+
+    // A question that a second source raises comes in a table beside its report.
+    let gar = "0c5b2444-70a0-4932-980c-b4dc0d3f02b5";
+    let second = file("вторая.csv", &format!("GUID,Адрес\n{gar},\"{place}, ул. Лестная, д. 9\"\n"));
+    let table = node.dir.path().join("вопросы.csv");
+    let table = table.to_str().unwrap();
+    let asked = import(&["buildings", &second, "--observed", "2026-01-01", "--worklist", table]);
+    assert_eq!((&asked["records"], &asked["reasons"]), (&json!({}), &json!({"import.link.near": 1})), "{asked}");
+    let linked = decide(table, "reformagkh:3");
+    assert_eq!(linked["records"]["building.linked"], 1, "{linked}");
+    let building = node.api(&format!("buildings/gar:{gar}"));
+    assert_eq!(building["building"], "reformagkh:3", "{building}");
+    assert_eq!(building["managements"].as_array().unwrap().len(), 1, "its history is the one it had");
+    let again = import(&["buildings", &second, "--observed", "2026-01-01", "--worklist", table]);
+    assert_eq!((&again["records"], &again["questions"]), (&json!({}), &json!([])), "{again}");
+}
+
+/// After a municipal reform the same source has new ОКТМО codes: its import recodes the houses, and nothing else.
+#[test]
+fn a_source_with_new_municipal_codes_recodes_its_houses() {
+    let node = region("10");
+    let import = |day: &str, codes: [&str; 2]| {
+        let path = node.dir.path().join(format!("дома-{day}.csv"));
+        let address = "Респ. Карелия, г. Сегежа, ул. Мира, д.";
+        let rows = format!("HOUSE_ID;ADDRESS;ОКТМО\n1;{address} 5;{}\n2;{address} 7;{}\n", codes[0], codes[1]);
+        std::fs::write(&path, rows).unwrap();
+        node.run(&["import", "buildings", path.to_str().unwrap(), "--observed", day]).json()
+    };
+    let code = |id: &str| node.api(&format!("buildings/{id}"))["oktmo"].as_str().unwrap().to_owned();
+    assert_eq!(import("2024-01-01", ["86645101", "86645101"])["records"], json!({"building.registered": 2}));
+    let recoded = import("2025-01-01", ["86545000", "86645101"]);
+    assert_eq!(recoded["records"], json!({"building.amended": 1}), "{recoded}");
+    assert_eq!((code("reformagkh:1"), code("reformagkh:2")), ("86545000".into(), "86645101".into()));
+    // A code that says less, or none, leaves what is known.
+    let again = import("2026-01-01", ["", "86"]);
+    assert_eq!((&again["records"], code("reformagkh:2")), (&json!({}), "86645101".into()), "{again}");
+}

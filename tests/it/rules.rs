@@ -139,7 +139,13 @@ fn delegations_end_with_management(state: &State) {
         for b in chat.buildings.iter().filter_map(|b| state.building(b)) {
             for d in &chat.admins {
                 for day in days() {
-                    assert_eq!(b.delegation_holds(d, day), holds(b, d, day), "{} {} {day}", chat.chat, b.building);
+                    assert_eq!(
+                        b.delegation_holds(d, day, |id| state.organisation(id)),
+                        holds(b, d, day),
+                        "{} {} {day}",
+                        chat.chat,
+                        b.building
+                    );
                 }
             }
         }
@@ -512,7 +518,7 @@ fn a_delegation_does_not_come_back_after_a_gap() {
     w.say(delegated(), Some(day(35)), &keys);
     w.commit();
     let (house, chat) = (w.state.building(&building(0)).unwrap(), w.state.chat(chat).unwrap());
-    let held = |n| chat.admins.iter().map(|d| house.delegation_holds(d, day(n))).collect::<Vec<_>>();
+    let held = |n| chat.admins.iter().map(|d| house.delegation_holds(d, day(n), OrgId::clone)).collect::<Vec<_>>();
     assert_eq!(chat.admins.iter().map(|d| d.to).collect::<Vec<_>>(), [None; 3], "the end is computed, not stored");
     assert_eq!(held(1), [false; 3]);
     assert_eq!(held(15), [true, false, false]);

@@ -394,7 +394,7 @@ fn agrees(spec: &Spec, view: &impl View) -> bool {
     let Some(house) = view.building(&building(0)) else { return false };
     let holds = |c: u8| {
         let mut of = chat.admins.iter().filter(|d| d.organisation == company(c.into()));
-        of.any(|d| house.delegation_holds(d, late_day()))
+        of.any(|d| house.delegation_holds(d, late_day(), |id| id.clone()))
     };
     status == spec.chat
         && owner == Some(authority(spec.holder(spec.owner).into()))

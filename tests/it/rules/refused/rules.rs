@@ -98,6 +98,17 @@ pub const RULES: &[Case] = &[
     ("a key for another region", "rule.oktmo.region", |s| {
         s.root(Body::KeyGranted(granted(&key(99), 0, "*", "46", START, 1 << 50)))
     }),
+    ("a key beyond its authority's territory", "rule.key.oktmo", |s| {
+        let narrow = AuthorityAmended {
+            authority: authority(1),
+            name: text("ГЖИ округа"),
+            oktmo: List(vec!["4531".parse().unwrap()]),
+            short_name: None,
+            reinstated: None,
+        };
+        s.w.offer(&s.root(Body::AuthorityAmended(narrow))).unwrap();
+        s.root(Body::KeyGranted(granted(&key(99), 1, "*", "453", START, 1 << 50)))
+    }),
     ("a revocation by another authority", "rule.signer.authority", |s| {
         s.signed(revoked(&authority_key(0, 1)), &[&authority_key(1, 0)])
     }),
