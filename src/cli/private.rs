@@ -6,10 +6,13 @@ use serde_json::json;
 
 use super::Context;
 use super::api::Api;
-use super::output::moment;
+use super::output::{Output, moment};
 use crate::error::{Error, Result};
 use crate::node::{now_ms, read_charter};
+use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::{BucketFile, FederationHead, LinkAnswer, MAX_BUCKET, bucket_to_ask};
+use crate::registry::ids::RegionCode;
+use crate::registry::jurisdiction::FederationKeys;
 use crate::registry::link::{LinkDigest, canonical_link};
 
 /// Largest head, bytes.
@@ -20,20 +23,7 @@ const TRIES: usize = 3;
 /// Asks, verifies, and prints.
 pub fn check(context: &Context, pasted: &str, charter: Option<&PathBuf>) -> Result<()> {
     let link = LinkDigest::of_link(&canonical_link(pasted)?);
-    let charter = charter.ok_or_else(|| {
-        Error::refuse(
-            "cli.charter",
-            "a private check is verified here, and needs the federation's charter",
-            "give it with --charter FILE; it comes from the federation, not from the node that is asked",
-        )
-    })?;
-    let keys = read_charter(charter)?.federation().ok_or_else(|| {
-        Error::refuse(
-            "cli.federation",
-            format!("{} names no federation log", charter.display()),
-            "give the charter of a federation that has one",
-        )
-    })?;
+    let keys = federation(charter)?;
     let api = Api::new(context)?;
     for _ in 0..TRIES {
         let fetched = api.block_on(api.peer().get("api/v1/verify/bucket", MAX_HEAD))?;
@@ -54,6 +44,56 @@ pub fn check(context: &Context, pasted: &str, charter: Option<&PathBuf>) -> Resu
     ))
 }
 
+/// The federation's keys, by its charter.
+fn federation(charter: Option<&PathBuf>) -> Result<FederationKeys> {
+    let charter = charter.ok_or_else(|| {
+        Error::refuse(
+            "cli.charter",
+            "a private check is verified here, and needs the federation's charter",
+            "give it with --charter FILE; it comes from the federation, not from the node that is asked",
+        )
+    })?;
+    read_charter(charter)?.federation().ok_or_else(|| {
+        Error::refuse(
+            "cli.federation",
+            format!("{} names no federation log", charter.display()),
+            "give the charter of a federation that has one",
+        )
+    })
+}
+
+/// `domovoi verify NAME --nowhere`: the node proves that no region has the name, or says that one has.
+pub fn nowhere(context: &Context, name: &str, charter: Option<&PathBuf>) -> Result<()> {
+    let keys = federation(charter)?;
+    let api = Api::new(context)?;
+    let json: serde_json::Value = api.get("verify/absence", &[("name", name.to_owned())])?;
+    let answer = AbsenceProof::decode(json.to_string().as_bytes())?.verify(&keys, name, now_ms())?;
+    let value = json!({
+        "state": answer.state, "name": name, "covered": answer.covered, "stale": answer.stale,
+        "missing": answer.missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    });
+    context.out.result(&value, |out| {
+        let (ru, en) = match answer.state {
+            "not_registered" => ("Этого нет ни в одном регионе федерации", "No region of the federation has this"),
+            state => sentence(state),
+        };
+        out.line(&format!("[{}] {}", answer.state, out.say(ru, en)));
+        out.line(&as_of(out, answer.covered, &answer.missing));
+    });
+    Ok(())
+}
+
+fn as_of(out: &Output, covered: u64, missing: &[RegionCode]) -> String {
+    let (moment, codes) = (moment(covered), missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    match missing.is_empty() {
+        true => out.pick(format!("По состоянию на {moment}"), format!("As of {moment}")),
+        false => out.pick(
+            format!("По состоянию на {moment}; нет данных регионов: {codes}"),
+            format!("As of {moment}; regions not covered: {codes}"),
+        ),
+    }
+}
+
 fn print(context: &Context, answer: &LinkAnswer) {
     let claim = |c: &crate::registry::link_map::LinkClaim| {
         json!({ "region": c.region.to_string(), "chat": c.chat.to_string(), "since": c.since * 1000, "standing": c.standing,
@@ -69,10 +109,9 @@ fn print(context: &Context, answer: &LinkAnswer) {
         "badge": answer.badge,
     });
     context.out.result(&value, |out| {
-        let as_of = moment(answer.covered);
         let (ru, en) = sentence(answer.state);
         out.line(&format!("[{}] {}", answer.state, out.say(ru, en)));
-        out.line(&out.pick(format!("По состоянию на {as_of}"), format!("As of {as_of}")));
+        out.line(&as_of(out, answer.covered, &answer.missing));
         if let Some(c) = &answer.claim {
             let owner = c.owner.as_ref().map_or("-".to_owned(), ToString::to_string);
             out.line(&out.pick(
@@ -85,11 +124,6 @@ fn print(context: &Context, answer: &LinkAnswer) {
                 format!("! Эту ссылку позже заявил и регион {}: чат {}", c.region, c.chat),
                 format!("! Region {} claimed this link later, too: chat {}", c.region, c.chat),
             ));
-        }
-        if !answer.missing.is_empty() {
-            let codes: Vec<String> = answer.missing.iter().map(ToString::to_string).collect();
-            let codes = codes.join(", ");
-            out.line(&out.pick(format!("! Нет данных регионов: {codes}"), format!("! Regions not covered: {codes}")));
         }
         if answer.stale {
             out.line(out.say("! Данные устарели", "! The data are stale"));

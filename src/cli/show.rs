@@ -244,7 +244,10 @@ pub struct Verify {
     #[arg(long, conflicts_with_all = ["building", "as_of", "known_at"],
         help = "Не сообщать узлу, какая ссылка проверяется: ответ проверяется здесь по уставу федерации")]
     private: bool,
-    #[arg(long, requires = "private", value_name = "FILE", help = "Устав федерации, полученный не от этого узла")]
+    #[arg(long, conflicts_with_all = ["private", "building", "as_of", "known_at"],
+        help = "Доказать, что этого нет ни в одном регионе федерации (узел узнаёт, о чём речь)")]
+    nowhere: bool,
+    #[arg(long, value_name = "FILE", help = "Устав федерации, полученный не от этого узла")]
     charter: Option<std::path::PathBuf>,
     #[command(flatten)]
     when: WhenArgs,
@@ -256,6 +259,17 @@ impl Verify {
         let what = self.what.trim();
         if self.private {
             return super::private::check(context, what, self.charter.as_ref());
+        }
+        if self.nowhere {
+            let name = match what.parse::<crate::registry::ids::ChatNumber>() {
+                Ok(number) => format!("chat:{number}"),
+                Err(_) if what.starts_with('@') => format!("bot:{what}"),
+                Err(_) => match what.parse::<crate::registry::ids::BuildingId>() {
+                    Ok(id) => format!("building:{id}"),
+                    Err(_) => format!("link:{}", LinkDigest::of_link(&canonical_link(what)?)),
+                },
+            };
+            return super::private::nowhere(context, &name, self.charter.as_ref());
         }
         let mut query = self.when.query();
         query.push(match what.split_once(':') {

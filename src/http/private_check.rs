@@ -6,14 +6,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::extract::Path;
+use super::extract::{Path, Query};
 use super::problem::Problem;
-use super::reads::blocking;
+use super::reads::{blocking, query};
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::FederationHead;
 
 fn none(what: &str) -> Error {
@@ -50,7 +53,30 @@ async fn bucket(State(node): State<Arc<Node>>, Path((size, bucket)): Path<(u64, 
     Ok((headers, bytes).into_response())
 }
 
-/// Both resources.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AbsenceQuery {
+    /// A subject, for example `chat:77-ABCD-EFGH-JKMN`, or `link:` and a digest.
+    #[param(max_length = 200)]
+    name: String,
+}
+
+/// Proof that no region of the federation has anything under this name. Not private: it tells this node the name.
+#[utoipa::path(get, path = "/api/v1/verify/absence", params(AbsenceQuery),
+    responses((status = 200, body = Object, content_type = "application/json"), Problem))]
+async fn absence(State(node): State<Arc<Node>>, Query(q): Query<AbsenceQuery>) -> Result<Json<AbsenceProof>> {
+    if q.name.chars().count() > 200 {
+        return Err(query("name", &q.name));
+    }
+    let proof = match node.federation() {
+        Some(federation) => federation.absence(&q.name)?,
+        None => None,
+    };
+    proof.map(Json).ok_or_else(|| none("this node writes no federation log, or has not computed its maps yet"))
+}
+
+/// The resources.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::new().routes(routes!(head)).routes(routes!(bucket))
+    OpenApiRouter::new().routes(routes!(head)).routes(routes!(bucket)).routes(routes!(absence))
 }

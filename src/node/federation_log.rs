@@ -14,12 +14,15 @@ use super::sequencer::SequencerKeys;
 use super::{Followed, Node, charters, now_ms, open_log};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
+use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::{BucketFile, FederationHead};
 use crate::registry::ids::{RecordId, RegionCode};
 use crate::registry::link_map::{LinkMap, Links};
+use crate::registry::map_proof::MapProof;
 use crate::registry::node_record::{DecodedNodeRecord, FederationCommit, FederationRegions, NodeRecord, RegionHead};
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::state_proof::Quoted;
+use crate::registry::statemap::{StateMap, map_key};
 use crate::registry::strict::List;
 use crate::registry::text::Millis;
 use crate::registry::union_map::Union;
@@ -42,6 +45,7 @@ pub struct FederationView {
 
 struct Current {
     head: FederationHead,
+    union: StateMap,
     links: LinkMap,
 }
 
@@ -55,6 +59,25 @@ impl FederationView {
     pub fn bucket(&self, size: u64, name: &str) -> Option<Vec<u8>> {
         let current = self.current.read().clone().filter(|c| c.head.size == size)?;
         BucketFile::encode(&current.head, &current.links, name)
+    }
+}
+
+impl FederationView {
+    /// Proves that no covered region has anything under `name`; none before the maps have been computed.
+    ///
+    /// # Errors
+    /// `union.present` where one has.
+    pub fn absence(&self, name: &str) -> Result<Option<AbsenceProof>> {
+        let Some(current) = self.current.read().clone() else { return Ok(None) };
+        let key = map_key(name);
+        match current.union.get(&key) {
+            None => Ok(Some(AbsenceProof { head: current.head.clone(), map: MapProof::of(&current.union, &key) })),
+            Some(_) => Err(Error::refuse(
+                "union.present",
+                "a region of the federation has this name",
+                "ask for it: it is registered",
+            )),
+        }
     }
 }
 
@@ -78,6 +101,7 @@ struct Last {
 /// What the regions say together at one moment.
 struct Together {
     heads: Vec<RegionHead>,
+    union: StateMap,
     root: RecordId,
     links: LinkMap,
 }
@@ -133,7 +157,7 @@ impl FederationWriter {
             && same_heads(&last.regions.regions.0, &together.heads)
         {
             // After a start: the maps are those that were committed.
-            self.show(together.links)?;
+            self.show(together.union, together.links)?;
             return Ok(false);
         }
         self.write(together).map(|()| true)
@@ -189,11 +213,12 @@ impl FederationWriter {
                 heads.push(RegionHead { region: *region, size, root: RecordId(head.root), time, seen });
             }
         }
-        Ok(Together { heads, root: RecordId(union.into_map().root()), links: links.into_map() })
+        let mut union = union.into_map();
+        Ok(Together { heads, root: RecordId(union.root()), union, links: links.into_map() })
     }
 
     fn write(&mut self, together: Together) -> Result<()> {
-        let Together { heads, root, links } = together;
+        let Together { heads, union, root, links } = together;
         let charter = self.chain.latest().charter();
         let log: Box<str> = self.view.origin.as_str().into();
         let mut missing: Vec<RegionCode> = charter.regions.0.iter().map(|r| r.code).collect();
@@ -226,11 +251,11 @@ impl FederationWriter {
         let checkpoint = Checkpoint { origin: self.view.origin.clone(), size: staged.new_size, root: staged.root };
         self.store.publish(staged, &checkpoint.sign(&self.keys.log)?)?;
         self.last = Some(Last { regions, commit, id });
-        self.show(links)
+        self.show(union, links)
     }
 
-    /// Puts the links of the last commit where readers find them.
-    fn show(&self, links: LinkMap) -> Result<()> {
+    /// Puts the maps of the last commit where readers find them.
+    fn show(&self, union: StateMap, links: LinkMap) -> Result<()> {
         let reader = &self.view.reader;
         let size = reader.size();
         let none = || Error::stop("log.checkpoint", "the federation's log has no checkpoint", "run «domovoi fsck»");
@@ -242,7 +267,7 @@ impl FederationWriter {
             commit: Quoted::new(&reader.entry(size.saturating_sub(1))?)?,
             path: List(path.into_iter().map(|h| RecordId(h.0)).collect()),
         };
-        *self.view.current.write() = Some(Arc::new(Current { head, links }));
+        *self.view.current.write() = Some(Arc::new(Current { head, union, links }));
         Ok(())
     }
 }

@@ -166,7 +166,7 @@ impl BucketFile {
         let commit = self.head.verify(log)?;
         let bucket = self.bucket()?;
         let claims = bucket.verify(link, commit.bits, &commit.links.0)?;
-        Ok(LinkAnswer::of(claims.unwrap_or_default(), commit, now, u64::from(log.staleness_hours) * 3_600_000))
+        Ok(LinkAnswer::of(claims.unwrap_or_default(), &commit, log, now))
     }
 }
 
@@ -176,6 +176,33 @@ impl BucketFile {
 /// Those of [`FederationHead::verify`].
 pub fn bucket_to_ask(head: &FederationHead, log: &FederationKeys, link: &LinkDigest) -> Result<String> {
     head.verify(log).map(|commit| bucket_name(link, commit.bits))
+}
+
+/// What may be said of something that no covered region has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// `not_registered` only where every region is covered and none too long ago; else `region_not_connected` or `stale`.
+    pub state: &'static str,
+    /// Everything recorded up to this moment is covered, Unix milliseconds.
+    pub covered: u64,
+    /// True where that is longer ago than the charter allows.
+    pub stale: bool,
+    /// Regions that are not covered.
+    pub missing: Vec<RegionCode>,
+}
+
+impl Unknown {
+    /// By a verified commit.
+    pub(super) fn of(commit: &FederationCommit, log: &FederationKeys, now: u64) -> Unknown {
+        let covered = commit.oldest.map_or(0, |o| o.get());
+        let stale = now.saturating_sub(covered) > log.limit_ms();
+        let state = match commit.missing.0.is_empty() {
+            false => "region_not_connected",
+            true if stale => "stale",
+            true => "not_registered",
+        };
+        Unknown { state, covered, stale, missing: commit.missing.0.clone() }
+    }
 }
 
 /// What the federation's log proves about one link.
@@ -198,10 +225,9 @@ pub struct LinkAnswer {
 }
 
 impl LinkAnswer {
-    fn of(claims: &[LinkClaim], commit: FederationCommit, now: u64, limit: u64) -> LinkAnswer {
-        let covered = commit.oldest.map_or(0, |o| o.get());
-        let stale = now.saturating_sub(covered) > limit;
-        let fresh = now.saturating_sub(commit.time.get()) <= limit;
+    fn of(claims: &[LinkClaim], commit: &FederationCommit, log: &FederationKeys, now: u64) -> LinkAnswer {
+        let unknown = Unknown::of(&commit, log, now);
+        let fresh = now.saturating_sub(commit.time.get()) <= log.limit_ms();
         // Whoever was there first stands, among those in force before those that are not; a transferred chat counts from its
         // first log on.
         let since = |chat: ChatNumber| claims.iter().filter(|c| c.chat == chat).map(|c| c.since).min();
@@ -218,18 +244,16 @@ impl LinkAnswer {
             Some(LinkStanding::Moved) => "transferred",
             Some(LinkStanding::Replaced) => "superseded",
             Some(LinkStanding::Closed | LinkStanding::Void) => "closed",
-            None if !commit.missing.0.is_empty() => "region_not_connected",
-            None if stale => "stale",
-            None => "not_registered",
+            None => unknown.state,
         };
         LinkAnswer {
             state,
             badge: state == "official" && fresh,
             claim: best.cloned(),
             disputed_by: others.filter(|c| c.standing != LinkStanding::Void).cloned().collect(),
-            covered,
-            stale,
-            missing: commit.missing.0,
+            covered: unknown.covered,
+            stale: unknown.stale,
+            missing: unknown.missing,
         }
     }
 }

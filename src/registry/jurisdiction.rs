@@ -61,6 +61,13 @@ pub struct FederationKeys {
     pub staleness_hours: u32,
 }
 
+impl FederationKeys {
+    /// [`FederationKeys::staleness_hours`] in milliseconds.
+    pub fn limit_ms(&self) -> u64 {
+        u64::from(self.staleness_hours) * 3_600_000
+    }
+}
+
 /// Another region's log: what is needed to verify what it has committed.
 #[derive(Debug, Clone)]
 pub struct Neighbour {

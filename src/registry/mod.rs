@@ -6,11 +6,13 @@
 //! [`signature`]'s) → [`rules`], [`chat_rules`] and their kin (may it join the log now?) → [`state`] (an overlay applies it, by
 //! [`facts::evolve`]) → [`statemap`] (the root that every `state.committed` names). [`replay`] drives that for a whole
 //! log, for the node that follows one and for the node that starts anew. What several regions say together is hashed in
-//! [`union_map`] and [`link_map`], and sent as a [`bucket_file`].
+//! [`union_map`] and [`link_map`], and sent as a [`bucket_file`] or a proof
+//! of [`absence`].
 //!
 //! What must never happen here: an unverified record reaching state; a rule that looks at a clock; a float, a hash-map
 //! order or a locale deciding anything that is hashed.
 
+pub mod absence;
 pub mod address;
 mod address_index;
 mod address_tokens;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domovoi::federation::charter::{Charter, CharterBody, FederationLog, VerifiedCharter};
 use domovoi::node::layout::origin_hash;
+use domovoi::registry::absence::AbsenceProof;
 use domovoi::registry::body::KeyBytes;
 use domovoi::registry::bucket_file::{BucketFile, FederationHead, SIZE_CLASS};
 use domovoi::registry::ids::ChatNumber;
@@ -265,6 +266,27 @@ fn a_link_is_checked_without_saying_which() {
     }
     assert_ne!(asked["0"], asked["1"]);
 
+    // Registered nowhere, whatever it is: one proof, for that name alone and while it is young.
+    let charter = founded.charter.to_str().unwrap();
+    let absent_chat = "77-0000-0000-0000";
+    for what in [absent_chat, "reformagkh:404", "@nobody", &link(9999)] {
+        let proved = node.run(&["verify", what, "--nowhere", "--charter", charter]).json();
+        assert_eq!((&proved["state"], &proved["missing"]), (&json!("not_registered"), &json!([])), "{what}");
+    }
+    for what in [&chats[4].0.to_string(), "reformagkh:7", &link(3)] {
+        assert_eq!(node.run(&["verify", what, "--nowhere", "--charter", charter]).code(), "union.present", "{what}");
+    }
+    let proof = node.get(&format!("/api/v1/verify/absence?name=chat:{absent_chat}")).body;
+    let proof = AbsenceProof::decode(&proof).unwrap();
+    let keys = founded.verified.federation().unwrap();
+    let state = |name: &str, at: u64| proof.verify(&keys, name, at).map(|u| u.state);
+    let time = domovoi::node::now_ms();
+    assert_eq!(state(&format!("chat:{absent_chat}"), time).unwrap(), "not_registered");
+    assert_eq!(state(&format!("chat:{absent_chat}"), time + 25 * 3_600_000).unwrap(), "stale");
+    for other in ["reformagkh:7", "reformagkh:8"].map(|b| format!("building:{b}")) {
+        assert_eq!(state(&other, time).unwrap_err().code(), "proof.map");
+    }
+
     // A bucket is padded, says the same again, and is refused when a byte of it is changed.
     let (signed, _) = head(&node, &founded).unwrap();
     let path = format!("/api/v1/verify/bucket/{}/0", signed.size);
@@ -326,6 +348,9 @@ fn a_restart_goes_on_with_the_same_log_and_a_missing_region_is_named() {
     let unknown = verify(&node, 2).json();
     assert_eq!((&unknown["state"], &unknown["missing"]), (&json!("region_not_connected"), &json!(["69"])));
     assert_eq!(node.run(&["verify", &link(1), "--private"]).code(), "cli.charter");
+    let nowhere = |node: &Node, what: &str| node.run(&["verify", what, "--nowhere", "--charter", charter]);
+    assert_eq!(nowhere(&node, "reformagkh:404").json()["state"], "region_not_connected");
+    assert_eq!(nowhere(&node, "reformagkh:1").code(), "union.present");
     let alone = region.data().join("charter.json");
     let refused = node.run(&["verify", &link(1), "--private", "--charter", alone.to_str().unwrap()]);
     assert_eq!(refused.code(), "cli.federation");
