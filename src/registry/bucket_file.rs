@@ -226,7 +226,7 @@ pub struct LinkAnswer {
 
 impl LinkAnswer {
     fn of(claims: &[LinkClaim], commit: &FederationCommit, log: &FederationKeys, now: u64) -> LinkAnswer {
-        let unknown = Unknown::of(&commit, log, now);
+        let unknown = Unknown::of(commit, log, now);
         let fresh = now.saturating_sub(commit.time.get()) <= log.limit_ms();
         // Whoever was there first stands, among those in force before those that are not; a transferred chat counts from its
         // first log on.
