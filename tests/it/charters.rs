@@ -79,6 +79,17 @@ fn a_log_of_several_charters_replays_from_nothing_each_entry_under_its_own() {
     };
     let refused = r.try_say(Body::KeyGranted(granted.clone()), None, &[&MOSCOW.root()]).unwrap_err();
     assert_eq!(refused.code(), "rule.key.unknown", "the old root key is nobody's any more");
+    // Nor is it for the authority, before that is responsible there.
+    let beyond = r.try_say(Body::KeyGranted(granted.clone()), None, &[&key(110)]).unwrap_err();
+    assert_eq!(beyond.code(), "rule.key.oktmo");
+    let wider = AuthorityAmended {
+        authority: MOSCOW.authority(0),
+        name: text("ГЖИ"),
+        oktmo: List(vec!["45".parse().unwrap(), "47".parse().unwrap()]),
+        short_name: None,
+        reinstated: None,
+    };
+    r.say(Body::AuthorityAmended(wider), None, &[&key(110)]);
     r.say(Body::KeyGranted(granted), None, &[&key(110)]);
     r.say(house(2, "47111000"), None, &[&key(120)]);
     r.say(Body::AuthoritySuspended(suspended), None, &[&key(110)]);

@@ -231,6 +231,10 @@ fn a_node_and_its_followers_walk_the_charter_chain() {
     let root = a.signer("region-root");
     let key = domovoi::storage::keys::generate();
     let public = data_encoding::BASE64URL_NOPAD.encode(key.verifying_key().as_bytes());
+    let enrolled = a.api(&format!("subjects/last?subject=authority:{AUTHORITY}"))["last_record"].clone();
+    let wider = json!({ "authority": AUTHORITY, "name": "Инспекция", "oktmo": ["45", "47"] });
+    let around = Around { prev: Some(enrolled.as_str().unwrap().parse().unwrap()), ..Around::default() };
+    a.accept(&[root.record("authority.amended", wider, around).1]);
     let granted = json!({ "key": public, "authority": AUTHORITY, "scopes": ["*"], "oktmo": ["47"],
         "not_before": 0, "not_after": domovoi::node::now_ms() + 3_600_000 });
     a.accept(&[root.record("key.granted", granted, Around::default()).1]);
