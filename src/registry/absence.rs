@@ -25,10 +25,10 @@ impl AbsenceProof {
     /// Reads one.
     ///
     /// # Errors
-    /// `proof.absence`.
+    /// `absence.form`.
     pub fn decode(json: &[u8]) -> Result<AbsenceProof> {
         from_object(json).map_err(|e| {
-            Error::refuse("proof.absence", format!("proof of absence: {e}"), "fetch it again; do not rely on this one")
+            Error::refuse("absence.form", format!("proof of absence: {e}"), "fetch it again; do not rely on this one")
         })
     }
 
