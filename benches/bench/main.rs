@@ -5,10 +5,10 @@
 //! [`REPEATS`] times and the median is shown, since other work on the machine only ever makes it slower.
 //!
 //! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, start_1m, fsck and
-//! the proofs;
-//! `BENCH_CHATS` (200000) the number of chats behind status_get; `BENCH_DIR` where the logs are generated (a temporary
-//! directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
+//! the proofs; `BENCH_CHATS` (200000) the number of chats behind status_get; `BENCH_LINKS` (1000000) that behind
+//! bucket_bytes; `BENCH_DIR` where the logs are generated (a temporary directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
 
+mod bucket;
 mod import;
 mod log;
 mod proof;
@@ -127,6 +127,7 @@ const NAMES: &[&str] = &[
     "proof_make",
     "proof_verify",
     "map_update",
+    "bucket_bytes",
 ];
 
 fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
@@ -143,6 +144,7 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
         "submit_64_https" => submit::over_https(&scratch.empty(name)?),
         "submit_idle" => submit::idle(&scratch.empty(name)?),
         "status_get" => serve::status_get(&scratch.node(count("BENCH_CHATS", 200_000))?),
+        "bucket_bytes" => bucket::bytes(count("BENCH_LINKS", 1_000_000) as u64),
         "import_moscow" => import::moscow(&scratch.empty(name)?),
         _ => Err(format!("no measure «{name}»; there are {}", NAMES.join(", ")).into()),
     }

@@ -16,6 +16,7 @@ pub mod inspect;
 pub mod key;
 pub mod output;
 pub mod prove;
+mod private;
 pub mod record;
 pub mod repair;
 pub mod report;

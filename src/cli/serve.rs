@@ -10,7 +10,7 @@ use super::init::founding_file;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
-use crate::http::{Live, Options, Server, log_api, logging, openapi, proofs, reads, static_log};
+use crate::http::{Live, Options, Server, log_api, logging, openapi, private_check, proofs, reads, static_log};
 use crate::node::config::Config;
 use crate::node::sequencer::{Bounds, Outcome};
 use crate::node::{Node, Opening};
@@ -38,7 +38,8 @@ impl Serve {
         let config = context.config()?;
         let log = logging::init(&config.log)?;
         let data = config.node.data_dir.clone();
-        let own = crate::node::layout::Layout::new(&data).has_own_log();
+        let layout = crate::node::layout::Layout::new(&data);
+        let own = layout.has_own_log() || layout.federation().has_own_log();
         let passphrase = if own { Some(passphrase(context, true)?) } else { None };
         let bar = context.out.progress(0, "Загрузка журнала", "Loading the log");
         let node = Arc::new(Node::open(
@@ -75,13 +76,15 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         .merge(utoipa_axum::router::OpenApiRouter::from(api))
         .merge(reads::router().with_state(node.clone()))
         .merge(proofs::router().with_state(node.clone()))
-        .merge(log_api::router().with_state(node.clone()));
+        .merge(log_api::router().with_state(node.clone()))
+        .merge(private_check::router().with_state(node.clone()));
     let app = openapi::finish(api)?.merge(static_log::router(Arc::new(NodeLogs(node.clone()))));
     let watched = node.clone();
     let ready = move || if watched.healthy() { Ok(()) } else { Err("the log cannot be written".to_owned()) };
     let server =
         Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
     let (stop, stopping) = watch::channel(false);
+    let joining = tokio::spawn(joining(node.clone(), live.clone(), stopping.clone()));
     let following = tokio::spawn(following(node.clone(), live.clone(), stopping));
     context.out.line(&context.out.pick(
         format!("Узел работает: {}", server.local_url()),
@@ -93,6 +96,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
     };
     stop.send_replace(true);
     let _ = following.await;
+    let _ = joining.await;
     result
 }
 
@@ -100,6 +104,20 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
 async fn failed(node: &Node) {
     while node.healthy() {
         tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Keeps the federation's log up to what is followed. At most one step an interval, and never more than a fifth of the time.
+async fn joining(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiver<bool>) {
+    while node.federation().is_some() && !*stopping.borrow() {
+        let (at_work, begun) = (node.clone(), std::time::Instant::now());
+        // A step that panicked leaves the log where it was; the next one begins anew.
+        let _ = tokio::task::spawn_blocking(move || at_work.federation_step()).await;
+        let interval = Duration::from_secs(live.config().sync.interval_seconds);
+        tokio::select! {
+            () = tokio::time::sleep(interval.max(4 * begun.elapsed())) => {}
+            _ = stopping.changed() => break,
+        }
     }
 }
 

@@ -243,10 +243,17 @@ pub struct Verify {
     what: String,
     #[arg(long, help = "Для какого дома спрашивают (идентификатор)")]
     building: Option<String>,
-    #[arg(long, help = "Устав для проверки файла, от старого к новому (по умолчанию — из каталога данных)")]
+    #[arg(long, value_name = "FILE",
+        help = "Устав федерации, полученный не от этого узла; для файла — все версии, от старой к новой (по умолчанию из каталога данных)")]
     charter: Vec<PathBuf>,
     #[arg(long, help = "Ключ того, кто должен был заверить файл: имя+номер+ключ")]
     cosigner: Vec<String>,
+    #[arg(long, conflicts_with_all = ["building", "as_of", "known_at"],
+        help = "Не сообщать узлу, какая ссылка проверяется: ответ проверяется здесь по уставу федерации")]
+    private: bool,
+    #[arg(long, conflicts_with_all = ["private", "building", "as_of", "known_at"],
+        help = "Доказать, что этого нет ни в одном регионе федерации (узел узнаёт, о чём речь)")]
+    nowhere: bool,
     #[command(flatten)]
     when: WhenArgs,
 }
@@ -257,6 +264,20 @@ impl Verify {
         let what = self.what.trim();
         if super::prove::is_proof(Path::new(what)) {
             return super::prove::verify_file(context, Path::new(what), &self.charter, &self.cosigner);
+        }
+        if self.private {
+            return super::private::check(context, what, self.charter.last());
+        }
+        if self.nowhere {
+            let name = match what.parse::<crate::registry::ids::ChatNumber>() {
+                Ok(number) => format!("chat:{number}"),
+                Err(_) if what.starts_with('@') => format!("bot:{what}"),
+                Err(_) => match what.parse::<crate::registry::ids::BuildingId>() {
+                    Ok(id) => format!("building:{id}"),
+                    Err(_) => format!("link:{}", LinkDigest::of_link(&canonical_link(what)?)),
+                },
+            };
+            return super::private::nowhere(context, &name, self.charter.last());
         }
         let mut query = self.when.query();
         query.push(match what.split_once(':') {

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::registry::body::{KeyBytes, List};
 use crate::registry::envelope::{Envelope, MAX_SIGNATURES, TYP_CHARTER};
 use crate::registry::ids::{KeyThumb, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode};
-use crate::registry::jurisdiction::{Exception, Jurisdiction, Neighbour};
+use crate::registry::jurisdiction::{Exception, FederationKeys, Jurisdiction, Neighbour};
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::{PublicKey, strict_ok};
 use crate::registry::text::{Millis, Text};
@@ -82,9 +82,26 @@ pub struct CharterBody {
     pub record_versions: List<u32, 16>,
     /// Regions.
     pub regions: List<Region, 100>,
+    /// The log of the federation itself, which commits to what all regions say together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub federation: Option<FederationLog>,
     /// Entries of logs that are a no-op for everyone, from this version on and looking back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exceptions: Option<List<ExceptedEntry, 256>>,
+}
+
+/// The log a ministry's node writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FederationLog {
+    /// Origin of the log.
+    pub origin: Text,
+    /// Key of the log, a vkey line.
+    pub log_vkey: Text,
+    /// Key that signs its commits.
+    pub commit_key: KeyBytes,
+    /// Where its node is.
+    pub url: Text,
 }
 
 /// An entry that should never have been in its log, and does not end it.
@@ -157,6 +174,7 @@ impl Charter {
                 commit_key: KeyBytes(one.commit_key),
                 url: Text::new(&one.url)?,
             }]),
+            federation: None,
             exceptions: None,
         };
         Charter::sign(&body, &[root])
@@ -229,12 +247,16 @@ fn check(b: &CharterBody) -> Result<()> {
         }
     }
     let regions = &b.regions.0;
+    if let Some(f) = &b.federation
+        && VerifierKey::parse(f.log_vkey.as_str()).map_err(|e| e.at("charter"))?.name() != f.origin.as_str()
+    {
+        return Err(invalid("the log key of the federation is not named like its log"));
+    }
     // A key has one role in one region: nobody's signature can be taken for another's.
     let roles = regions.iter().flat_map(|r| r.root_keys.0.iter().chain([&r.commit_key])).chain(&b.root_keys.0);
-    if !distinct(regions.iter().map(|r| r.code))
-        || !distinct(regions.iter().map(|r| r.origin.as_str()))
-        || !distinct(roles.map(KeyBytes::thumb))
-    {
+    let roles = roles.chain(b.federation.iter().map(|f| &f.commit_key));
+    let origins = regions.iter().map(|r| r.origin.as_str()).chain(b.federation.iter().map(|f| f.origin.as_str()));
+    if !distinct(regions.iter().map(|r| r.code)) || !distinct(origins) || !distinct(roles.map(KeyBytes::thumb)) {
         return Err(invalid("a region, a log or a key is named twice"));
     }
     let exceptions = b.exceptions.iter().flat_map(|e| &e.0);
@@ -321,6 +343,17 @@ impl VerifiedCharter {
         signed_by(&envelope, &self.body)?;
         signed_by(&envelope, &body)?;
         Ok(VerifiedCharter { body: Arc::new(body), sha256: digest(&envelope) })
+    }
+    /// The federation's log. `None` where this version names none.
+    pub fn federation(&self) -> Option<FederationKeys> {
+        let log = self.body.federation.as_ref()?;
+        Some(FederationKeys {
+            origin: log.origin.as_str().into(),
+            // Parsed once already when the charter was checked.
+            log_key: VerifierKey::parse(log.log_vkey.as_str()).ok()?,
+            commit_key: log.commit_key.0.clone(),
+            staleness_hours: self.body.staleness_hours,
+        })
     }
     /// What the rules need to know of one region's log. `None` where this version names no such log.
     pub fn jurisdiction(&self, origin: &str) -> Option<Jurisdiction> {

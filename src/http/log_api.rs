@@ -374,6 +374,12 @@ impl LogFiles for NodeLogs {
                 self.0.followed().into_iter().map(|f| f.view.clone()).find(|v| origin_hash(&v.origin) == *hash)
             }
         };
-        view.map_or(Ok(None), |v| v.reader.read(path))
+        let federation =
+            self.0.federation().filter(|f| matches!(log, Which::Mirror(h) if *h == origin_hash(&f.origin)));
+        match (view, federation) {
+            (Some(view), _) => view.reader.read(path),
+            (None, Some(federation)) => federation.reader.read(path),
+            (None, None) => Ok(None),
+        }
     }
 }

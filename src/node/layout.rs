@@ -12,6 +12,7 @@
 //! private/          journal, signing fence, lock
 //! index/            the sled index, and the hot file of the last clean stop (can be rebuilt)
 //! mirrors/<hash>/   followed logs: charter.json, charters/, source, log/, index/, evidence/
+//! federation/       the federation's log, on the node that writes it: laid out like a data directory
 //! tls/              the development certificate
 //! ```
 
@@ -91,6 +92,10 @@ impl Layout {
     /// Everything kept of the followed log with this origin, laid out like a data directory.
     pub fn mirror(&self, origin: &str) -> Layout {
         Layout(self.0.join("mirrors").join(origin_hash(origin)))
+    }
+    /// Everything of the federation's log, laid out like a data directory.
+    pub fn federation(&self) -> Layout {
+        Layout(self.0.join("federation"))
     }
     /// File of a mirror that names the source it is of, as the configuration does.
     pub fn source(&self) -> PathBuf {

@@ -92,7 +92,7 @@ fn commit_at(reader: &LogReader, size: u64) -> Result<(Commit, RecordId)> {
     let decoded = DecodedNodeRecord::decode(&entry)?;
     match decoded.record() {
         NodeRecord::Commit(c) => Ok((c.clone(), decoded.id())),
-        NodeRecord::Adopted(_) => Err(wrong()),
+        _ => Err(wrong()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
@@ -48,6 +48,9 @@ pub struct LogView {
     chain: RwLock<CharterChain>,
     map: RwLock<StateMap>,
     state: RwLock<State>,
+    /// Whoever reads the whole state, for seconds, holds this: a writer then waits here, and not in the lock itself, where
+    /// it would stop every short reader behind it.
+    long: Mutex<()>,
 }
 
 /// "As of" and "known at": true on that day, recorded by then.
@@ -90,6 +93,7 @@ impl LogView {
             chain: RwLock::new(chain),
             map: RwLock::new(map),
             state: RwLock::new(state),
+            long: Mutex::new(()),
         }
     }
     /// The charter chain the log is verified under.
@@ -114,7 +118,13 @@ impl LogView {
     }
     /// For the one writer of this view: the sequencer or the follower.
     pub(crate) fn state_mut(&self) -> RwLockWriteGuard<'_, State> {
+        let _turn = self.long.lock();
         self.state.write()
+    }
+    /// Reads the whole state, however long that takes; short readers are not held up by a writer that waits for it.
+    pub fn read_whole<T>(&self, read: impl FnOnce(&State) -> T) -> T {
+        let _turn = self.long.lock();
+        read(&self.state.read())
     }
     /// For the follower: the lock itself, so that a replay can work on the state outside of readers' sight.
     pub fn head(&self) -> Option<Head> {

@@ -1,7 +1,8 @@
 //! One running node: the log it writes, the logs it follows, and the answers it gives from both.
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
-//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`] and [`verdict`] (is this chat official?). A record comes in through
+//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`] and [`verdict`] (is this chat official?);
+//! [`federation_log`] on a ministry's node. A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
@@ -10,6 +11,7 @@ pub mod answer;
 pub mod charters;
 pub mod config;
 pub mod coverage;
+pub mod federation_log;
 pub mod layout;
 pub mod load;
 pub mod log_view;
@@ -24,6 +26,7 @@ pub mod verdict;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::RwLock;
 use secrecy::SecretString;
@@ -39,6 +42,7 @@ use crate::storage::log_store::LogStore;
 use crate::storage::{format, keys};
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::{NoteSigner, VerifierKey};
+use federation_log::{FederationView, FederationWriter};
 use layout::Layout;
 use load::Progress;
 use log_view::{LogView, Role};
@@ -93,6 +97,7 @@ pub struct Node {
     /// Hours after which an answer is called stale.
     pub stale_after_hours: u64,
     own: Option<(Arc<LogView>, Sequencer)>,
+    federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
 }
 
@@ -131,11 +136,35 @@ impl Node {
             true => Some(open_own(&layout, &opening, progress)?),
             false => None,
         };
-        Ok(Node { layout, stale_after_hours: opening.stale_after_hours, own, followed: RwLock::default() })
+        let federation = match layout.federation().has_own_log() {
+            true => {
+                let writer = FederationWriter::open(&layout.federation(), opening.passphrase)?;
+                Some((writer.view().clone(), parking_lot::Mutex::new(writer), AtomicBool::new(false)))
+            }
+            false => None,
+        };
+        let stale_after_hours = opening.stale_after_hours;
+        Ok(Node { layout, stale_after_hours, own, federation, followed: RwLock::default() })
     }
     /// The node's own log.
     pub fn own(&self) -> Option<&Arc<LogView>> {
         self.own.as_ref().map(|(view, _)| view)
+    }
+    /// The federation's log, if this node writes it.
+    pub fn federation(&self) -> Option<&Arc<FederationView>> {
+        self.federation.as_ref().map(|(view, _, _)| view)
+    }
+    /// Brings the federation's log up to what the followed regions say now; takes seconds where they say much. Nothing
+    /// happens on a node without one, or after its disk has failed.
+    pub fn federation_step(&self) {
+        let Some((_, writer, failed)) = &self.federation else { return };
+        if failed.load(Ordering::SeqCst) {
+            return;
+        }
+        if let Err(e) = writer.lock().step(self) {
+            tracing::error!(error = %e, "the federation's log cannot be written: this node stops");
+            failed.store(true, Ordering::SeqCst);
+        }
     }
     /// Every log, the own one first.
     pub fn views(&self) -> Vec<Arc<LogView>> {
@@ -168,7 +197,8 @@ impl Node {
     }
     /// False after the log could not be written.
     pub fn healthy(&self) -> bool {
-        self.own.as_ref().is_none_or(|(_, s)| !s.failed())
+        let own = self.own.as_ref().is_none_or(|(_, s)| !s.failed());
+        own && self.federation.as_ref().is_none_or(|(_, _, failed)| !failed.load(Ordering::SeqCst))
     }
     /// Finishes what waits and closes the log. The state is kept in the hot file, for a fast start.
     pub fn close(&self) {
@@ -194,7 +224,7 @@ pub fn open_index(layout: &Layout) -> Result<SledIndex> {
 fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<(Arc<LogView>, Sequencer)> {
     let chain = charters::read_chain(layout)?;
     let origin = layout.origin()?;
-    let region = chain.latest().region_by_origin(&origin).ok_or_else(|| {
+    chain.latest().region_by_origin(&origin).ok_or_else(|| {
         Error::stop(
             "charter.origin",
             format!(
@@ -205,32 +235,7 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "restore the one of the two that is not this node's; «domovoi fsck --repair» restores the origin",
         )
     })?;
-    let (region, charters) = (region.clone(), chain.of_log(&origin)?);
-    let passphrase = opening.passphrase.ok_or_else(|| {
-        Error::stop(
-            "key.passphrase",
-            "the log's keys are encrypted and no passphrase was given",
-            "set DOMOVOI_PASSPHRASE or passphrase_file",
-        )
-    })?;
-    let log_key = keys::read(&layout.key("log"), passphrase)?;
-    let claim = KeyClaim::acquire(&log_key)?;
-    let log_key = NoteSigner::new(&origin, log_key)?;
-    let commit = keys::read(&layout.key("commit"), passphrase)?;
-    if log_key.verifier().to_string() != region.log_vkey.to_string() {
-        return Err(Error::stop(
-            "key.log",
-            format!("{} is not the log key the charter names", layout.key("log").display()),
-            "restore the key or the charter",
-        ));
-    }
-    if PublicKey::of(&commit) != charters.latest().commit_key {
-        return Err(Error::stop(
-            "key.commit",
-            format!("{} is not the commit key the charter names", layout.key("commit").display()),
-            "restore the key or the charter",
-        ));
-    }
+    let charters = chain.of_log(&origin)?;
     if !charters.latest().record_versions.contains(&RECORD_VERSION) {
         return Err(Error::stop(
             "charter.record_version",
@@ -238,19 +243,11 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
             "update this node",
         ));
     }
-    let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
-    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), &keys)?;
-    store.confirm_restored(opening.confirm_restored_head)?;
-    if let Some(pending) = pending {
-        tracing::info!(
-            size = pending.size,
-            "a batch was journalled but not published before the last stop: rolling forward"
-        );
-        let checkpoint = Checkpoint { origin: origin.clone(), size: pending.size, root: pending.root };
-        store.publish_pending(pending, &checkpoint.sign(&log_key)?)?;
-    }
+    let log_keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
+    let commit_key = &charters.latest().commit_key;
+    let confirmed = opening.confirm_restored_head;
+    let (store, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key, confirmed)?;
     let reader = store.reader();
-    let keys = SequencerKeys { log: log_key, commit, claim };
     let start = |state, map, open_index: sequencer::OpenIndex| {
         let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state, map));
         Sequencer::start(view.clone(), store, open_index, keys, opening.bounds).map(|s| (view, s))
@@ -271,4 +268,52 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let mut index = open_index(layout)?;
     let (state, replay) = load::load(&reader, &mut index, &charters, progress)?;
     start(state, replay.map, Box::new(|| Ok(index)))
+}
+
+/// Opens a log this node writes: its keys, which must be those that the charter names (of `log_keys` the one in force stands
+/// first), and its files, rolled forward where the last stop left a batch half done.
+fn open_log(
+    layout: &Layout,
+    origin: &str,
+    passphrase: Option<&SecretString>,
+    log_keys: &[&VerifierKey],
+    commit_key: &PublicKey,
+    confirmed: Option<u64>,
+) -> Result<(LogStore, SequencerKeys)> {
+    let passphrase = passphrase.ok_or_else(|| {
+        Error::stop(
+            "key.passphrase",
+            "the log's keys are encrypted and no passphrase was given",
+            "set DOMOVOI_PASSPHRASE or passphrase_file",
+        )
+    })?;
+    let log_key = keys::read(&layout.key("log"), passphrase)?;
+    let claim = KeyClaim::acquire(&log_key)?;
+    let log_key = NoteSigner::new(origin, log_key)?;
+    let commit = keys::read(&layout.key("commit"), passphrase)?;
+    if log_keys.first().is_none_or(|k| k.to_string() != log_key.verifier().to_string()) {
+        return Err(Error::stop(
+            "key.log",
+            format!("{} is not the log key the charter names", layout.key("log").display()),
+            "restore the key or the charter",
+        ));
+    }
+    if PublicKey::of(&commit) != *commit_key {
+        return Err(Error::stop(
+            "key.commit",
+            format!("{} is not the commit key the charter names", layout.key("commit").display()),
+            "restore the key or the charter",
+        ));
+    }
+    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), log_keys)?;
+    store.confirm_restored(confirmed)?;
+    if let Some(pending) = pending {
+        tracing::info!(
+            size = pending.size,
+            "a batch was journalled but not published before the last stop: rolling forward"
+        );
+        let checkpoint = Checkpoint { origin: origin.to_owned(), size: pending.size, root: pending.root };
+        store.publish_pending(pending, &checkpoint.sign(&log_key)?)?;
+    }
+    Ok((store, SequencerKeys { log: log_key, commit, claim }))
 }

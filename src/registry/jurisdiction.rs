@@ -48,6 +48,26 @@ impl Jurisdiction {
     }
 }
 
+/// The federation's log: what is needed to verify what it has committed.
+#[derive(Debug, Clone)]
+pub struct FederationKeys {
+    /// Origin of the log.
+    pub origin: Box<str>,
+    /// The key that signs checkpoints.
+    pub log_key: VerifierKey,
+    /// The key that signs commits.
+    pub commit_key: PublicKey,
+    /// Hours after which what a region said is stale.
+    pub staleness_hours: u32,
+}
+
+impl FederationKeys {
+    /// [`FederationKeys::staleness_hours`] in milliseconds.
+    pub fn limit_ms(&self) -> u64 {
+        u64::from(self.staleness_hours) * 3_600_000
+    }
+}
+
 /// Another region's log: what is needed to verify what it has committed.
 #[derive(Debug, Clone)]
 pub struct Neighbour {

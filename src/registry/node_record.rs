@@ -1,14 +1,14 @@
-//! Entries the node writes itself, signed with the region's commit key: `charter.adopted` and `state.committed`
-//! (protocol.md, "Commit, state map, time").
+//! Entries a node writes itself, signed with the log's commit key: `charter.adopted` and `state.committed` in a region's log
+//! (protocol.md, "Commit, state map, time"), `federation.regions` and `federation.committed` in the federation's.
 
 use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 
-use super::envelope::{Envelope, MAX_ENTRY, TYP_NODE, record_id};
-use super::ids::RecordId;
+use super::envelope::{Envelope, MAX_PROOF_ENTRY, TYP_NODE, record_id};
+use super::ids::{RecordId, RegionCode};
 use super::record::unknown_version;
 use super::signature::{PublicKey, strict_ok};
-use super::strict::from_object;
+use super::strict::{List, from_object, number, objects};
 use super::text::Millis;
 use crate::error::{Error, Result};
 
@@ -49,6 +49,73 @@ pub struct Commit {
     pub root: RecordId,
 }
 
+/// A followed region as the federation's log has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionHead {
+    /// The region.
+    pub region: RegionCode,
+    /// Size of its log.
+    #[serde(deserialize_with = "number")]
+    pub size: u64,
+    /// Root of its state map there.
+    pub root: RecordId,
+    /// Time of that commit.
+    pub time: Millis,
+    /// When its node last answered and all verified.
+    pub seen: Millis,
+}
+
+/// `federation.regions`: what the commit that follows it covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FederationRegions {
+    /// Record version.
+    pub v: u32,
+    /// Origin of the federation's log.
+    pub log: Box<str>,
+    /// Followed regions, sorted.
+    #[serde(deserialize_with = "objects")]
+    pub regions: List<RegionHead, 100>,
+}
+
+/// `federation.committed`: what all followed regions say together.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FederationCommit {
+    /// Record version.
+    pub v: u32,
+    /// Origin of the federation's log.
+    pub log: Box<str>,
+    /// Tree size with this entry, so its index is one less.
+    #[serde(deserialize_with = "number")]
+    pub size: u64,
+    /// Unix milliseconds, strictly increasing.
+    pub time: Millis,
+    /// Id of the previous commit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<RecordId>,
+    /// Version of the charter in force.
+    #[serde(deserialize_with = "number")]
+    pub charter: u64,
+    /// Id of the `federation.regions` just before it.
+    pub regions: RecordId,
+    /// The earliest `seen` of those; absent where no region is followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<Millis>,
+    /// Regions of the charter that are not among them, sorted.
+    pub missing: List<RegionCode, 100>,
+    /// Root of the union map.
+    pub root: RecordId,
+    /// Root of the link map.
+    pub links: RecordId,
+    /// Number of its leaves.
+    #[serde(deserialize_with = "number")]
+    pub count: u64,
+    /// Bits of a digest that name its bucket.
+    pub bits: u32,
+}
+
 /// What a node writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type")]
@@ -59,6 +126,12 @@ pub enum NodeRecord {
     /// See [`Commit`].
     #[serde(rename = "state.committed")]
     Commit(Commit),
+    /// See [`FederationRegions`]. Only in the federation's log.
+    #[serde(rename = "federation.regions")]
+    Regions(FederationRegions),
+    /// See [`FederationCommit`]. Only in the federation's log.
+    #[serde(rename = "federation.committed")]
+    Federation(FederationCommit),
 }
 
 impl NodeRecord {
@@ -90,7 +163,7 @@ pub struct VerifiedNodeRecord {
 impl DecodedNodeRecord {
     /// Takes the exact bytes of an entry apart.
     pub fn decode(entry: &[u8]) -> Result<Self> {
-        let envelope = Envelope::parse(entry, TYP_NODE, MAX_ENTRY)?;
+        let envelope = Envelope::parse(entry, TYP_NODE, MAX_PROOF_ENTRY)?;
         if let Some(e) = unknown_version(&envelope.payload) {
             return Err(e);
         }

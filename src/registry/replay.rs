@@ -136,9 +136,10 @@ impl Preparer {
                 Step::Done(prepared) => Some(Ok(prepared)),
                 Step::Record => verified.next().map(|v| v.map(Prepared::Record)),
                 Step::Node => nodes.next().map(|n| {
-                    n.map(|n| match n.record {
-                        NodeRecord::Adopted(a) => Prepared::Adopted(a, n.id),
-                        NodeRecord::Commit(c) => Prepared::Commit(c, n.id),
+                    n.and_then(|n| match n.record {
+                        NodeRecord::Adopted(a) => Ok(Prepared::Adopted(a, n.id)),
+                        NodeRecord::Commit(c) => Ok(Prepared::Commit(c, n.id)),
+                        NodeRecord::Regions(_) | NodeRecord::Federation(_) => Err(of_federation()),
                     })
                 }),
             };
@@ -184,6 +185,14 @@ fn excepted(entry: Result<Decoded>, bytes: &[u8], leaves: &[Hash], ring: &KeyRin
         Err(e) if e.code() == "record.version" => Err(e),
         Err(_) => Ok(Prepared::Nothing),
     }
+}
+
+fn of_federation() -> Error {
+    Error::refuse(
+        "commit.federation",
+        "an entry of the federation's log stands in a region's",
+        "the node that wrote it is broken",
+    )
 }
 
 fn not_excepted(what: &str) -> Error {

@@ -368,6 +368,10 @@ impl State {
         let subjects = self.subjects.par_iter().map(|(s, e)| (s.to_string(), leaf_value(&e.facts.encode())));
         subjects.collect::<Vec<_>>().into_iter().chain(self.link_leaves())
     }
+    /// Every join link that a chat has or had, with its chats.
+    pub fn links(&self) -> impl Iterator<Item = (LinkDigest, BTreeSet<ChatNumber>)> + '_ {
+        self.finders.links.iter().map(|(link, chats)| (*link, chats.iter().collect()))
+    }
     /// The leaves of the join links alone, (key name, value).
     pub fn link_leaves(&self) -> Vec<(String, Bytes32)> {
         self.finders.links.par_iter().map(|(link, chats)| link_leaf(*link, &chats.iter().collect())).collect()

@@ -9,6 +9,7 @@ mod config;
 mod data;
 mod docs;
 mod durability;
+mod federation;
 mod follow;
 mod forge;
 mod fuzz;

@@ -124,6 +124,7 @@ pub fn first_charter(places: &[Place], change: impl FnOnce(&mut CharterBody)) ->
         staleness_hours: 24,
         record_versions: List(vec![RECORD_VERSION]),
         regions: List(places.iter().map(|p| p.member()).collect()),
+        federation: None,
         exceptions: None,
     };
     change(&mut body);

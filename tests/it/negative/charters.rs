@@ -1,6 +1,6 @@
 //! Cases about federation charters.
 
-use domovoi::federation::charter::{Charter, CharterBody, RegionOfOne};
+use domovoi::federation::charter::{Charter, CharterBody, FederationLog, RegionOfOne};
 use domovoi::registry::body::{KeyBytes, List};
 use domovoi::registry::envelope::{Envelope, TYP_CHARTER, TYP_RECORD};
 use domovoi::registry::ids::RecordId;
@@ -53,6 +53,16 @@ fn body() -> CharterBody {
     body
 }
 
+fn federation_log() -> FederationLog {
+    let origin = "log.example/federation";
+    FederationLog {
+        origin: text(origin),
+        log_vkey: vkey(origin, 8),
+        commit_key: public(9),
+        url: text("https://federation.example"),
+    }
+}
+
 fn signed(body: &CharterBody, by: &[u8]) -> Vec<u8> {
     let keys: Vec<SigningKey> = by.iter().map(|n| key(*n)).collect();
     Charter::sign(body, &keys.iter().collect::<Vec<_>>()).unwrap()
@@ -87,6 +97,20 @@ pub fn cases() -> Vec<Case> {
     let good = String::from_utf8(signed(&body(), &[11, 12])).unwrap();
     vec![
         case("a good charter", "charter", &good, ""),
+        changed("a charter with a federation log", "", |b| b.federation = Some(federation_log())),
+        changed("charter: a federation log called like a region's", invalid, |b| {
+            let origin = "log.example/77";
+            b.federation = Some(FederationLog { origin: text(origin), log_vkey: vkey(origin, 8), ..federation_log() });
+        }),
+        changed("charter: a federation log with another log's key", invalid, |b| {
+            b.federation = Some(FederationLog { log_vkey: vkey("log.example/10", 8), ..federation_log() });
+        }),
+        changed("charter: a federation log with a region's commit key", invalid, |b| {
+            b.federation = Some(FederationLog { commit_key: public(7), ..federation_log() });
+        }),
+        changed("charter: a federation log without a key", "vkey.form", |b| {
+            b.federation = Some(FederationLog { log_vkey: text("log.example/federation"), ..federation_log() });
+        }),
         case("charter: surplus bytes", "charter", format!("{good}\n"), "envelope.malformed"),
         case(
             "charter: the typ of a record",

@@ -4,7 +4,7 @@ use data_encoding::BASE64URL_NOPAD;
 use domovoi::registry::body::Body;
 use domovoi::registry::envelope::{Envelope, MAX_ENTRY, TYP_NODE};
 use domovoi::registry::ids::RecordId;
-use domovoi::registry::node_record::{Adopted, Commit, DecodedNodeRecord, NodeRecord};
+use domovoi::registry::node_record::{Adopted, Commit, DecodedNodeRecord, FederationRegions, NodeRecord};
 use domovoi::registry::text::Millis;
 use serde_json::{Value, json};
 
@@ -131,6 +131,10 @@ pub fn logs(scene: &Scene) -> Vec<Case> {
         batch(scene, "log: time goes back", "commit.field", commit(|c| c.time = Millis::new(1).unwrap())),
         batch(scene, "log: another previous commit", "commit.field", commit(|c| c.previous = Some(RecordId([9; 32])))),
         batch(scene, "log: no previous commit", "commit.field", commit(|c| c.previous = None)),
+        batch(scene, "log: a commit of the federation's log in a region's", "commit.federation", |entries| {
+            let regions = FederationRegions { v: 0, log: "test.example/log/77".into(), regions: Default::default() };
+            *entries.last_mut().unwrap() = NodeRecord::Regions(regions).sign(&commit_key()).unwrap().0;
+        }),
         batch(scene, "log: a charter that is not in force", "commit.charter", commit(|c| c.charter += 1)),
         batch(scene, "log: a commit of a later version", "record.version", commit_text(r#""v":0"#, r#""v":1"#)),
         batch(scene, "log: an unknown member of a commit", "record.payload", commit_text(r#""v":0"#, r#""v":0,"w":0"#)),

@@ -1,0 +1,82 @@
+//! Checking a link without saying which: buckets of the federation's link map, as bytes that any cache may keep.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::extract::{Path, Query};
+use super::problem::Problem;
+use super::reads::{blocking, query};
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::registry::absence::AbsenceProof;
+use crate::registry::bucket_file::FederationHead;
+
+fn none(what: &str) -> Error {
+    Error::refuse("bucket.not-found", what, "read /api/v1/verify/bucket for the present head and its bits")
+}
+
+/// The signed head of the federation's log, the same for everybody: its size, and in its commit the number of bits of a
+/// link's digest that name a bucket. A client verifies it before it asks for one.
+#[utoipa::path(get, path = "/api/v1/verify/bucket",
+    responses((status = 200, body = Object, content_type = "application/json"), Problem))]
+async fn head(State(node): State<Arc<Node>>) -> Result<Json<FederationHead>> {
+    let head = node.federation().and_then(|f| f.head());
+    head.map(Json).ok_or_else(|| none("this node writes no federation log, or has not computed its maps yet"))
+}
+
+/// Every join link whose digest begins with these bits, with what each region says of it and the proof up to the signed
+/// head: padded, and the same bytes for ever. A client that shows a badge does so only where the answer's state is `official`
+/// and the commit is younger than the charter's limit; else it shows nothing, and never a warning.
+#[utoipa::path(get, path = "/api/v1/verify/bucket/{size}/{bucket}",
+    params(("size" = u64, Path, description = "Size of the federation's log, as the head has it."),
+        ("bucket" = String, Path, description = "The first bits of the link's SHA-256 as 0 and 1; - where there are none.")),
+    responses((status = 200, body = Object, content_type = "application/json"), Problem))]
+async fn bucket(State(node): State<Arc<Node>>, Path((size, bucket)): Path<(u64, String)>) -> Result<Response> {
+    let bytes = blocking(move || {
+        let found = node.federation().and_then(|f| f.bucket(size, &bucket));
+        found.ok_or_else(|| none("the federation's log has another size now, or there is no such bucket"))
+    })
+    .await?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "public, max-age=31536000, immutable"),
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct AbsenceQuery {
+    /// A subject, for example `chat:77-ABCD-EFGH-JKMN`, or `link:` and a digest.
+    #[param(max_length = 200)]
+    name: String,
+}
+
+/// Proof that no region of the federation has anything under this name. Not private: it tells this node the name.
+#[utoipa::path(get, path = "/api/v1/verify/absence", params(AbsenceQuery),
+    responses((status = 200, body = Object, content_type = "application/json"), Problem))]
+async fn absence(State(node): State<Arc<Node>>, Query(q): Query<AbsenceQuery>) -> Result<Json<AbsenceProof>> {
+    if q.name.chars().count() > 200 {
+        return Err(query("name", &q.name));
+    }
+    let proof = match node.federation() {
+        Some(federation) => federation.absence(&q.name)?,
+        None => None,
+    };
+    proof.map(Json).ok_or_else(|| none("this node writes no federation log, or has not computed its maps yet"))
+}
+
+/// The resources.
+pub fn router() -> OpenApiRouter<Arc<Node>> {
+    OpenApiRouter::new().routes(routes!(head)).routes(routes!(bucket)).routes(routes!(absence))
+}
