@@ -27,6 +27,7 @@ mod model;
 mod moscow_history;
 mod negative;
 mod node;
+mod pasted_links;
 mod regions;
 mod register;
 mod registry_decode;
