@@ -35,7 +35,8 @@ const quoted = (text) => text !== "" && utf8(text).length <= MAX_QUOTED;
 const headFits = (head) => quoted(head.checkpoint) && quoted(head.commit) && head.path.length <= 64;
 
 /** Reads the head that every client gets. Nothing is verified. */
-export function readHead(text) {
+export function readHead(bytes) {
+  const text = textOf(bytes) ?? badHead("not UTF-8");
   const head = readJson(text, "bucket_head");
   return head && headFits(head) ? head : badHead("the head is not in its form");
 }
@@ -133,13 +134,14 @@ async function claimsOn(file, commit, digest) {
 /** Verifies head and bucket and gives the answer about a digest. `now` in Unix milliseconds. */
 export async function answerOf(file, log, digest, now) {
   const commit = await verifyHead(file.head, log);
-  const claims = (await claimsOn(file, commit, digest)).filter((c) => c.standing !== "void");
+  const all = await claimsOn(file, commit, digest);
+  const claims = all.filter((c) => c.standing !== "void");
   const limit = log.hours * 3_600_000;
   const covered = commit.oldest ?? 0;
   const stale = now - covered > limit;
   // Whoever was there first stands, among those in force before those that are not; a transferred chat counts from its
   // first log on.
-  const first = (chat) => claims.filter((c) => c.chat === chat).reduce((n, c) => (c.since < n ? c.since : n), 2n ** 64n);
+  const first = (chat) => all.filter((c) => c.chat === chat).reduce((n, c) => (c.since < n ? c.since : n), 2n ** 64n);
   const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
   const standing = claims.toSorted((a, b) => RANK[a.standing] - RANK[b.standing] || order(first(a.chat), first(b.chat)) || order(a.chat, b.chat) || order(a.region, b.region));
   const claim = standing[0] ?? null;
