@@ -28,6 +28,7 @@ mod model;
 mod moscow_history;
 mod negative;
 mod node;
+mod pages;
 mod regions;
 mod register;
 mod registry_decode;
