@@ -3,6 +3,8 @@
 mod address_real;
 mod answers;
 mod api;
+mod browser;
+mod bucket;
 mod charters;
 mod cli;
 mod config;
