@@ -510,8 +510,7 @@ mod tests {
         assert_eq!((first.row, first.place.address.as_deref()), (3, Some("ленина 5к2")));
         assert_eq!(rows[6].value.as_ref().unwrap().place.building.as_ref().unwrap().scheme(), "gar");
         assert!(
-            rows[3].problems[0].reason_ru.contains("только похож")
-                && !rows[3].problems[0].reason_en.contains(TOKEN)
+            rows[3].problems[0].reason_ru.contains("только похож") && !rows[3].problems[0].reason_en.contains(TOKEN)
         );
     }
 
