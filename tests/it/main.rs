@@ -26,6 +26,7 @@ mod model;
 mod moscow_history;
 mod negative;
 mod node;
+mod poster;
 mod regions;
 mod register;
 mod registry_decode;
