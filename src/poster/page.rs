@@ -19,11 +19,11 @@ use crate::error::{Error, Result};
 /// A4, in points.
 const PAGE: (f32, f32) = (595.276, 841.89);
 /// What office printers surely print, and room for a frame.
-const MARGIN: f32 = 40.0;
+const MARGIN: f32 = 34.0;
 const WIDTH: f32 = PAGE.0 - 2.0 * MARGIN;
 const HEIGHT: f32 = PAGE.1 - 2.0 * MARGIN;
-/// The code with its quiet zone, 85 mm.
-const QR: f32 = 240.0;
+/// The code with its quiet zone, 80 mm.
+const QR: f32 = 228.0;
 const BETWEEN: f32 = 4.0;
 /// Room between two blocks: at least, and at most.
 const GAP: (f32, f32) = (9.0, 30.0);
@@ -107,9 +107,9 @@ fn blocks(poster: &Poster, most: usize, scale: f32) -> Result<Vec<Column>> {
     let column = || Column::new(MARGIN, WIDTH);
 
     let mut head = column();
-    head.boxed(14.0, true, Ink::Accent, |head| {
-        head.fitted(H1, bold(44.0, Ink::White), &poster.headline)?;
-        head.text(Role::Paragraph, Style { ink: Ink::White, ..regular(17.0) }, "в мессенджере MAX")
+    head.boxed(10.0, true, Ink::Accent, |head| {
+        head.fitted(H1, bold(43.0, Ink::White), &poster.headline)?;
+        head.text(Role::Paragraph, Style { ink: Ink::White, ..regular(16.0) }, "в мессенджере MAX")
     })?;
 
     let mut house = column();
@@ -128,38 +128,40 @@ fn blocks(poster: &Poster, most: usize, scale: f32) -> Result<Vec<Column>> {
     code.path(Role::Figure(alt), Ink::Black, qr::path(&poster.target, MARGIN, 0.0, QR)?);
     code.gap(QR);
     let mut steps = Column::new(MARGIN + QR + BETWEEN, WIDTH - QR - BETWEEN);
-    steps.gap(8.0);
-    steps.text(H2, bold(22.0, Ink::Accent), "Как войти в чат")?;
+    steps.gap(12.0);
+    steps.text(H2, bold(21.0, Ink::Accent), "Как войти в чат")?;
     for step in [
         "1. Наведите камеру телефона на QR-код.",
-        &format!("2. Откроется проверка. Адрес страницы должен начинаться с {site}"),
+        "2. Откроется проверка. Сверьте адрес страницы с тем, что ниже крупно.",
         "3. Если чат официальный, нажмите «Открыть чат в MAX».",
-        "Другой путь: приложение «Госуслуги Дом», ваш дом, чат дома.",
+        "Другой путь: приложение «Госуслуги\u{a0}Дом», ваш дом, чат дома.",
     ] {
         steps.gap(5.0);
-        steps.text(Role::Paragraph, regular(17.5), step)?;
+        steps.text(Role::Paragraph, regular(16.5), step)?;
     }
     code.beside(steps);
 
     let mut check = column();
-    check.text(H2, bold(17.0, Ink::Black), "Проверить самому: наберите адрес вручную")?;
-    check.fitted(Role::Paragraph, bold(48.0, Ink::Accent), site)?;
+    check.text(H2, bold(16.0, Ink::Black), "Проверить самому: наберите адрес вручную")?;
+    check.fitted(Role::Paragraph, bold(46.0, Ink::Accent), site)?;
     let compare = "Найдите свой дом. Код проверки на странице его чата должен быть таким:";
     check.text(Role::Paragraph, regular(14.0), compare)?;
-    check.text(Role::Paragraph, bold(30.0, Ink::Black), &poster.code.to_string())?;
+    check.text(Role::Paragraph, bold(28.0, Ink::Black), &poster.code.to_string())?;
 
     let mut facts = column();
-    facts.text(Role::Paragraph, bold(16.0 * scale, Ink::Black), &format!("Владелец чата: {}", poster.owner))?;
+    // What is shortest is largest already; long names shrink less than long addresses.
+    let size = 15.0 * scale.clamp(0.75, 1.2).min(scale * 1.6);
+    facts.text(Role::Paragraph, bold(size, Ink::Black), &format!("Владелец чата: {}", poster.owner))?;
     let day = day_in_words(poster.as_of);
     let managers = managers(&poster.managers);
-    facts.text(Role::Paragraph, regular(14.0 * scale), &format!("Домом управляет (на {day}): {managers}"))?;
+    facts.text(Role::Paragraph, regular(size), &format!("Домом управляет (на {day}): {managers}"))?;
 
     let mut fraud = column();
-    fraud.boxed(10.0, false, Ink::Accent, |fraud| {
-        fraud.text(H2, bold(19.0, Ink::Accent), "Осторожно, мошенники")?;
+    fraud.boxed(8.0, false, Ink::Accent, |fraud| {
+        fraud.text(H2, bold(17.0, Ink::Accent), "Осторожно, мошенники")?;
         let advice = "Никто официальный не просит код из СМС. Если QR-код наклеен поверх другого или открылась страница с \
                       другим адресом, ничего не вводите: наберите адрес вручную.";
-        fraud.text(Role::Paragraph, regular(16.0), advice)
+        fraud.text(Role::Paragraph, regular(15.0), advice)
     })?;
 
     let mut foot = column();

@@ -83,7 +83,7 @@ fn within_margins(pdf: &Path) {
     assert!(words.len() > 40, "{boxes}");
     let placed: Vec<[f32; 4]> = words.iter().map(|w| ["xMin", "yMin", "xMax", "yMax"].map(|n| number(w, n))).collect();
     for ([left, top, right, bottom], word) in placed.iter().zip(&words) {
-        assert!(*left >= 39.0 && *right <= 557.0 && *top >= 39.0 && *bottom <= 803.0, "{word}");
+        assert!(*left >= 33.0 && *right <= 563.0 && *top >= 33.0 && *bottom <= 809.0, "{word}");
     }
     // The boxes of lines are higher than the lines are apart, so a part of the height may be shared.
     for (i, a) in placed.iter().enumerate() {
