@@ -3,6 +3,7 @@
 mod address_real;
 mod answers;
 mod api;
+mod browser;
 mod charters;
 mod cli;
 mod config;
@@ -26,6 +27,7 @@ mod model;
 mod moscow_history;
 mod negative;
 mod node;
+mod pasted_links;
 mod poster;
 mod regions;
 mod register;
