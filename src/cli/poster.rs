@@ -93,9 +93,8 @@ impl PosterArgs {
             Some(given) => given.0.clone(),
             None => ask(&context.out)?,
         };
-        let link = SecretLink::parse(&pasted).ok_or_else(|| {
-            Error::refuse("poster.link", "this is no join link of a MAX chat", "copy the link from the chat itself")
-        })?;
+        let link = SecretLink::parse(&pasted)
+            .map_err(|why| Error::refuse("poster.link", why.en(), "copy the link from the chat itself"))?;
         let facts = facts(&Api::new(context)?, &link, Some(chat), None)?;
         let poster = Poster::new(&facts, &link, site);
         let path = out.map_or_else(|| PathBuf::from(Poster::file_name(chat)), Path::to_owned);

@@ -52,9 +52,8 @@ pub fn read<'a>(input: impl Into<Input<'a>>, limits: &Limits) -> Result<Vec<Post
             }
             found => Ok(found.flatten()),
         };
-        let link = columns.known(&row, Column::Link).and_then(SecretLink::parse).ok_or_else(|| {
-            Error::refuse("poster.link", "there is no join link of a MAX chat", "copy the link from the chat itself")
-        });
+        let link = SecretLink::parse(columns.known(&row, Column::Link).unwrap_or_default())
+            .map_err(|why| Error::refuse("poster.link", why.en(), "copy the link from the chat itself"));
         rows.push(PosterRow { row: row.number, place, value: link.and_then(|link| Ok((link, house?))) });
         row.cells.zeroize();
     }

@@ -51,13 +51,19 @@ fn check(code: &[u8]) -> u8 {
 }
 
 impl fmt::Display for CheckCode {
-    /// In groups of three after the region: `77-90Z-M53-W4K`.
+    /// In groups of three after the region: `77-90Z-M5B-6PF`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, &c) in self.0.iter().enumerate() {
             let dash = if i % 3 == 2 { "-" } else { "" };
             write!(f, "{dash}{}", c as char)?;
         }
         Ok(())
+    }
+}
+
+impl serde::Serialize for CheckCode {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> std::result::Result<S::Ok, S::Error> {
+        s.collect_str(self)
     }
 }
 

@@ -7,16 +7,19 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::link::{LinkDigest, canonical_link};
+use super::link::{LinkDigest, NotChat, read_link};
 
 /// The canonical join link of a chat.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretLink(Zeroizing<String>);
 
 impl SecretLink {
-    /// Reads a pasted link. None where it is not one: why not would have to repeat it.
-    pub fn parse(pasted: &str) -> Option<SecretLink> {
-        canonical_link(pasted).ok().map(|link| SecretLink(Zeroizing::new(link)))
+    /// Reads a pasted link.
+    ///
+    /// # Errors
+    /// The reason, which does not repeat what was pasted.
+    pub fn parse(pasted: &str) -> Result<SecretLink, NotChat> {
+        read_link(pasted).map(|link| SecretLink(Zeroizing::new(link)))
     }
 
     /// What the log holds of it.
@@ -49,6 +52,6 @@ mod tests {
         assert_eq!(*link.verifier("https://chats.example.ru/77"), format!("https://chats.example.ru/77/check#{TOKEN}"));
         assert_eq!(link.digest(), LinkDigest::of_link(&format!("https://max.ru/join/{TOKEN}")));
         assert!(!format!("{link:?}").contains(TOKEN));
-        assert!(SecretLink::parse("max.ru/join/short").is_none());
+        assert_eq!(SecretLink::parse("max.ru/join/short"), Err(NotChat::Token));
     }
 }

@@ -10,6 +10,8 @@ use domovoi::registry::check_code::CheckCode;
 use domovoi::registry::secret_link::SecretLink;
 use serde_json::{Value, json};
 
+use crate::node::{Around, Node, run_in, sample};
+
 const TOKEN: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE";
 const CHAT: &str = "77-90ZM-53D3-NE82";
 const SITE: &str = "https://chats.example.ru";
@@ -58,7 +60,7 @@ fn tool(name: &str, args: &[&str]) -> String {
 }
 
 /// The text of the page, one space between words.
-fn text(pdf: &Path) -> String {
+fn text_of(pdf: &Path) -> String {
     let text = tool("pdftotext", &["-layout", pdf.to_str().unwrap(), "-"]);
     let one = tool("pdftotext", &["-raw", pdf.to_str().unwrap(), "-"]);
     assert_eq!(text.matches('\u{c}').count(), 1, "one page");
@@ -100,7 +102,7 @@ fn what_is_printed_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let pdf = dir.path().join("a.pdf");
     std::fs::write(&pdf, poster(&answer())).unwrap();
-    let said = text(&pdf);
+    let said = text_of(&pdf);
     let code = CheckCode::of(CHAT.parse().unwrap(), link().digest()).to_string();
     for part in [
         "Официальный чат дома",
@@ -170,7 +172,7 @@ fn long_texts_fit_the_page() {
         within_margins(&pdf);
         assert_eq!(scanned(&pdf, "100"), format!("{}/check#{TOKEN}", site.base()), "{name}");
         // A word that is broken is not found whole.
-        let said = text(&pdf).replace(' ', "");
+        let said = text_of(&pdf).replace(' ', "");
         let whole = |part: &str| said.contains(&part.replace(' ', ""));
         assert!(
             whole(owner) && whole(buildings[0]["address"].as_str().unwrap()) && whole(site.shown()),
@@ -235,4 +237,190 @@ fn the_fingerprint_follows_what_is_said_and_not_the_day() {
     assert!(fresh.is_in(&poster(&answer())), "yesterday's poster says the same");
     let cut = poster(&answer());
     assert!(!fresh.is_in(&cut[..cut.len() - 10]) && !fresh.is_in(&poster(&other)));
+}
+
+#[test]
+fn check_codes_are_as_the_protocol_says() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/protocol.md")).unwrap();
+    let block = page.split("```codes check\n").nth(1).unwrap().split("```").next().unwrap();
+    let lines: Vec<Vec<&str>> = block.lines().map(|l| l.split(' ').collect()).collect();
+    assert!(lines.len() >= 3);
+    let digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+    for line in lines {
+        let [number, digest, code] = line[..] else { panic!("{line:?}") };
+        let shown = CheckCode::of(number.parse().unwrap(), digest.parse().unwrap()).to_string();
+        assert_eq!(shown, code);
+        // Once more, as the page says it.
+        let link: Vec<char> = {
+            let bits = u32::from_str_radix(&digest[..4], 16).unwrap();
+            [11, 6, 1].map(|shift| digits.chars().nth((bits >> shift & 31) as usize).unwrap()).to_vec()
+        };
+        let ten: String = number.replace('-', "").chars().take(7).chain(link).collect();
+        let last = ten.chars().fold(32, |p, c| {
+            let s = (p + digits.find(c).unwrap()) % 32;
+            2 * if s == 0 { 32 } else { s } % 33
+        });
+        let all = format!("{ten}{}", digits.chars().nth((33 - last) % 32).unwrap());
+        assert_eq!(code.replace('-', ""), all);
+        let at = code.match_indices('-').map(|(i, _)| i).collect::<Vec<_>>();
+        assert_eq!(at, [2, 6, 10]);
+    }
+}
+
+fn files(dir: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+/// The tokens of a list of chats.
+fn tokens(text: &str) -> Vec<String> {
+    let after = text.split("/join/").skip(1);
+    let token = |s: &str| s.chars().take_while(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).collect::<String>();
+    after.map(token).filter(|t| t.len() > 40).collect()
+}
+
+/// A region's list, from the clerk's table to the printed pages: made once, kept the second time, refused with a reason, and the
+/// links are nowhere but in the codes.
+#[test]
+fn a_regions_posters_are_made_in_one_go() {
+    let node = Node::moscow();
+    let list = sample("chats_moscow_GENERATED.csv");
+    let work = node.dir.path();
+    let report = work.join("refused.xlsx");
+    let report = report.to_str().unwrap();
+    let houses = sample("77_moscow_20140323.csv.gz");
+    node.run(&["import", "buildings", &houses, "--observed", "2014-03-23", "--report", report]).json();
+    node.run(&["import", "chats", &list, "--generated", "--report", report]).json();
+
+    // The table as the clerk keeps it, and rows that must not be printed.
+    let text = std::fs::read_to_string(&list).unwrap();
+    let rows: Vec<&str> = text.lines().collect();
+    let link_of = |row: &str| SecretLink::parse(row.split(';').nth(2).unwrap()).unwrap();
+    let chat_of = |row: &str| node.api(&format!("verify?digest={}", link_of(row).digest()))["chats"][0].clone();
+    let whole: Vec<&str> = rows.iter().copied().filter(|r| r.contains(";reformagkh:") && !r.contains("mаx")).collect();
+    let (suspended, rotated, elsewhere) = (whole[1], whole[2], whole[3]);
+    let signer = node.signer("operator");
+    let change = |row: &str, kind: &str, mut fields: Value| {
+        let chat = chat_of(row);
+        fields["chat"] = chat["chat"].clone();
+        let prev = Some(chat["last_record"].as_str().unwrap().parse().unwrap());
+        let (_, bytes) =
+            signer.record(kind, fields, Around { prev, from: Some("2020-01-01"), basis: true, ..Around::default() });
+        node.accept(&[bytes]);
+        chat["chat"].as_str().unwrap().to_owned()
+    };
+    let out = work.join("плакаты");
+    let table = work.join("чаты.csv");
+    let poster =
+        |args: &[&str]| node.run(&[&["--set", "node.public_url=https://chats.example.ru", "poster"], args].concat());
+    let batch = |extra: &[&str]| {
+        let args = ["--table", table.to_str().unwrap(), "--out", out.to_str().unwrap()];
+        poster(&[&args, extra].concat()).json()
+    };
+    let made = |v: &Value| ["rows", "made", "kept", "repeated", "refused"].map(|k| v[k].as_u64().unwrap());
+
+    // As imported, with one row twice; first without writing.
+    std::fs::write(&table, format!("{text}{}\n", whole[0])).unwrap();
+    let dry = batch(&["--dry-run"]);
+    assert!(!out.exists(), "a dry run writes nothing");
+    let first = batch(&[]);
+    assert_eq!((made(&first), made(&dry)), ([604, 600, 0, 1, 3], [604, 600, 0, 1, 3]), "{first}");
+    assert_eq!(first["reasons"], json!({"poster.link": 1, "poster.unknown": 2}));
+    let names = files(&out);
+    assert_eq!(names.len(), 601, "600 posters and the report");
+    assert!(
+        names.iter().all(|n| n == "posters.csv" || n.starts_with("77-") && n.len() == "77-90ZM-53D3-NE82.pdf".len())
+    );
+
+    // Every one of a few is read back: the QR holds the very link of the row, the text its address and its owner.
+    for row in whole.iter().step_by(40) {
+        let chat = chat_of(row);
+        let pdf = out.join(format!("{}.pdf", chat["chat"].as_str().unwrap()));
+        let token = tokens(row).remove(0);
+        assert_eq!(scanned(&pdf, "100"), format!("https://chats.example.ru/check#{token}"));
+        let said = text_of(&pdf);
+        for part in [&chat["buildings"][0]["address"], &chat["owner_name"], &chat["check_code"], &chat["chat"]] {
+            assert!(said.contains(part.as_str().unwrap()), "{part}: {said}");
+        }
+        within_margins(&pdf);
+    }
+
+    // Again: nothing is written. A poster that is cut off is made anew.
+    let at = |name: &str| std::fs::metadata(out.join(name)).unwrap().modified().unwrap();
+    let before: Vec<_> = names.iter().filter(|n| n.ends_with(".pdf")).map(|n| at(n)).collect();
+    let cut = std::fs::read(out.join(&names[7])).unwrap();
+    std::fs::write(out.join(&names[7]), &cut[..cut.len() / 2]).unwrap();
+    assert_eq!(made(&batch(&[])), [604, 1, 599, 1, 3]);
+    assert_eq!(std::fs::read(out.join(&names[7])).unwrap(), cut);
+    let changed = names.iter().filter(|n| n.ends_with(".pdf")).zip(&before).filter(|(n, was)| at(n) != **was).count();
+    assert_eq!(changed, 1);
+
+    // The register goes on: one chat is suspended, one link is replaced, one row names a house that is not its chat's.
+    let gone = [
+        change(suspended, "chat.suspended", json!({"reason": "compromised"})),
+        change(rotated, "chat.amended", json!({"link": "ab".repeat(32)})),
+        chat_of(elsewhere)["chat"].as_str().unwrap().to_owned(),
+    ];
+    let wrong = elsewhere.replacen(elsewhere.split(';').nth(1).unwrap(), "reformagkh:999999999", 1);
+    std::fs::write(&table, text.replace(elsewhere, &wrong)).unwrap();
+    let last = batch(&[]);
+    assert_eq!(made(&last), [603, 0, 597, 0, 6], "{last}");
+    let mut reasons = json!({"poster.link": 1, "poster.unknown": 2, "poster.house": 1, "poster.rotated": 1});
+    reasons["poster.not-official"] = json!(1);
+    assert_eq!(last["reasons"], reasons);
+    let mut left: Vec<String> = gone.iter().map(|c| format!("{c}.pdf")).collect();
+    left.sort();
+    assert_eq!(last["leftover"], json!(left), "what hangs without a reason is named");
+
+    // One chat: from the option, and from standard input; what it refuses.
+    let chat = chat_of(whole[0])["chat"].as_str().unwrap().to_owned();
+    let link = format!("https://max.ru/join/{}", tokens(whole[0])[0]);
+    let one = work.join("один.pdf");
+    let made = poster(&[&chat, "--link", &link, "--out", one.to_str().unwrap()]).json();
+    assert_eq!(made["check_code"], chat_of(whole[0])["check_code"]);
+    assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(out.join(format!("{chat}.pdf"))).unwrap());
+    let other = format!("https://max.ru/join/{}", tokens(whole[4])[0]);
+    let mut said = Vec::new();
+    let mut refused = |chat: &str, link: &str, code: &str| {
+        let ran = poster(&[chat, "--link", link, "--out", work.join("нет.pdf").to_str().unwrap()]);
+        assert_eq!(ran.code(), code);
+        said.extend([ran.out, ran.err]);
+    };
+    refused(&chat, &other, "poster.other-chat");
+    refused(&gone[0], &format!("max.ru/join/{}", tokens(suspended)[0]), "poster.not-official");
+    refused(&gone[1], &format!("max.ru/join/{}", tokens(rotated)[0]), "poster.rotated");
+    refused(&chat, &format!("max.ru/join/{}", "A".repeat(43)), "poster.unknown");
+    refused(&chat, &link[..link.len() - 4], "poster.link");
+    assert!(!work.join("нет.pdf").exists());
+    // The node's own setting is an address that residents cannot reach.
+    assert_eq!(node.run(&["poster", &chat, "--link", &link]).code(), "poster.site");
+
+    // Links are nowhere but in the codes.
+    let people = run_in(
+        &node.data(),
+        &[
+            "--set",
+            "node.public_url=https://chats.example.ru",
+            "poster",
+            "--table",
+            table.to_str().unwrap(),
+            "--out",
+            out.to_str().unwrap(),
+        ],
+    );
+    assert!(people.ok && people.out.contains("poster.rotated"), "{}{}", people.out, people.err);
+    said.extend([people.out, people.err, first.to_string(), last.to_string(), made.to_string(), node.log()]);
+    said.push(std::fs::read_to_string(out.join("posters.csv")).unwrap());
+    said.extend(files(&out));
+    let secret: Vec<String> = tokens(&text).into_iter().map(|t| t[..30].to_owned()).collect();
+    assert!(secret.len() > 590);
+    for text in &said {
+        assert!(!secret.iter().any(|s| text.contains(s.as_str())), "{text}");
+    }
+    for pdf in files(&out).iter().filter(|n| n.ends_with(".pdf")).step_by(50) {
+        let text = text_of(&out.join(pdf));
+        assert!(!secret.iter().any(|s| text.contains(s.as_str())), "{pdf}");
+    }
 }
