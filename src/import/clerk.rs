@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::registry::address::{AddressKey, MAX_ADDRESS};
 use crate::registry::body::ManagementForm;
 use crate::registry::ids::{BuildingId, MaxChatId, OrgId};
-use crate::registry::link::{LinkDigest, canonical_link};
+use crate::registry::link::{LinkDigest, read_link};
 use crate::registry::text::{Day, Text};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -362,19 +362,16 @@ impl Reader<'_> {
 
     fn link(&self, problems: &mut Vec<Problem>) -> std::result::Result<Option<LinkDigest>, Refused> {
         let Some(cell) = self.columns.known(self.row, Column::Link) else { return Ok(None) };
-        match canonical_link(cell) {
+        match read_link(cell) {
             Ok(link) => Ok(Some(LinkDigest::of_link(&link))),
             // The link itself is not repeated: a report travels by mail.
-            Err(e) => {
-                let why = e.detail().rsplit_once("join link: ").map_or("", |(_, why)| why).to_owned();
-                Err(self.refuse(
-                    problems,
-                    &report::CHAT_LINK,
-                    Column::Link,
-                    format!("это не ссылка-приглашение чата MAX ({})", reason_ru(&why)),
-                    why,
-                ))
-            }
+            Err(why) => Err(self.refuse(
+                problems,
+                &report::CHAT_LINK,
+                Column::Link,
+                format!("это не ссылка-приглашение чата MAX: {}", why.ru()),
+                why.en(),
+            )),
         }
     }
 
@@ -469,19 +466,6 @@ fn organisation_id(cell: &str, schemes: &[&str]) -> Option<OrgId> {
     })
 }
 
-/// The reasons of [`canonical_link`] in Russian.
-fn reason_ru(why: &str) -> &'static str {
-    match why {
-        w if w.contains("shortener") => "сокращённая ссылка: она может вести куда угодно",
-        w if w.contains("another alphabet") => "адрес только похож на max.ru: в нём буквы другого алфавита",
-        w if w.contains("only looks like") => "адрес только похож на max.ru",
-        w if w.contains("43 or 44") => "ссылка обрезана или повреждена",
-        w if w.contains("no invitation") => "это страница MAX, но не приглашение в чат",
-        w if w.contains("not a link") => "это не ссылка",
-        _ => "чужой адрес",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -526,8 +510,7 @@ mod tests {
         assert_eq!((first.row, first.place.address.as_deref()), (3, Some("ленина 5к2")));
         assert_eq!(rows[6].value.as_ref().unwrap().place.building.as_ref().unwrap().scheme(), "gar");
         assert!(
-            rows[3].problems[0].reason_ru.contains("другого алфавита")
-                && !rows[3].problems[0].reason_en.contains(TOKEN)
+            rows[3].problems[0].reason_ru.contains("только похож") && !rows[3].problems[0].reason_en.contains(TOKEN)
         );
     }
 

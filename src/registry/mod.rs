@@ -29,6 +29,7 @@ pub mod ids;
 pub mod jurisdiction;
 pub mod link;
 pub mod link_map;
+pub mod lookalike;
 pub mod map_proof;
 pub mod multi_proof;
 pub mod node_record;

@@ -29,6 +29,7 @@ mod moscow_history;
 mod negative;
 mod node;
 mod pages;
+mod pasted_links;
 mod regions;
 mod register;
 mod registry_decode;
