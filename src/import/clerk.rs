@@ -20,7 +20,7 @@ use crate::registry::link::{LinkDigest, read_link};
 use crate::registry::text::{Day, Text};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
+pub(super) enum Column {
     Choice,
     Building,
     Portal,
@@ -58,7 +58,7 @@ const PLACE: [(Column, &[&str]); 4] = [
     (Column::Address, &["адрес", "адрес дома", "адрес мкд", "дом", "address"]),
 ];
 
-const CHATS: &Synonyms<Column> = &[
+pub(super) const CHATS: &Synonyms<Column> = &[
     PLACE[0],
     PLACE[1],
     PLACE[2],
@@ -449,7 +449,7 @@ impl Reader<'_> {
 /// A building id as people paste it: with its scheme, or bare where the form tells the scheme; «id — address» of a
 /// report's candidates.
 /// Bare digits are the number on the Реформа ЖКХ portal: no other scheme is digits alone.
-fn building_id(cell: &str) -> Option<BuildingId> {
+pub(super) fn building_id(cell: &str) -> Option<BuildingId> {
     let word = cell.split_whitespace().next()?.to_lowercase();
     word.parse()
         .ok()

@@ -30,6 +30,7 @@ mod negative;
 mod node;
 mod pages;
 mod pasted_links;
+mod poster;
 mod regions;
 mod register;
 mod registry_decode;
