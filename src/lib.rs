@@ -12,6 +12,8 @@ pub mod http;
 pub mod import;
 pub mod node;
 pub mod registry;
+#[cfg(feature = "search")]
+pub mod search;
 pub mod storage;
 pub mod sync;
 pub mod tlog;
