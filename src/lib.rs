@@ -1,7 +1,7 @@
 //! domovoi: a federated, self-hostable registry of official house chats.
 //!
 //! Layers, dependencies pointing one way (`scripts/layers` fails when an import points back):
-//! `tlog <- registry <- federation <- storage <- node <- { sync, http, import } <- cli <- main`.
+//! `tlog <- registry <- { federation, search } <- storage <- node <- { sync, http, import } <- cli <- main`.
 //! `error` is below all of them.
 #![forbid(unsafe_code)]
 

@@ -55,7 +55,11 @@ pub struct AddressFinder {
 }
 
 fn failed(e: tantivy::TantivyError) -> Error {
-    Error::retry("search.index", e.to_string(), "the index is made anew at the next start of the node")
+    Error::retry(
+        "search.index",
+        format!("the index of addresses: {e}"),
+        "the index is made anew at the next start of the node",
+    )
 }
 
 /// An empty index.

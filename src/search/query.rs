@@ -73,14 +73,16 @@ impl AddressQuery {
     /// # Errors
     /// `search.long` for more than [`MAX_QUERY`] bytes or [`MAX_WORDS`] words.
     pub fn parse(text: &str) -> Result<AddressQuery> {
-        let long = |what: String| Error::refuse("search.long", what, "give street and house, and the town");
+        const REMEDY: &str = "give town, street and house alone";
         if text.len() > MAX_QUERY {
-            return Err(long(format!("a query of {} bytes; at most {MAX_QUERY} are read", text.len())));
+            let what = format!("a query of {} bytes; at most {MAX_QUERY} are read", text.len());
+            return Err(Error::refuse("search.long", what, REMEDY));
         }
         let mut readings = readings(text);
         let words = readings.iter().map(|r| r.words.len()).max().unwrap_or(0);
         if words > MAX_WORDS {
-            return Err(long(format!("{words} words; at most {MAX_WORDS} are looked for")));
+            let what = format!("{words} words; at most {MAX_WORDS} are looked for");
+            return Err(Error::refuse("search.long", what, REMEDY));
         }
         readings.iter_mut().for_each(|r| r.words.retain(|w| meaning(w) != Meaning::Noise));
         readings.retain(|r| !r.words.is_empty());
@@ -106,6 +108,10 @@ struct Build<'q> {
     last: Option<&'q str>,
 }
 
+fn is_number(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_digit())
+}
+
 fn best(of: Vec<Box<dyn Query>>) -> Box<dyn Query> {
     Box::new(DisjunctionMaxQuery::new(of))
 }
@@ -129,9 +135,10 @@ impl Build<'_> {
     }
 
     fn reading(&self, reading: &Reading) -> Box<dyn Query> {
-        let (mut must, mut may) = (Vec::new(), Vec::new());
+        let (mut must, mut may, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
         for word in &reading.words {
             match meaning(word) {
+                Meaning::Name if is_number(&word.text) => numbers.push(self.word(word)),
                 Meaning::Name => must.push(self.word(word)),
                 Meaning::Type(kind) => {
                     let mut any = vec![self.word(word)];
@@ -146,15 +153,18 @@ impl Build<'_> {
                 Meaning::Noise => {}
             }
         }
-        if must.is_empty() {
+        if must.is_empty() && numbers.is_empty() {
             // Nothing but types and initials: «набережная 4», «малая 5».
             must = std::mem::take(&mut may);
         }
         let names = must.len();
         let needed = if self.effort == Effort::Loose && names > 2 { names - 1 } else { names };
-        let wanted = must.into_iter().map(|q| (Occur::Should, q)).collect();
-        let mut clauses: Vec<(Occur, Box<dyn Query>)> =
-            vec![(Occur::Must, Box::new(BooleanQuery::with_minimum_required_clauses(wanted, needed)))];
+        // A number is never left out: it may be the house.
+        let mut clauses: Vec<(Occur, Box<dyn Query>)> = numbers.into_iter().map(|q| (Occur::Must, q)).collect();
+        if names > 0 {
+            let wanted = must.into_iter().map(|q| (Occur::Should, q)).collect();
+            clauses.push((Occur::Must, Box::new(BooleanQuery::with_minimum_required_clauses(wanted, needed))));
+        }
         if let Some(house) = &reading.house {
             clauses.push((Occur::Must, self.house(house, if reading.guessed { GUESSED } else { 1.0 })));
         }
@@ -167,7 +177,7 @@ impl Build<'_> {
         let text: String = word.text.chars().take(MAX_WORD).collect();
         let length = text.chars().count();
         let mut any = vec![term(field, &text, SAME)];
-        if text.starts_with(|c: char| c.is_ascii_digit()) {
+        if is_number(&text) {
             return best(any);
         }
         let stem = stem(&text);
