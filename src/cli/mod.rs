@@ -7,6 +7,7 @@
 pub mod api;
 pub mod drafts;
 pub mod export;
+pub mod federation;
 pub mod files;
 pub mod follow;
 pub mod help;
@@ -15,8 +16,8 @@ pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod output;
-pub mod prove;
 mod private;
+pub mod prove;
 pub mod record;
 pub mod repair;
 pub mod report;
@@ -110,6 +111,8 @@ pub enum Command {
     Export(export::Export),
     #[command(about = "Следить за журналом другого узла; без адреса — показать состояние")]
     Follow(follow::Follow),
+    #[command(about = "Журнал федерации: основать, изменить устав", subcommand)]
+    Federation(federation::Federation),
     #[command(about = "Полностью проверить журнал: каталог или адрес узла")]
     Fsck(files::Fsck),
     #[command(about = "Построить индекс заново по журналу")]
@@ -193,6 +196,7 @@ pub fn run() -> i32 {
         Command::Report(c) => c.run(&context),
         Command::Export(c) => c.run(&context),
         Command::Follow(c) => c.run(&context),
+        Command::Federation(c) => c.run(&context),
         Command::Fsck(c) => c.run(&context),
         Command::Reindex(c) => c.run(&context),
         Command::Backup(c) => c.run(&context),

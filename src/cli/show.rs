@@ -243,8 +243,11 @@ pub struct Verify {
     what: String,
     #[arg(long, help = "Для какого дома спрашивают (идентификатор)")]
     building: Option<String>,
-    #[arg(long, value_name = "FILE",
-        help = "Устав федерации, полученный не от этого узла; для файла — все версии, от старой к новой (по умолчанию из каталога данных)")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Устав федерации, полученный не от этого узла; для файла — все версии, от старой к новой (по умолчанию из каталога данных)"
+    )]
     charter: Vec<PathBuf>,
     #[arg(long, help = "Ключ того, кто должен был заверить файл: имя+номер+ключ")]
     cosigner: Vec<String>,
@@ -266,7 +269,7 @@ impl Verify {
             return super::prove::verify_file(context, Path::new(what), &self.charter, &self.cosigner);
         }
         if self.private {
-            return super::private::check(context, what, self.charter.last());
+            return super::private::check(context, what, &self.charter);
         }
         if self.nowhere {
             let name = match what.parse::<crate::registry::ids::ChatNumber>() {
@@ -277,7 +280,7 @@ impl Verify {
                     Err(_) => format!("link:{}", LinkDigest::of_link(&canonical_link(what)?)),
                 },
             };
-            return super::private::nowhere(context, &name, self.charter.last());
+            return super::private::nowhere(context, &name, &self.charter);
         }
         let mut query = self.when.query();
         query.push(match what.split_once(':') {
