@@ -248,6 +248,12 @@ pub struct Verify {
     building: Option<String>,
     #[arg(
         long,
+        conflicts_with_all = ["private", "nowhere"],
+        help = "Как называется этот чат: сравнить с названиями официальных"
+    )]
+    title: Option<String>,
+    #[arg(
+        long,
         value_name = "FILE",
         help = "Устав федерации, полученный не от этого узла; для файла — все версии, от старой к новой (по умолчанию из каталога данных)"
     )]
@@ -296,6 +302,9 @@ impl Verify {
         if let Some(building) = &self.building {
             query.push(("for_building", building.clone()));
         }
+        if let Some(title) = &self.title {
+            query.push(("title", title.clone()));
+        }
         let v: Value = Api::new(context)?.get("verify", &query)?;
         let lang = context.out.say("ru", "en");
         context.out.result(&v, |out| {
@@ -307,6 +316,10 @@ impl Verify {
             }
             for note in v["notes"].as_array().into_iter().flatten() {
                 out.line(&format!("! {}", text(&note[lang])));
+            }
+            for e in v["evidence"].as_array().into_iter().flatten() {
+                let (subject, log, index) = (text(&e["subject"]), text(&e["log"]), text(&e["index"]));
+                out.line(&format!("{} {subject} ({log}, {index})", out.say("Запись:", "Record:")));
             }
             out.line(&text(&v["advice"][lang]));
             for c in v["chats"].as_array().into_iter().flatten() {

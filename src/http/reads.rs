@@ -156,6 +156,9 @@ read_one!(
     |r, id| r.organisation(&id.parse()?)
 );
 
+/// Most characters of a title or name that is held against others: as many as a title on record may have.
+const MAX_NAME: usize = 500;
+
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -175,6 +178,8 @@ struct VerifyQuery {
     bot: Option<String>,
     /// The building the asker says the chat is for.
     for_building: Option<String>,
+    /// What the chat of the link, digest or chat id calls itself, to be held against official titles.
+    title: Option<String>,
     /// See the other reads.
     #[param(pattern = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
     as_of: Option<String>,
@@ -201,7 +206,11 @@ async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> 
         (None, None, Some(c), None, None, None) => Question::Chat(c.parse::<ChatNumber>()?),
         (None, None, None, Some(m), None, None) => Question::Max(m.parse()?),
         (None, None, None, None, Some(b), None) => Question::Building(b.parse()?),
-        (None, None, None, None, None, Some(b)) => Question::Bot(BotName::new(&b)?),
+        (None, None, None, None, None, Some(b)) => match BotName::new(&b) {
+            Ok(name) => Question::Bot(name),
+            Err(e) if b.is_ascii() || b.chars().count() > MAX_NAME => return Err(e),
+            Err(_) => Question::BotText(b),
+        },
         _ => {
             return Err(Error::refuse(
                 "query.count",
@@ -211,6 +220,19 @@ async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> 
         }
     };
     let building = q.for_building.map(|b| b.parse::<BuildingId>()).transpose()?;
+    let title = q.title;
+    match (&title, &question) {
+        (Some(t), _) if t.chars().count() > MAX_NAME => return Err(query("title", t)),
+        (Some(t), Question::Chat(_) | Question::Building(_) | Question::Bot(_) | Question::BotText(_)) => {
+            return Err(query("title", t));
+        }
+        // Looks are found in an index that may have to be made first.
+        (Some(_), _) | (None, Question::Bot(_) | Question::BotText(_)) => {
+            let work = move || node.verdict_of_titled(&question, title.as_deref(), building.as_ref(), when);
+            return blocking(work).await.map(Json);
+        }
+        _ => {}
+    }
     reading(node, when, move |node| node.verdict(&question, building.as_ref(), when)).await.map(Json)
 }
 

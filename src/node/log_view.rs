@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use super::resemblance::Looks;
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
@@ -51,6 +52,7 @@ pub struct LogView {
     /// Whoever reads the whole state, for seconds, holds this: a writer then waits here, and not in the lock itself, where
     /// it would stop every short reader behind it.
     long: Mutex<()>,
+    looks: Mutex<Looks>,
 }
 
 /// "As of" and "known at": true on that day, recorded by then.
@@ -94,6 +96,7 @@ impl LogView {
             map: RwLock::new(map),
             state: RwLock::new(state),
             long: Mutex::new(()),
+            looks: Mutex::default(),
         }
     }
     /// The charter chain the log is verified under.
@@ -125,6 +128,10 @@ impl LogView {
     pub fn read_whole<T>(&self, read: impl FnOnce(&State) -> T) -> T {
         let _turn = self.long.lock();
         read(&self.state.read())
+    }
+    /// Looks of its titles and bots; taken before the state.
+    pub(super) fn looks(&self) -> MutexGuard<'_, Looks> {
+        self.looks.lock()
     }
     /// For the follower: the lock itself, so that a replay can work on the state outside of readers' sight.
     pub fn head(&self) -> Option<Head> {

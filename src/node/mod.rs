@@ -1,16 +1,18 @@
 //! One running node: the log it writes, the logs it follows, and the answers it gives from both.
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
-//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`] and [`verdict`] (is this chat official?);
+//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this chat official?), [`resemblance`] (what looks official);
 //! [`search`] (which building is meant?), [`federation_log`] on a ministry's node. A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
 
+mod absence;
 pub mod answer;
 pub mod charters;
 pub mod config;
 pub mod coverage;
+mod evidence;
 pub mod federation_log;
 pub mod layout;
 pub mod load;
@@ -18,11 +20,13 @@ pub mod log_view;
 pub mod notes;
 pub mod proved;
 pub mod query;
+pub mod resemblance;
 pub mod search;
 pub mod sequencer;
 pub mod snapshot;
 pub mod union;
 pub mod verdict;
+pub mod words;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -3,7 +3,8 @@
 
 use serde::Serialize;
 
-use super::verdict::{Said, VerdictState, basis_words, day_words, said, words_for};
+use super::verdict::{Said, VerdictState, said};
+use super::words::{basis_words, day_words, words_for};
 use crate::registry::facts::{ChatFacts, ChatStatus, Facts};
 use crate::registry::status_proof::{Name, ProvedStatus};
 use crate::registry::text::Day;

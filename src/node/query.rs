@@ -610,6 +610,7 @@ impl Node {
             committed_at: head.map_or(0, |h| h.time),
             seen_at,
             age_seconds,
+            expired,
             stale: expired || age_seconds > self.stale_after_hours * 3600,
             held: status.as_ref().and_then(|f| f.status.read().held.as_ref().map(|h| h.code.clone())),
         }

@@ -30,14 +30,14 @@ use super::rules::generate::{Run, ops};
 use super::rules::world::*;
 
 /// A node without a log of its own that follows these.
-struct Ministry {
-    node: Node,
+pub struct Ministry {
+    pub node: Node,
     _dir: TempDir,
 }
 
 impl Ministry {
     /// Follows each world; it was heard of `age` ms ago.
-    fn of(worlds: &[(&World, u64)]) -> Ministry {
+    pub fn of(worlds: &[(&World, u64)]) -> Ministry {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("node");
         std::fs::create_dir(&data).unwrap();
@@ -54,13 +54,13 @@ impl Ministry {
         }
         Ministry { node, _dir: dir }
     }
-    fn ask(&self, question: Question) -> Verdict {
+    pub fn ask(&self, question: Question) -> Verdict {
         self.node.verdict(&question, None, When::default()).unwrap()
     }
-    fn state(&self, question: Question) -> VerdictState {
+    pub fn state(&self, question: Question) -> VerdictState {
         self.ask(question).state
     }
-    fn on(&self, question: Question, as_of: Day) -> VerdictState {
+    pub fn on(&self, question: Question, as_of: Day) -> VerdictState {
         let when = When { as_of: Some(as_of), known_at: None };
         self.node.verdict(&question, None, when).unwrap().state
     }
@@ -93,32 +93,32 @@ fn view(w: &World, dir: &std::path::Path) -> LogView {
 }
 
 /// Another region's jurisdiction, with the keys of [`jurisdiction`].
-fn elsewhere() -> Jurisdiction {
+pub fn elsewhere() -> Jurisdiction {
     let region = RegionCode::new(78).unwrap();
     Jurisdiction { origin: "test.example/log/78".into(), region, ..jurisdiction(1) }
 }
 
-fn operator() -> SigningKey {
+pub fn operator() -> SigningKey {
     authority_key(0, 0)
 }
 
-fn say(w: &mut World, body: Body, from: usize) -> RecordId {
+pub fn say(w: &mut World, body: Body, from: usize) -> RecordId {
     w.say(body, Some(day(from)), &[&operator()])
 }
 
 /// Said by the root, with a basis.
-fn decree(w: &mut World, body: Body, from: usize) -> RecordId {
+pub fn decree(w: &mut World, body: Body, from: usize) -> RecordId {
     let mut draft = w.draft(body, Some(day(from)));
     draft.basis = Some(basis());
     w.offer(&World::sign(draft, &[&root_key()])).unwrap()
 }
 
-fn chat(w: &mut World, n: usize, kind: ChatKind, handle: usize, from: usize) -> ChatNumber {
+pub fn chat(w: &mut World, n: usize, kind: ChatKind, handle: usize, from: usize) -> ChatNumber {
     let id = say(w, Body::ChatRegistered(chat_over(0, &[n], kind, handle)), from);
     ChatNumber::derive(w.state.jurisdiction().region, &id.0)
 }
 
-fn region() -> World {
+pub fn region() -> World {
     let mut w = World::with_authorities(1);
     for n in 0..6 {
         let mut h = house(n, "45100000", vec![]);
@@ -128,11 +128,11 @@ fn region() -> World {
     w
 }
 
-fn by_link(n: usize) -> Question {
+pub fn by_link(n: usize) -> Question {
     Question::Digest(link(n))
 }
 
-fn flagged(n: usize, imitates: ChatNumber, certainty: Certainty) -> Body {
+pub fn flagged(n: usize, imitates: ChatNumber, certainty: Certainty) -> Body {
     Body::ImpersonationFlagged(ImpersonationFlagged { imitation: Imitation::Link(link(n)), imitates, certainty })
 }
 
@@ -162,9 +162,9 @@ fn imitations_are_named_with_what_they_imitate_and_never_touch_a_chat() {
     assert!(found.chats.is_empty() && found.flags[0].imitates == official && found.flags[0].authority.is_some());
     assert!(found.text.ru.contains(&official.to_string()) && found.recorded.is_some());
     assert_eq!(m.on(by_link(50), day(6)), VerdictState::ImitationReported);
-    assert_eq!(m.on(by_link(50), day(4)), VerdictState::NotRegistered);
+    assert_eq!(m.on(by_link(50), day(4)), VerdictState::RegionNotConnected);
     assert_eq!(m.on(by_link(51), day(19)), VerdictState::ImitationConfirmed);
-    assert_eq!(m.state(by_link(51)), VerdictState::NotRegistered, "it was cleared");
+    assert_eq!(m.state(by_link(51)), VerdictState::RegionNotConnected, "it was cleared");
     let own = m.ask(by_link(1));
     assert_eq!(own.state, VerdictState::Official);
     assert_eq!(own.chats[0].imitations.len(), 2, "the title and the link that still imitate it");
@@ -464,8 +464,9 @@ proptest! {
                 assert_ne!(after.state, VerdictState::Official, "{question:?}");
             }
         }
-        // "Unknown" is said of what is current only.
-        assert_eq!(late.state(by_link(77)), VerdictState::Stale);
-        assert_eq!(fresh.state(by_link(77)), VerdictState::NotRegistered);
+        // What is in no log is never called unregistered where regions are missing, and not where one is late.
+        let unknown = Question::Chat(ChatNumber::derive(run.w.state.jurisdiction().region, &[9; 32]));
+        assert_eq!(late.state(by_link(77)), VerdictState::RegionNotConnected);
+        assert_eq!((late.state(unknown.clone()), fresh.state(unknown)), (VerdictState::Stale, VerdictState::NotRegistered));
     }
 }

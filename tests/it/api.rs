@@ -254,7 +254,7 @@ fn the_past_is_told_by_day_and_by_what_was_known() {
     assert_eq!(verdict(&format!("&{known}"))["state"], "official");
     assert_eq!(verdict("&for_building=reformagkh:2")["state"], "official_other_house");
     assert_eq!(verdict("&as_of=2022-12-01")["state"], "official");
-    assert_eq!(node.api(&format!("verify?digest={}", link(99)))["state"], "not_registered");
+    assert_eq!(node.api(&format!("verify?digest={}", link(99)))["state"], "region_not_connected");
     node.get("/api/v1/buildings/reformagkh:1?known_at=2000-01-01").problem(404, "lookup.unknown");
 
     // History is every record of the subject, in the log's order, also in pages and as known then.
@@ -358,4 +358,21 @@ fn a_snapshot_verifies_and_no_changed_byte_does() -> Result<()> {
     node.get(&format!("/mirror/{}/checkpoint", origin_hash(origin))).problem(404, "log.not-found");
     node.get(&format!("/mirror/{}/checkpoint", "0".repeat(64))).problem(404, "log.not-found");
     Ok(())
+}
+
+#[test]
+fn lookalikes_are_found_in_what_was_recorded_since_the_last_question() {
+    let node = Node::moscow();
+    let signer = node.signer("operator");
+    node.accept(&[signer.building(1).1, signer.building(2).1]);
+    node.accept(&[chat(&signer, 1, "2022-01-01").2]);
+    // «дoм 1» with a Latin o.
+    let ask = |n: u64| node.api(&format!("verify?digest={}&title=%D0%B4o%D0%BC%20{n}", link(99)))["state"].clone();
+    assert_eq!((ask(1), ask(2)), (json!("lookalike"), json!("region_not_connected")));
+    node.accept(&[chat(&signer, 2, "2022-01-01").2]);
+    assert_eq!((ask(1), ask(2)), (json!("lookalike"), json!("lookalike")));
+    let bot = node.api("verify?bot=@%D0%B4%D0%BE%D0%BC");
+    assert_eq!(bot["state"], "bot_unknown");
+    node.get("/api/v1/verify?bot=@X").problem(422, "bot.name");
+    node.get("/api/v1/verify?chat=77-0000-0000-0000&title=x").problem(400, "query.value");
 }

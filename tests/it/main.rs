@@ -2,6 +2,7 @@
 
 mod address_real;
 mod answers;
+mod answers_states;
 mod api;
 mod browser;
 mod bucket;

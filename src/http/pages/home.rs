@@ -21,7 +21,8 @@ use crate::error::Result;
 use crate::node::Node;
 use crate::node::answer::Question;
 use crate::node::log_view::When;
-use crate::node::verdict::{Said, Verdict, VerdictState, words as verdict_words};
+use crate::node::verdict::{Said, Verdict, VerdictState};
+use crate::node::words::alone;
 use crate::registry::body::BotName;
 use crate::registry::ids::{BuildingId, ChatNumber, MaxChatId};
 use crate::registry::link::{NotChat, read_link};
@@ -67,7 +68,7 @@ pub fn answered(status: StatusCode, page: Page, answer: Answer) -> Response {
 impl Home {
     fn of(page: Page, asked: String, answer: Option<Answer>, puzzled: bool) -> Home {
         let state = VerdictState::NotAChatLink;
-        let (text, advice) = verdict_words(state, None);
+        let (text, advice) = alone(state);
         Home { not_a_link: (Look::of(state, &page), text, advice), page, asked, answer, puzzled }
     }
     fn moment(&self, ms: &u64) -> String {

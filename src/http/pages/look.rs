@@ -70,6 +70,7 @@ pub fn look(state: VerdictState) -> (Tone, &'static str, &'static str) {
         VerdictState::Disputed => (Warn, "Чей чат — спорно", "Ownership disputed"),
         VerdictState::ImitationReported => (Bad, "Возможно, подделка", "Reported as an imitation"),
         VerdictState::ImitationConfirmed => (Bad, "Подделка", "An imitation"),
+        VerdictState::Lookalike => (Bad, "Похоже на официальное, но это не оно", "Looks official, and is not"),
         VerdictState::PendingHandover => (Warn, "Ещё не официальный", "Not official yet"),
         VerdictState::LinkRotated => (Note, "Старая ссылка официального чата", "An old link of an official chat"),
         VerdictState::Contested => {

@@ -106,6 +106,10 @@ fn a_link_is_checked_without_saying_which() {
     }
     assert_ne!(asked["0"], asked["1"]);
 
+    // The node that writes this log says so of its own accord; whoever follows some regions and writes none does not.
+    let plain = |node: &Node, n: u64| node.api(&format!("verify?digest={}", digest(n)))["state"].clone();
+    assert_eq!((plain(&node, 9999), plain(&region, 9999)), (json!("not_registered"), json!("region_not_connected")));
+
     // Registered nowhere, whatever it is: one proof, for that name alone and while it is young.
     let charter = founded.charter.to_str().unwrap();
     let absent_chat = "77-0000-0000-0000";
@@ -187,6 +191,8 @@ fn a_restart_goes_on_with_the_same_log_and_a_missing_region_is_named() {
     assert_eq!(verify(&node, 1).json()["state"], "official");
     let unknown = verify(&node, 2).json();
     assert_eq!((&unknown["state"], &unknown["missing"]), (&json!("region_not_connected"), &json!(["69"])));
+    let plain = node.api(&format!("verify?digest={}", digest(2)));
+    assert_eq!(plain["state"], "region_not_connected", "the charter's other region is missing");
     assert_eq!(node.run(&["verify", &link(1), "--private"]).code(), "cli.charter");
     let nowhere = |node: &Node, what: &str| node.run(&["verify", what, "--nowhere", "--charter", charter]);
     assert_eq!(nowhere(&node, "reformagkh:404").json()["state"], "region_not_connected");
