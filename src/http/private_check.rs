@@ -16,6 +16,7 @@ use super::problem::Problem;
 use super::reads::{blocking, query};
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::node::charters::{read_chain, read_version};
 use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::FederationHead;
 
@@ -53,6 +54,28 @@ async fn bucket(State(node): State<Arc<Node>>, Path((size, bucket)): Path<(u64, 
     Ok((headers, bytes).into_response())
 }
 
+/// The charters that heads, buckets and status proofs of this node verify by, oldest first, each as it was signed: what the
+/// page `/check` uses. Whoever wants to be independent of this node compares the digest of the first one with what the
+/// federation has published, or takes the charter from there.
+#[utoipa::path(get, path = "/api/v1/verify/charters",
+    responses((status = 200, body = Vec<String>, content_type = "application/json"), Problem))]
+async fn charters(State(node): State<Arc<Node>>) -> Result<Json<Vec<String>>> {
+    let layout = if node.federation().is_some() { node.layout.federation() } else { node.layout.clone() };
+    let none = || Error::refuse("charter.not-found", "this node has no charter", "ask a region's node");
+    blocking(move || {
+        if !layout.charter().exists() {
+            return Err(none());
+        }
+        let chain = read_chain(&layout)?;
+        let text = |version: u64| {
+            let bytes = read_version(&layout, &chain, version)?.ok_or_else(none)?;
+            String::from_utf8(bytes).map_err(|_| none())
+        };
+        chain.versions().iter().map(|v| text(v.charter().version)).collect::<Result<_>>().map(Json)
+    })
+    .await
+}
+
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -78,5 +101,9 @@ async fn absence(State(node): State<Arc<Node>>, Query(q): Query<AbsenceQuery>) -
 
 /// The resources.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::new().routes(routes!(head)).routes(routes!(bucket)).routes(routes!(absence))
+    OpenApiRouter::new()
+        .routes(routes!(head))
+        .routes(routes!(bucket))
+        .routes(routes!(charters))
+        .routes(routes!(absence))
 }

@@ -117,12 +117,12 @@ fn a_foreign_claim_changes_nothing_about_the_chat_that_was_there_first() {
 const ORIGIN: &str = "federation.example/log";
 
 /// Keys and charter of a federation's log in the ministry's data directory; `change` has the last word.
-struct Founded {
-    charter: std::path::PathBuf,
-    verified: VerifiedCharter,
+pub struct Founded {
+    pub charter: std::path::PathBuf,
+    pub verified: VerifiedCharter,
 }
 
-fn found(ministry: &Node, region: &Node, change: impl FnOnce(&mut CharterBody)) -> Founded {
+pub fn found(ministry: &Node, region: &Node, change: impl FnOnce(&mut CharterBody)) -> Founded {
     let folder = ministry.data().join("federation");
     std::fs::create_dir_all(folder.join("keys")).unwrap();
     let (log, commit) = (keys::generate(), keys::generate());
@@ -147,16 +147,16 @@ fn found(ministry: &Node, region: &Node, change: impl FnOnce(&mut CharterBody)) 
     Founded { charter: folder.join("charter.json"), verified: Charter::open(&bytes).unwrap() }
 }
 
-fn link(n: u64) -> String {
+pub fn link(n: u64) -> String {
     let token = data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(n.to_be_bytes()));
     format!("https://max.ru/join/{token}")
 }
-fn digest(n: u64) -> LinkDigest {
+pub fn digest(n: u64) -> LinkDigest {
     LinkDigest::of_link(&canonical_link(&link(n)).unwrap())
 }
 
 /// A building's chat with the link `n`.
-fn chat(signer: &Signer, n: u64) -> (ChatNumber, Vec<u8>) {
+pub fn chat(signer: &Signer, n: u64) -> (ChatNumber, Vec<u8>) {
     let fields = json!({ "kind": "house", "title": format!("Дом {n}"), "buildings": [format!("reformagkh:{n}")],
         "owner": AUTHORITY, "link": digest(n).to_string() });
     let (id, bytes) =
@@ -210,7 +210,7 @@ impl Recorder {
     }
 }
 
-fn head(ministry: &Node, founded: &Founded) -> Option<(FederationHead, FederationCommit)> {
+pub fn head(ministry: &Node, founded: &Founded) -> Option<(FederationHead, FederationCommit)> {
     let answer = ministry.get("/api/v1/verify/bucket");
     if answer.status == 404 {
         return None;

@@ -15,10 +15,23 @@ use super::super::problem::Problem;
 
 const CSS: &str = "text/css; charset=utf-8";
 const SVG: &str = "image/svg+xml";
+const JS: &str = "text/javascript; charset=utf-8";
 
 /// Every file: name, kind, bytes.
-const FILES: &[(&str, &str, &[u8])] =
-    &[("icon.svg", SVG, include_bytes!("assets/icon.svg")), ("style.css", CSS, include_bytes!("assets/style.css"))];
+const FILES: &[(&str, &str, &[u8])] = &[
+    ("bucket.js", JS, include_bytes!("assets/bucket.js")),
+    ("bytes.js", JS, include_bytes!("assets/bytes.js")),
+    ("charter.js", JS, include_bytes!("assets/charter.js")),
+    ("check.js", JS, include_bytes!("assets/check.js")),
+    ("forms.js", JS, include_bytes!("assets/forms.js")),
+    ("icon.svg", SVG, include_bytes!("assets/icon.svg")),
+    ("keys.js", JS, include_bytes!("assets/keys.js")),
+    ("link.js", JS, include_bytes!("assets/link.js")),
+    ("log.js", JS, include_bytes!("assets/log.js")),
+    ("status.js", JS, include_bytes!("assets/status.js")),
+    ("style.css", CSS, include_bytes!("assets/style.css")),
+    ("verify.js", JS, include_bytes!("assets/verify.js")),
+];
 
 struct Asset {
     kind: &'static str,

@@ -9,6 +9,7 @@
 //! refuses them), set a cookie, or show a join link: a link is a key to a house.
 
 pub mod assets;
+mod check;
 mod errors;
 mod home;
 mod lang;
@@ -38,6 +39,7 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 pub fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/", get(home::home).post(home::answer))
+        .route("/check", get(check::check))
         .with_state(node)
         .layer(map_response(secured))
         .merge(assets::router())
