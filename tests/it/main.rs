@@ -29,6 +29,8 @@ mod moscow_history;
 mod negative;
 mod node;
 mod pages;
+mod pasted_links;
+mod poster;
 mod regions;
 mod register;
 mod registry_decode;

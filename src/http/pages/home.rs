@@ -40,11 +40,25 @@ struct Home {
 }
 
 /// A verdict and how it is shown.
-struct Answer {
-    verdict: Verdict,
-    look: Look,
+pub struct Answer {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Its look.
+    pub look: Look,
     /// The question was a link, which this node now knows.
-    link: bool,
+    pub link: bool,
+}
+
+impl Answer {
+    /// A verdict with its look in the page's language.
+    pub fn of(verdict: Verdict, page: &Page, link: bool) -> Answer {
+        Answer { look: Look::of(verdict.state, page), verdict, link }
+    }
+}
+
+/// A page that is an answer and nothing else.
+pub fn answered(status: StatusCode, page: Page, answer: Answer) -> Response {
+    render(status, &Home { page, asked: String::new(), answer: Some(answer), puzzled: false })
 }
 
 impl Home {
@@ -108,7 +122,7 @@ async fn reply(node: Arc<Node>, page: Page, asked: Asked) -> Result<Response> {
         None => None,
         Some(question) => {
             let verdict = blocking(move || node.verdict(&question, None, When::default())).await?;
-            Some(Answer { look: Look::of(verdict.state, &page), verdict, link })
+            Some(Answer::of(verdict, &page, link))
         }
     };
     let asked = if link { String::new() } else { text.to_owned() };

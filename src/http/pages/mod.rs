@@ -2,7 +2,7 @@
 //! only a script can check a link on the resident's own device.
 //!
 //! A request passes [`Page`] (language, where the page is), its handler asks the node the same questions as the API does, and a
-//! template of `templates/` says the answer in words; those of records are in [`words`], the look of a verdict in [`look`].
+//! template of `templates/` says the answer in words; days are written by [`words`], records told by [`timeline`], the look of a verdict is in [`look`].
 //! Files of `assets/` are served by [`assets`] from memory. [`errors`] turns problem documents into pages for browsers.
 //!
 //! Pages must never: load anything from another origin, hold a script or a style of their own (the policy in [`secured`]
@@ -11,9 +11,11 @@
 pub mod assets;
 mod check;
 mod errors;
+mod facts;
 mod home;
 mod lang;
 mod look;
+mod timeline;
 mod words;
 
 use std::sync::Arc;
@@ -40,6 +42,8 @@ pub fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/", get(home::home).post(home::answer))
         .route("/check", get(check::check))
+        .route("/chat/{number}", get(facts::chat))
+        .route("/building/{id}", get(facts::building))
         .with_state(node)
         .layer(map_response(secured))
         .merge(assets::router())
