@@ -60,6 +60,11 @@ async fn bucket(State(node): State<Arc<Node>>, Path((size, bucket)): Path<(u64, 
 #[utoipa::path(get, path = "/api/v1/verify/charters",
     responses((status = 200, body = Vec<String>, content_type = "application/json"), Problem))]
 async fn charters(State(node): State<Arc<Node>>) -> Result<Json<Vec<String>>> {
+    charter_texts(node).await.map(Json)
+}
+
+/// The federation's charters where this node writes its log, else those of its own.
+pub(super) async fn charter_texts(node: Arc<Node>) -> Result<Vec<String>> {
     let layout = if node.federation().is_some() { node.layout.federation() } else { node.layout.clone() };
     let none = || Error::refuse("charter.not-found", "this node has no charter", "ask a region's node");
     blocking(move || {
@@ -71,7 +76,7 @@ async fn charters(State(node): State<Arc<Node>>) -> Result<Json<Vec<String>>> {
             let bytes = read_version(&layout, &chain, version)?.ok_or_else(none)?;
             String::from_utf8(bytes).map_err(|_| none())
         };
-        chain.versions().iter().map(|v| text(v.charter().version)).collect::<Result<_>>().map(Json)
+        chain.versions().iter().map(|v| text(v.charter().version)).collect()
     })
     .await
 }

@@ -50,6 +50,11 @@ pub fn url(name: &str) -> String {
     ASSETS.get(name).map_or_else(|| format!("/assets/{name}"), |a| format!("/assets/{name}?v={}", a.hash))
 }
 
+/// The text of a file; empty where there is none of that name, which a test finds.
+pub fn text(name: &str) -> &'static str {
+    ASSETS.get(name).and_then(|a| std::str::from_utf8(a.bytes).ok()).unwrap_or_default()
+}
+
 /// `/assets/{name}`.
 pub fn router() -> Router {
     Router::new().route("/assets/{name}", get(asset))

@@ -42,6 +42,7 @@ pub fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/", get(home::home).post(home::answer))
         .route("/check", get(check::check))
+        .route("/check/saved.html", get(check::saved))
         .route("/chat/{number}", get(facts::chat))
         .route("/building/{id}", get(facts::building))
         .with_state(node)

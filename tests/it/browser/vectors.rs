@@ -88,9 +88,25 @@ fn buckets() {
     );
 }
 
+#[test]
+fn pasted_links() {
+    let got = run(
+        "links.json",
+        "f.all = f;
+        const read = async (c) => { try { return v.canonicalLink(c.pasted); } catch (e) { return e.reason; } };
+        await cases('all', read, (c) => c.canonical ?? c.reason);",
+    );
+    assert_eq!(got["wrong"], json!([]), "{got:#}");
+    assert!(got["counts"]["all"].as_u64().unwrap() >= 80, "{got}");
+}
+
 /// What the scripts hold of Rust's tables is the same.
 #[test]
-fn regions_are_those_of_the_table() {
+fn tables_are_those_of_the_node() {
+    let (link, letters) =
+        (include_str!("../../../src/http/pages/assets/link.js"), include_str!("../../vectors/link_letters.json"));
+    let letters: std::collections::BTreeMap<String, String> = serde_json::from_str(letters).unwrap();
+    assert!(letters.values().all(|l| link.contains(&format!(": \"{l}\","))), "{letters:?}");
     let forms = include_str!("../../../src/http/pages/assets/forms.js");
     let held: Vec<&str> = forms
         .lines()

@@ -9,6 +9,9 @@ const MAX_FILE = 1 << 20;
 /** Times that head and bucket are asked for, while the federation's log goes on in between. */
 const TRIES = 3;
 
+/** The charters of a saved page, which asks nobody for anything. */
+const SAVED = document.getElementById("saved");
+
 const find = (id) => document.getElementById(id);
 const word = (name) => document.querySelector(`[data-word="${name}"]`).textContent.trim();
 const language = document.documentElement.lang;
@@ -51,6 +54,10 @@ let charters = null;
 
 async function theCharters() {
   if (charters) return charters;
+  if (SAVED) {
+    await take(JSON.parse(SAVED.textContent), "saved-charter");
+    return charters;
+  }
   const bytes = await get("/api/v1/verify/charters", MAX_CHARTERS);
   if (!bytes) throw new Trouble(word("no-charter"));
   await take(JSON.parse(new TextDecoder().decode(bytes)), "node-charter");
@@ -91,7 +98,7 @@ function show(state, owner, rows, more = []) {
 const checked = () => element("p", "", element("strong", word("checked")));
 
 function showTrouble(e) {
-  if (e instanceof Refused && e.code === "link.not_chat") return show("not_a_chat_link", "", [], [element("p", e.detail)]);
+  if (e instanceof Refused && e.code === "link.not_chat") return show("not_a_chat_link", "", [], [element("p", word(`not-${e.reason}`))]);
   if (e instanceof Refused && e.code === "browser.ed25519") return show("failed", "", [], [element("p", word("old-browser"))]);
   if (e instanceof Refused) return show("refused", "", [["code", `${e.code}: ${e.detail}`]]);
   return show("failed", "", [], [element("p", e instanceof Trouble ? e.message : String(e))]);
@@ -126,6 +133,7 @@ async function checkLink(pasted) {
   const link = canonicalLink(pasted);
   const digest = await digestOf(link);
   const log = await (await theCharters()).federation();
+  if (SAVED) throw new Trouble(word("saved-only"));
   for (let n = 0; log && n < TRIES; n++) {
     const bytes = await get("/api/v1/verify/bucket", MAX_HEAD);
     if (!bytes) break;
