@@ -14,6 +14,7 @@ use super::super::extract::Path;
 use super::super::problem::Problem;
 
 const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 const JS: &str = "text/javascript; charset=utf-8";
 
@@ -24,6 +25,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("charter.js", JS, include_bytes!("assets/charter.js")),
     ("check.js", JS, include_bytes!("assets/check.js")),
     ("forms.js", JS, include_bytes!("assets/forms.js")),
+    ("home.js", JS, include_bytes!("assets/home.js")),
     ("icon.svg", SVG, include_bytes!("assets/icon.svg")),
     ("keys.js", JS, include_bytes!("assets/keys.js")),
     ("link.js", JS, include_bytes!("assets/link.js")),

@@ -21,9 +21,10 @@ use crate::error::Result;
 use crate::node::Node;
 use crate::node::answer::Question;
 use crate::node::log_view::When;
-use crate::node::verdict::Verdict;
+use crate::node::verdict::{Said, Verdict, VerdictState, words as verdict_words};
 use crate::registry::body::BotName;
 use crate::registry::ids::{BuildingId, ChatNumber, MaxChatId};
+use crate::registry::link::{NotChat, read_link};
 
 /// Most bytes of a question: as many as a join link in a sentence may have.
 const MAX_QUESTION: usize = 4096;
@@ -35,6 +36,8 @@ struct Home {
     /// What was asked, to be corrected; empty where that is a link.
     asked: String,
     answer: Option<Answer>,
+    /// What `home.js` says of a text that only looks like a chat's link, without asking the node.
+    not_a_link: (Look, Said, Said),
     /// The question is of no kind that the node can answer.
     puzzled: bool,
 }
@@ -58,10 +61,15 @@ impl Answer {
 
 /// A page that is an answer and nothing else.
 pub fn answered(status: StatusCode, page: Page, answer: Answer) -> Response {
-    render(status, &Home { page, asked: String::new(), answer: Some(answer), puzzled: false })
+    render(status, &Home::of(page, String::new(), Some(answer), false))
 }
 
 impl Home {
+    fn of(page: Page, asked: String, answer: Option<Answer>, puzzled: bool) -> Home {
+        let state = VerdictState::NotAChatLink;
+        let (text, advice) = verdict_words(state, None);
+        Home { not_a_link: (Look::of(state, &page), text, advice), page, asked, answer, puzzled }
+    }
     fn moment(&self, ms: &u64) -> String {
         words::moment(*ms, self.page.lang)
     }
@@ -126,7 +134,7 @@ async fn reply(node: Arc<Node>, page: Page, asked: Asked) -> Result<Response> {
         }
     };
     let asked = if link { String::new() } else { text.to_owned() };
-    Ok(render(StatusCode::OK, &Home { page, asked, answer, puzzled }))
+    Ok(render(StatusCode::OK, &Home::of(page, asked, answer, puzzled)))
 }
 
 fn meant(text: &str) -> Meant {
@@ -155,17 +163,13 @@ fn meant(text: &str) -> Meant {
     }
 }
 
-/// A scheme, a path of a join link, a host's name or a bare token somewhere in it. Rather one too many: what is like a link
-/// is not shown again. `home.js` has the same rule.
+/// Any link, and whatever could be a token without one. Rather one too many: what is like a link is not shown again. `home.js`
+/// has the same rule.
 fn is_like_a_link(text: &str) -> bool {
-    let host = |word: &str| {
-        let name = word.split(['/', '?', '#', ':']).next().unwrap_or_default();
-        name.trim_matches(|c: char| !c.is_alphanumeric()).rsplit_once('.').is_some_and(|(before, last)| {
-            !before.is_empty() && last.len() >= 2 && last.bytes().all(|b| b.is_ascii_alphabetic())
-        })
-    };
     let token = |word: &str| word.len() >= 40 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    text.contains("://") || text.contains("/join/") || text.split_whitespace().any(|word| host(word) || token(word))
+    !matches!(read_link(text), Err(NotChat::NoLink | NotChat::Empty))
+        || text.contains("/join/")
+        || text.split_whitespace().any(token)
 }
 
 #[cfg(test)]

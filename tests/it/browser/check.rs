@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::pages::{MAX_TRANSFER, transferred, violations};
 use super::tap::Tap;
 use super::*;
 use crate::federation::{Founded, chat, digest, found, head, link};
@@ -156,6 +157,21 @@ fn the_page_says_what_it_knows_and_how_old_that_is() {
     assert_eq!(b.scan(&url, 1), "official");
     assert_eq!((b.offered(), b.said()), (json!(link(1)), vec![]));
     b.screenshot("check-official-360");
+    b.call("Network.setCacheDisabled", json!({ "cacheDisabled": true }));
+    for (n, lang) in [(1, ""), (1, "?lang=en"), (CHATS + 9, "")] {
+        b.open(&format!("{url}/check{lang}#{}", token(n)));
+        b.state();
+        b.eval("document.getElementById('trust').open = true");
+        for scheme in ["light", "dark"] {
+            let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
+            b.call("Emulation.setEmulatedMedia", json!({ "features": features }));
+            assert_eq!(violations(&mut b), json!([]), "link {n} {lang} {scheme}");
+        }
+        let bytes = transferred(&mut b);
+        assert!(bytes > 10_000 && bytes <= MAX_TRANSFER, "{bytes} bytes");
+        println!("check{lang}: {bytes} bytes");
+    }
+    b.call("Emulation.setEmulatedMedia", json!({ "features": [] }));
     // Words that people need, in both languages.
     for (lang, words) in [
         ("", ["не покидают ваше устройство", "поиск по адресу", "сохранённая страница", "никогда — предупреждение"]),
@@ -212,6 +228,29 @@ fn the_page_says_what_it_knows_and_how_old_that_is() {
     // The charter of a federation that does not have this log.
     assert_eq!(choose("#charters", &s.region.data().join("charter.json")).0, "charter");
     assert_eq!(choose("#file", &bucket).0, "failed");
+    b.offline(false);
+
+    // Kept as one file the page verifies the same without any node.
+    let kept = path("domovoi-check.html");
+    std::fs::write(&kept, s.ministry.get("/check/saved.html").body).unwrap();
+    b.offline(true);
+    b.open(&format!("file://{}", kept.display()));
+    b.until("document.getElementById('digest').textContent.length === 64 || document.getElementById('ask')?.hidden === false");
+    let mut choose = |field: &str, file: &Path| {
+        b.eval("document.getElementById('answer').dataset.state = ''");
+        b.choose_file(field, file);
+        (b.state(), b.text())
+    };
+    let (state, text) = choose("#file", &proof);
+    assert!(state == "official" && text.contains("Пробная, д. 1"), "{text}");
+    assert!(choose("#file", &false_proof).1.contains("proof.map"));
+    b.screenshot("check-saved-360");
+    b.eval(&format!("document.getElementById('link').value = '{}'", link(1)));
+    b.eval("document.getElementById('answer').dataset.state = ''; document.querySelector('#form button').click()");
+    assert_eq!(b.state(), "failed");
+    assert!(b.text().contains("проверяет только файлы"), "{}", b.text());
+    assert!(b.asked().iter().all(|a| a.url.starts_with("file://")), "{:?}", b.asked());
+    assert_eq!(b.said(), Vec::<String>::new());
     b.offline(false);
 
     // A day later the same data are old: no way into the chat, and an absence is no absence.

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 mod check;
 mod harness;
+mod pages;
 mod tap;
 mod vectors;
 
