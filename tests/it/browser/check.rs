@@ -67,6 +67,17 @@ impl Browser {
     }
 }
 
+/// What the program in docs/private-check.md says of a link.
+fn documented(s: &Scene, link: &str) -> String {
+    let manual = include_str!("../../../docs/private-check.md");
+    let program = manual.split("```python\n").nth(1).unwrap().split("```").next().unwrap();
+    let mut command = std::process::Command::new("python3");
+    command.args(["-c", program, &s.ministry.url(), link]).arg(&s.founded.charter).env("CA", s.ministry.certificate());
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
 #[test]
 fn a_link_is_checked_on_the_device_and_every_chat_of_a_bucket_makes_the_same_requests() {
     let s = scene();
@@ -114,6 +125,15 @@ fn a_link_is_checked_on_the_device_and_every_chat_of_a_bucket_makes_the_same_req
     assert!(b.said().is_empty(), "{:?}", b.said());
     let shown = b.eval("document.getElementById('digest').textContent");
     assert_eq!(shown, s.founded.verified.sha256().to_string());
+
+    // A client written from the manual alone says the same.
+    for (n, says) in [
+        (1, vec!["official: chat", &s.chats[0].to_string(), "\nbadge"]),
+        (CHATS + 50, vec!["not_registered\nno badge"]),
+    ] {
+        let said = documented(&s, &link(n));
+        assert!(says.iter().all(|w| said.contains(w)), "{said}");
+    }
 
     // A pasted link is the same; what is none says so without asking anybody.
     b.open(&format!("{}/check?lang=en", tap.url));

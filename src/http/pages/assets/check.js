@@ -207,15 +207,26 @@ find("form").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(() => checkLink(find("link").value));
 });
-find("file").addEventListener("change", ({ target }) => target.files[0] && attempt(() => checkFile(target.files[0])));
-find("charters").addEventListener("change", ({ target }) =>
+/** The files just chosen; the field forgets them, so that the same ones can be chosen again. */
+function chosen(field) {
+  const files = Array.from(field.files);
+  field.value = "";
+  return files;
+}
+
+find("file").addEventListener("change", ({ target }) => {
+  const [file] = chosen(target);
+  if (file) attempt(() => checkFile(file));
+});
+find("charters").addEventListener("change", ({ target }) => {
+  const files = chosen(target).sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  if (files.length === 0) return;
   attempt(async () => {
-    const files = Array.from(target.files).sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
     await take(await Promise.all(files.map((file) => file.text())), "own-charter");
     find("answer").replaceChildren(checked());
     find("answer").dataset.state = "charter";
-  }),
-);
+  });
+});
 
 /** The link of the fragment: a token, as on posters, or the whole link. It is taken out of the address at once. */
 function fromFragment() {
