@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::pages::{MAX_TRANSFER, transferred, violations};
 use super::tap::Tap;
 use super::*;
-use crate::federation::{Founded, chat, digest, found, head, link};
+use crate::federation::{Founded, chat, digest, follow, found, head, link};
 use crate::follow::{ministry, synced, until};
 use crate::node::Node;
 use domovoi::registry::ids::ChatNumber;
@@ -28,11 +28,8 @@ fn scene() -> Scene {
     let (chats, records): (Vec<_>, Vec<_>) = (1..=CHATS).map(|n| chat(&signer, n)).unzip();
     region.accept(&records);
     let mut ministry = ministry();
-    let founded = found(&ministry, &region, |_| {});
-    let (ca, pin) = (region.certificate(), region.charter.clone().unwrap());
-    let follow =
-        ["follow", &region.url(), "--name", "moscow", "--charter-sha256", &pin, "--peer-ca", ca.to_str().unwrap()];
-    ministry.run(&follow).json();
+    follow(&ministry, &region, "moscow");
+    let founded = found(&ministry, &[]);
     ministry.start();
     synced(&ministry, &signer.origin, region.api("node")["freshness"]["size"].as_u64().unwrap());
     let (_, commit) =
