@@ -9,7 +9,7 @@ use super::*;
 use crate::node::{AUTHORITY, Around, Node, sample};
 
 /// Most bytes of a page with all it loads.
-const MAX_TRANSFER: u64 = 100_000;
+pub(super) const MAX_TRANSFER: u64 = 100_000;
 
 /// A join link of the generated list, its chat and house.
 struct Scene {
@@ -76,7 +76,7 @@ static AXE: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// What WCAG 2.2 AA forbids on the page that is open, as axe-core sees it.
-fn violations(b: &mut Browser) -> Value {
+pub(super) fn violations(b: &mut Browser) -> Value {
     b.eval(&format!("{}; 0", *AXE));
     let tags = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']";
     b.eval(&format!(
@@ -86,7 +86,7 @@ fn violations(b: &mut Browser) -> Value {
 }
 
 /// Bytes that came over the network since the page was opened.
-fn transferred(b: &mut Browser) -> u64 {
+pub(super) fn transferred(b: &mut Browser) -> u64 {
     b.asked();
     let ends = b.events.iter().filter(|e| e["method"] == "Network.loadingFinished");
     ends.map(|e| e["params"]["encodedDataLength"].as_f64().unwrap_or(0.0) as u64).sum()

@@ -84,7 +84,7 @@ export async function cosignedAt(note, vkey) {
 }
 
 /** The head that a checkpoint's text says: origin, size (a BigInt), root. */
-function readHead(text) {
+function readCheckpoint(text) {
   const form = () => refuse("checkpoint.form", "a checkpoint's text is three lines");
   if (/[\u0000-\u0009\u000b-\u001f]/.test(text)) form();
   const [origin, size, root, more] = text.slice(0, -1).split("\n");
@@ -105,7 +105,7 @@ export async function openCheckpoint(text, vkey, origin) {
   if (long > MAX_CHECKPOINT) refuse("checkpoint.too-long", `a checkpoint of ${long} bytes`);
   const note = readNote(text);
   await verifyNote(note, vkey);
-  const head = readHead(note.text);
+  const head = readCheckpoint(note.text);
   if (head.origin !== origin) refuse("checkpoint.origin", `the checkpoint is of ${head.origin}, not of ${origin}`);
   return { ...head, note };
 }
