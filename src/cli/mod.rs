@@ -21,6 +21,7 @@ pub mod prove;
 pub mod record;
 pub mod repair;
 pub mod report;
+pub mod search;
 pub mod serve;
 pub mod show;
 mod source;
@@ -101,6 +102,8 @@ pub enum Command {
     Undo(undo::Undo),
     #[command(about = "Показать чат, дом, орган, организацию или историю", subcommand)]
     Show(show::Show),
+    #[command(about = "Найти дом по адресу")]
+    Search(search::Search),
     #[command(about = "Проверить ссылку или чат; файл с доказательством — без сети")]
     Verify(show::Verify),
     #[command(about = "Получить доказательство статуса: файл, который проверяется без сети")]
@@ -191,6 +194,7 @@ pub fn run() -> i32 {
         Command::Transfer(c) => c.run(&context),
         Command::Undo(c) => c.run(&context),
         Command::Show(c) => c.run(&context),
+        Command::Search(c) => c.run(&context),
         Command::Verify(c) => c.run(&context),
         Command::Prove(c) => c.run(&context),
         Command::Poster(c) => c.run(&context),

@@ -16,6 +16,7 @@ pub mod absence;
 pub mod address;
 mod address_index;
 mod address_tokens;
+pub mod address_words;
 pub mod body;
 pub mod bucket_file;
 pub mod chat_rules;
