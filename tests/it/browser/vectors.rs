@@ -122,7 +122,7 @@ fn charters_notes_checkpoints_keys_paths_and_ids() {
         const work = {
             charter: async (c) => {
                 const chain = new v.Charters();
-                if (c.previous) await chain.add(c.previous);
+                if (c.previous) await chain.add(text({ what: c.what, input: c.previous }));
                 // In a chain the same version again is nothing new; as the next one it is out of sequence.
                 if (await chain.add(text(c))) refused('charter.sequence');
             },
