@@ -15,6 +15,7 @@ pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod output;
+pub mod poster;
 mod private;
 pub mod prove;
 pub mod record;
@@ -107,6 +108,8 @@ pub enum Command {
     Verify(show::Verify),
     #[command(about = "Получить доказательство статуса: файл, который проверяется без сети")]
     Prove(prove::Prove),
+    #[command(about = "Плакат официального чата для подъезда (PDF A4); по таблице — для всех домов")]
+    Poster(poster::PosterArgs),
     #[command(about = "Отчёты", subcommand)]
     Report(report::Report),
     #[command(about = "Выгрузить данные", subcommand)]
@@ -194,6 +197,7 @@ pub fn run() -> i32 {
         Command::Search(c) => c.run(&context),
         Command::Verify(c) => c.run(&context),
         Command::Prove(c) => c.run(&context),
+        Command::Poster(c) => c.run(&context),
         Command::Report(c) => c.run(&context),
         Command::Export(c) => c.run(&context),
         Command::Follow(c) => c.run(&context),

@@ -10,7 +10,9 @@ use super::init::founding_file;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
-use crate::http::{Live, Options, Server, log_api, logging, openapi, private_check, proofs, reads, search, static_log};
+use crate::http::{
+    Live, Options, Server, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
+};
 use crate::node::config::Config;
 use crate::node::sequencer::{Bounds, Outcome};
 use crate::node::{Node, Opening};
@@ -80,7 +82,9 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         .merge(proofs::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()));
-    let app = openapi::finish(api)?.merge(static_log::router(Arc::new(NodeLogs(node.clone()))));
+    let app = openapi::finish(api)?
+        .merge(static_log::router(Arc::new(NodeLogs(node.clone()))))
+        .merge(pages::router(node.clone()));
     let watched = node.clone();
     let ready = move || if watched.healthy() { Ok(()) } else { Err("the log cannot be written".to_owned()) };
     let server =
