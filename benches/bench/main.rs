@@ -6,12 +6,13 @@
 //!
 //! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, start_1m, fsck and
 //! the proofs; `BENCH_CHATS` (200000) the number of chats behind status_get; `BENCH_LINKS` (1000000) that behind
-//! bucket_bytes; `BENCH_DIR` where the logs are generated (a temporary directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
+//! bucket_bytes; `BENCH_BUILDINGS` (1000000) that of buildings in search; `BENCH_DIR` where the logs are generated (a temporary directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
 
 mod bucket;
 mod import;
 mod log;
 mod proof;
+mod search;
 mod serve;
 mod submit;
 mod world;
@@ -128,6 +129,9 @@ const NAMES: &[&str] = &[
     "proof_verify",
     "map_update",
     "bucket_bytes",
+    "search_index",
+    "search_bytes",
+    "search_query",
 ];
 
 fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
@@ -146,6 +150,9 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
         "status_get" => serve::status_get(&scratch.node(count("BENCH_CHATS", 200_000))?),
         "bucket_bytes" => bucket::bytes(count("BENCH_LINKS", 1_000_000) as u64),
         "import_moscow" => import::moscow(&scratch.empty(name)?),
+        "search_index" => search::indexed(),
+        "search_bytes" => search::bytes(),
+        "search_query" => search::slowest(),
         _ => Err(format!("no measure «{name}»; there are {}", NAMES.join(", ")).into()),
     }
 }

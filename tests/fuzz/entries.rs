@@ -19,6 +19,7 @@ use domovoi::import::{clerk, gar};
 use domovoi::node::config::Config;
 use domovoi::node::load::{decode_row, encode_row};
 use domovoi::registry::address::{AddressIndex, AddressKey, Match};
+use domovoi::registry::address_words::{AddressWords, readings};
 use domovoi::registry::body::{Body, BotName, Phone, TYPES};
 use domovoi::registry::envelope::{Envelope, MAX_ENTRY, TYP_CHARTER, TYP_NODE, TYP_RECORD, TYP_SNAPSHOT};
 use domovoi::registry::facts::Facts;
@@ -34,6 +35,8 @@ use domovoi::registry::state::State;
 use domovoi::registry::statemap::{StateMap, map_key};
 use domovoi::registry::text::{Day, Millis, Text};
 use domovoi::registry::verify::verify_records;
+use domovoi::search::query::AddressQuery;
+use domovoi::search::{AddressFinder, index};
 use domovoi::storage::fence::Fence;
 use domovoi::storage::{journal, keys};
 use domovoi::sync::evidence::Evidence;
@@ -53,6 +56,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target. The name is that of its file in `fuzz_targets/` and of its folder in `corpus/`.
 pub const TARGETS: &[Target] = &[
     ("address", address),
+    ("address_search", address_search),
     ("charter", charter),
     ("clerk", clerk),
     ("config", config),
@@ -261,6 +265,30 @@ pub fn address(data: &[u8]) {
         };
         assert!(found || !key.has_house(), "{line:?} does not find itself");
     }
+}
+
+/// A query as somebody types it, over a few addresses; the same text as a registered address.
+pub fn address_search(data: &[u8]) {
+    static INDEX: LazyLock<AddressFinder> = LazyLock::new(|| {
+        let (mut writer, finder) = index().expect("there is memory");
+        let street = ["5", "5, к. 2", "15", "7, лит. А", "12/18, стр. 1"];
+        for (n, house) in street.iter().enumerate() {
+            let id = format!("reformagkh:{}", n + 1).parse().expect("is an id");
+            let address = format!("г. Москва, ул. Садовая Б., д. {house}");
+            writer.add(0, &id, &address, "Город Москва").expect("is added");
+        }
+        writer.commit(&finder).expect("is committed");
+        finder
+    });
+    let text = String::from_utf8_lossy(data);
+    let words = AddressWords::of(&text);
+    assert_eq!(AddressWords::of(&text), words);
+    let readings = readings(&text);
+    assert!(readings.len() <= 3 && readings.iter().all(|r| !r.words.is_empty() || r.house.is_some()));
+    let Ok(query) = AddressQuery::parse(&text) else { return };
+    let found = INDEX.find(&query, 3, 3).expect("is answered");
+    assert!(found.len() <= 3 && !(query.is_empty() && !found.is_empty()));
+    assert_eq!(INDEX.find(&query, 3, 3).expect("is answered"), found);
 }
 
 /// The configuration: lines that begin with `--set` or `DOMOVOI_` are overrides, the rest is the file.

@@ -163,6 +163,7 @@ macro_rules! smoke {
 
 smoke!(
     address,
+    address_search,
     charter,
     clerk,
     config,

@@ -35,8 +35,8 @@ mod regions;
 mod register;
 mod registry_decode;
 mod rules;
-#[cfg(feature = "search")]
 mod search;
+mod search_node;
 mod status;
 mod storage;
 mod storage_copies;
