@@ -179,13 +179,17 @@ fn meant(text: &str) -> Meant {
     }
 }
 
-/// Any link, and whatever could be a token without one. Rather one too many: what is like a link is not shown again. `home.js`
-/// has the same rule.
+/// A link, and whatever could be a token without one. Rather one too many: what is like a link is not shown again. `home.js`
+/// has the like.
 fn is_like_a_link(text: &str) -> bool {
     let token = |word: &str| word.len() >= 40 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    !matches!(read_link(text), Err(NotChat::NoLink | NotChat::Empty))
-        || text.contains("/join/")
-        || text.split_whitespace().any(token)
+    let link = match read_link(text) {
+        Err(NotChat::NoLink | NotChat::Empty) => false,
+        // «ул.Ленина» has the form of a host as well.
+        Err(NotChat::Foreign) => text.is_ascii() || text.contains("://"),
+        _ => true,
+    };
+    link || text.contains("/join/") || text.split_whitespace().any(token)
 }
 
 #[cfg(test)]

@@ -156,6 +156,8 @@ impl Browser {
     /// Goes to a page, also where only the fragment differs, and waits until it is loaded. What was asked and said before
     /// is forgotten.
     pub fn open(&mut self, url: &str) {
+        // An earlier page's end of loading would be taken for this one's.
+        self.events.clear();
         self.call("Page.navigate", json!({ "url": "about:blank" }));
         self.wait_for("Page.loadEventFired", 0);
         self.events.clear();
