@@ -3,6 +3,7 @@
 mod address_real;
 mod answers;
 mod api;
+mod browser;
 mod charters;
 mod cli;
 mod config;
