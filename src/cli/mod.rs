@@ -5,6 +5,7 @@
 //! checks for everybody. Only `init`, `serve`, `fsck`, `reindex`, `backup`, `restore` and `inspect` work on files.
 
 pub mod api;
+pub mod dossier;
 pub mod drafts;
 pub mod export;
 pub mod files;
@@ -100,10 +101,12 @@ pub enum Command {
     Undo(undo::Undo),
     #[command(about = "Показать чат, дом, орган, организацию или историю", subcommand)]
     Show(show::Show),
-    #[command(about = "Проверить ссылку или чат; файл с доказательством — без сети")]
+    #[command(about = "Проверить ссылку или чат; файл с доказательством или досье — без сети")]
     Verify(show::Verify),
     #[command(about = "Получить доказательство статуса: файл, который проверяется без сети")]
     Prove(prove::Prove),
+    #[command(about = "Получить досье чата на день: подписанный архив для проверяющего или суда")]
+    Dossier(dossier::DossierCommand),
     #[command(about = "Отчёты", subcommand)]
     Report(report::Report),
     #[command(about = "Выгрузить данные", subcommand)]
@@ -190,6 +193,7 @@ pub fn run() -> i32 {
         Command::Show(c) => c.run(&context),
         Command::Verify(c) => c.run(&context),
         Command::Prove(c) => c.run(&context),
+        Command::Dossier(c) => c.run(&context),
         Command::Report(c) => c.run(&context),
         Command::Export(c) => c.run(&context),
         Command::Follow(c) => c.run(&context),

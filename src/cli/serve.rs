@@ -10,7 +10,9 @@ use super::init::founding_file;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
-use crate::http::{Live, Options, Server, log_api, logging, openapi, private_check, proofs, reads, static_log};
+use crate::http::{
+    Live, Options, Server, dossiers, log_api, logging, openapi, private_check, proofs, reads, static_log,
+};
 use crate::node::config::Config;
 use crate::node::sequencer::{Bounds, Outcome};
 use crate::node::{Node, Opening};
@@ -76,6 +78,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         .merge(utoipa_axum::router::OpenApiRouter::from(api))
         .merge(reads::router().with_state(node.clone()))
         .merge(proofs::router().with_state(node.clone()))
+        .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()));
     let app = openapi::finish(api)?.merge(static_log::router(Arc::new(NodeLogs(node.clone()))));

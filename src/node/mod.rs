@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
 //! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`] and [`verdict`] (is this chat official?);
-//! [`federation_log`] on a ministry's node. A record comes in through
+//! [`dossier`] (all of that about one chat, for an auditor); [`federation_log`] on a ministry's node. A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
@@ -11,6 +11,8 @@ pub mod answer;
 pub mod charters;
 pub mod config;
 pub mod coverage;
+pub mod dossier;
+mod dossier_summary;
 pub mod federation_log;
 pub mod layout;
 pub mod load;
@@ -99,6 +101,8 @@ pub struct Node {
     own: Option<(Arc<LogView>, Sequencer)>,
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
+    /// Whoever makes a dossier holds this: one at a time, since it may replay a log.
+    dossiers: parking_lot::Mutex<()>,
 }
 
 /// Unix milliseconds now.
@@ -144,7 +148,14 @@ impl Node {
             false => None,
         };
         let stale_after_hours = opening.stale_after_hours;
-        Ok(Node { layout, stale_after_hours, own, federation, followed: RwLock::default() })
+        Ok(Node {
+            layout,
+            stale_after_hours,
+            own,
+            federation,
+            followed: RwLock::default(),
+            dossiers: Default::default(),
+        })
     }
     /// The node's own log.
     pub fn own(&self) -> Option<&Arc<LogView>> {

@@ -377,6 +377,10 @@ impl StatusProof {
     pub fn checkpoint(&self) -> &str {
         &self.tlog.checkpoint
     }
+    /// Size of the log, as the unverified commit says it.
+    pub fn size(&self) -> u64 {
+        self.commit.size
+    }
     /// Origin of the log, as the unverified commit says it: tells which charters are needed.
     pub fn origin(&self) -> &str {
         &self.commit.log

@@ -90,8 +90,7 @@ impl Manifest {
         if envelope.payload != *bytes {
             return Err(wrong("manifest.jws signs another manifest than manifest.json"));
         }
-        let manifest: Manifest =
-            serde_json::from_slice(bytes).map_err(|e| wrong(&format!("manifest.json: {e}")))?;
+        let manifest: Manifest = serde_json::from_slice(bytes).map_err(|e| wrong(&format!("manifest.json: {e}")))?;
         if *manifest.format != *FORMAT || manifest.encode() != *bytes {
             return Err(wrong("manifest.json is not of this format, or not in its one spelling"));
         }

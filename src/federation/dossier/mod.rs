@@ -174,9 +174,8 @@ impl Contents {
 
     /// What the files say, which are all files of a dossier but the summary, the manifest and its signature.
     fn read(mut files: Files, manifest: &Manifest) -> Result<Contents> {
-        let mut take = |name: &str| {
-            files.remove(name).ok_or_else(|| bad("dossier.files", format!("the file {name} is missing")))
-        };
+        let mut take =
+            |name: &str| files.remove(name).ok_or_else(|| bad("dossier.files", format!("the file {name} is missing")));
         let text = |bytes: Vec<u8>, name: &str| {
             String::from_utf8(bytes).map_err(|_| bad("dossier.form", format!("{name} is not text")))
         };
@@ -193,9 +192,8 @@ impl Contents {
             entries: BTreeMap::new(),
         };
         let surplus = |name: &str| bad("dossier.files", format!("{name} is no file of a dossier"));
-        let number = |name: &str, folder: &str, ending: &str| {
-            name.strip_prefix(folder)?.strip_suffix(ending).map(str::to_owned)
-        };
+        let number =
+            |name: &str, folder: &str, ending: &str| name.strip_prefix(folder)?.strip_suffix(ending).map(str::to_owned);
         let mut proofs = BTreeMap::new();
         for (name, bytes) in files {
             if let Some(version) = number(&name, "charters/", ".json").as_deref().and_then(decimal) {

@@ -13,8 +13,8 @@ use crate::registry::jurisdiction::Charters;
 use crate::registry::node_record::{Commit, DecodedNodeRecord, NodeRecord};
 use crate::registry::record::{DecodedRecord, Subject};
 use crate::registry::rules;
-use crate::registry::status_proof::ProvedStatus;
 use crate::registry::state::{Entry, Head, HistoryItem, State, View};
+use crate::registry::status_proof::ProvedStatus;
 use crate::registry::verify::{KeyRing, VerifiedRecord, verify_records};
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::cosignature::CosignerKey;
@@ -231,9 +231,9 @@ struct Found {
     signers: Vec<(KeyThumb, Option<OrgId>)>,
 }
 
-/// True for records that make owners, or those who may sign: what they need is in the dossier, so they are held to every
-/// rule. Of others it is checked who signed, and that nothing is left out between them.
-fn decides_ownership(body: &Body) -> bool {
+/// True for records that are held to every rule of their type: what these rules look up is in the dossier, or could only
+/// speak against the record. Of the others it is checked who signed, and that none is left out between them.
+fn stands_alone(body: &Body) -> bool {
     matches!(
         body,
         Body::AuthorityEnrolled(_)
@@ -242,9 +242,22 @@ fn decides_ownership(body: &Body) -> bool {
             | Body::AuthoritySucceeded(_)
             | Body::KeyGranted(_)
             | Body::KeyRevoked(_)
+            | Body::BuildingRegistered(_)
+            | Body::BuildingAmended(_)
+            | Body::BuildingLinked(_)
+            | Body::ManagementAssigned(_)
+            | Body::ManagementEnded(_)
+            | Body::ServicesPublished(_)
             | Body::ChatDeclared(_)
             | Body::ChatRegistered(_)
+            | Body::ChatAmended(_)
+            | Body::ChatSuspended(_)
+            | Body::ChatRestored(_)
+            | Body::ChatClosed(_)
+            | Body::ChatObserved(_)
             | Body::OwnershipTransferred(_)
+            | Body::AdminWithdrawn(_)
+            | Body::TransferOffered(_)
             | Body::TransferAccepted(_)
     )
 }
@@ -266,12 +279,13 @@ fn verify_all(
     for (index, verified) in records.keys().zip(verified) {
         let place = |e: crate::error::Error| e.at(format!("entry {index}"));
         let verified = verified.map_err(place)?;
-        let commit = commit_of(commits, *index)
-            .ok_or_else(|| bad("dossier.commit", format!("the commit that closed the batch of entry {index} is missing")))?;
+        let commit = commit_of(commits, *index).ok_or_else(|| {
+            bad("dossier.commit", format!("the commit that closed the batch of entry {index} is missing"))
+        })?;
         let (record, time) = (verified.record(), commit.time.get());
         let head = Head { index: index.saturating_sub(1), id: record.id, time, root: [0; 32] };
         state.restore_head(head, Vec::new(), commit.charter);
-        match decides_ownership(&record.body) {
+        match stands_alone(&record.body) {
             true => rules::check(&state, &verified, time).map(|_| ()),
             false => rules::check_signers(&state, &verified, time),
         }
