@@ -166,6 +166,7 @@ smoke!(
     charter,
     clerk,
     config,
+    dossier,
     gar,
     houses,
     ids,
