@@ -3,15 +3,19 @@
 mod refused;
 mod scene;
 
+use std::process::Command;
+
 use domovoi::federation::chain::CharterChain;
+use domovoi::federation::dossier::archive;
 use domovoi::node::dossier::{Opened, open};
 use domovoi::node::log_view::When;
 use domovoi::registry::facts::{ChatStatus, Facts};
 use domovoi::registry::record::Subject;
 use domovoi::registry::text::{Day, Millis};
 
-use crate::regions::{MOSCOW, OBLAST, building, link, ms};
-use scene::{company, date, moved, node};
+use crate::node::{Node, free_port, run_in};
+use crate::regions::{MOSCOW, OBLAST, building, first_charter, link, ms, pinned, text};
+use scene::{Scene, company, date, moved, node};
 
 /// The charter that a reader has: the first one alone.
 fn trusted(charters: &[Vec<u8>]) -> CharterChain {
@@ -104,4 +108,135 @@ fn a_dossier_says_of_a_day_what_was_recorded_and_what_was_true() {
         }
         assert!(russian.contains(&"05".repeat(32)) == russian.contains("5-р"));
     }
+}
+
+/// Each log has its part of the story, and says where the other part is.
+#[test]
+fn a_chat_that_moved_has_a_dossier_in_both_logs() {
+    let (trusted, nodes, chat) = moved();
+    let today = date("2026-11-01");
+    for ((_dir, node), place) in nodes.iter().zip([MOSCOW, OBLAST]) {
+        let bytes = node.dossier(chat, today, None).unwrap();
+        let opened = open(&bytes, &trusted, &[]).unwrap();
+        assert_eq!(opened.proved.log, place.origin());
+        let facts = chat_facts(&opened, u64::MAX, today).unwrap();
+        let (status, said) = match place.code {
+            77 => (ChatStatus::Moved, format!("Передан в журнал {}", OBLAST.origin())),
+            _ => (ChatStatus::Official, format!("Получен из журнала {}", MOSCOW.origin())),
+        };
+        assert_eq!(facts.status(), status);
+        assert_eq!(facts.owner().unwrap().authority, place.authority(0));
+        assert!(opened.summary.contains(&said), "{}", opened.summary);
+        // Neither of the two passes for the other's.
+        let other = CharterChain::pinned(&first_charter(&[TVER_ALONE], |_| {})).unwrap();
+        assert!(open(&bytes, &other, &[]).is_err());
+    }
+}
+
+const TVER_ALONE: crate::regions::Place = crate::regions::TVER;
+
+#[test]
+fn what_cannot_be_made_is_said() {
+    let (scene, _dir, node) = node();
+    let code = |chat, day: &str, log| node.dossier(chat, date(day), log).unwrap_err().code();
+    assert_eq!(code(scene.chat, "2199-01-01", None), "dossier.date");
+    assert_eq!(code("77-0000-0000-0000".parse().unwrap(), "2026-10-01", None), "lookup.unknown");
+    assert_eq!(code(scene.chat, "2026-10-01", Some("log.example/99")), "lookup.log");
+}
+
+/// A record that came in by a key which was reported compromised afterwards is there, verifies, and is marked.
+#[test]
+fn what_a_compromised_key_signed_is_marked() {
+    use domovoi::registry::body::{Body, KeyRevoked, RevokeReason};
+    use domovoi::registry::signature::PublicKey;
+    let mut scene = Scene::new();
+    let key = PublicKey::of(&MOSCOW.operator(1)).thumb();
+    let revoked = KeyRevoked { key, reason: RevokeReason::Compromised, suspect_from: Some(40) };
+    scene.region.say(Body::KeyRevoked(revoked), None, &[&crate::regions::key(110)]);
+    let dir = tempfile::tempdir().unwrap();
+    scene.write(dir.path());
+    let node = scene::open(dir.path());
+    let bytes = node.dossier(scene.chat, date("2026-11-01"), None).unwrap();
+    let opened = open(&bytes, &trusted(&scene.charters), &[]).unwrap();
+    let marked: Vec<u64> =
+        opened.proved.in_order().iter().filter(|(_, r)| r.suspect).map(|(_, r)| r.link.index).collect();
+    assert!(!marked.is_empty() && marked.iter().all(|i| *i >= 40), "{marked:?}");
+    assert_eq!(opened.summary.matches("ПОД СОМНЕНИЕМ").count(), marked.len());
+}
+
+/// What a real node gives over the network, and its own command verifies with nothing but the first charter: the same as
+/// `show` says of that day. Then as far as standard tools go, by the very commands of the manual.
+#[test]
+fn a_node_gives_a_dossier_and_it_verifies_by_the_charter_alone() {
+    let scene = Scene::new();
+    let mut node = Node::over(tempfile::tempdir().unwrap(), free_port());
+    let data = node.data();
+    scene.write(&data);
+    let config = format!("[node]\ndata_dir = \".\"\n[http]\nlisten = [\"127.0.0.1:{}\"]\n", node.port);
+    std::fs::write(data.join("domovoi.toml"), config).unwrap();
+    node.start();
+    let (chat, day) = (scene.chat.to_string(), "2026-10-06");
+    let made = node.run(&["dossier", &chat, "--as-of", day, "--out", "d.zip"]).json();
+    assert_eq!(made["log"], "log.example/77");
+    let answer = node.get(&format!("/api/v1/dossiers/{chat}?as_of={day}"));
+    assert_eq!((answer.status, answer.kind.as_str()), (200, "application/zip"));
+    node.get(&format!("/api/v1/dossiers/{chat}")).problem(400, "query.invalid");
+    node.get(&format!("/api/v1/dossiers/{chat}?as_of=2026-13-01")).problem(400, "day.invalid");
+    node.get("/api/v1/dossiers/77-0000-0000-0000?as_of=2026-10-06").problem(404, "lookup.unknown");
+    // Of that day, as was recorded by its end in the region: `show` takes days of UTC, so the moment is given.
+    let known = end_of(date(day)).get();
+    let shown = node.get(&format!("/api/v1/chats/{chat}?as_of={day}&known_at={known}")).json();
+    node.stop();
+
+    let folder = data.parent().unwrap();
+    std::fs::write(folder.join("charter.json"), &scene.charters[0]).unwrap();
+    let elsewhere = folder.join("elsewhere");
+    let verified = run_in(&elsewhere, &["--json", "verify", "d.zip", "--charter", "charter.json"]).json();
+    assert_eq!((&verified["chat"], &verified["as_of"]), (&chat.clone().into(), &day.into()));
+    let summary = verified["summary"].as_str().unwrap();
+    let part = &summary[..summary.find("\n2. ").unwrap()];
+    assert_eq!(shown["status"], "suspended");
+    assert!(part.contains("приостановлен, с: 2026-10-05"), "{part}");
+    assert!(part.contains(shown["owner_name"].as_str().unwrap()) && part.contains(shown["owner"].as_str().unwrap()));
+    assert!(part.contains(shown["title"].as_str().unwrap()));
+    assert!(part.contains(shown["link_digest"].as_str().unwrap()));
+    let house = &shown["buildings"][0];
+    let holds = |m: &&serde_json::Value| m["holds"] == true;
+    let managers: Vec<_> = house["managements"].as_array().unwrap().iter().filter(holds).collect();
+    assert_eq!(managers.len(), 1);
+    assert!(
+        part.contains(managers[0]["name"].as_str().unwrap()) && part.contains(managers[0]["from"].as_str().unwrap())
+    );
+    for administrator in shown["administrators"].as_array().unwrap() {
+        let name = administrator["name"].as_str().unwrap();
+        let said = part.lines().any(|l| l.contains("Администратор") && l.contains(name));
+        assert_eq!(said, administrator["active"] == true || administrator["lapsed"] == true, "{name}: {part}");
+    }
+    let english = run_in(&elsewhere, &["--lang", "en", "verify", "d.zip", "--charter", "charter.json"]);
+    assert!(
+        english.ok && english.out.contains("The dossier is good.") && !english.out.contains("Владелец"),
+        "{}",
+        english.out
+    );
+    let foreign = first_charter(&[MOSCOW, OBLAST], |b| b.name = text("Другая"));
+    std::fs::write(folder.join("foreign.json"), foreign).unwrap();
+    let refused = run_in(&elsewhere, &["--json", "verify", "d.zip", "--charter", "foreign.json"]);
+    assert_eq!(refused.code(), "charter.conflict");
+    assert!(pinned(&[MOSCOW]).of_log("log.example/77").is_ok());
+
+    // The commands of the manual.
+    let manual = include_str!("../../docs/manual.ru.md");
+    let from = manual.find("unzip -q dossier.zip").unwrap();
+    let script = &manual[from..from + manual[from..].find("```").unwrap()];
+    let commit_key = scene.chain.latest().region_by_origin("log.example/77").unwrap().commit_key.clone();
+    let commit_key = serde_json::to_value(commit_key).unwrap().as_str().unwrap().to_owned();
+    let script = script.replace("dossier.zip", "d.zip").replace("КЛЮЧ", &commit_key);
+    let ran = Command::new("bash").args(["-euo", "pipefail", "-c", &script]).current_dir(folder).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout).into_owned();
+    assert!(ran.status.success(), "{said}{}", String::from_utf8_lossy(&ran.stderr));
+    let files = archive::read(&std::fs::read(folder.join("d.zip")).unwrap()).unwrap();
+    assert_eq!(said.matches(": OK").count(), files.len() - 2, "{said}");
+    assert!(said.contains("Signature Verified Successfully"), "{said}");
+    let summary_file = std::fs::read_to_string(folder.join("dossier/summary.txt")).unwrap();
+    assert_eq!(summary_file, summary);
 }

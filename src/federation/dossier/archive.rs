@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 /// Bytes of the largest dossier.
 pub const MAX_LEN: usize = 32 << 20;
 /// Most files of a dossier.
-pub const MAX_FILES: usize = 12_000;
+pub const MAX_FILES: usize = 17_000;
 /// Bytes of the longest name.
 const MAX_NAME: usize = 40;
 
@@ -31,7 +31,7 @@ fn bad(what: &str) -> Error {
 }
 
 fn too_large(what: String) -> Error {
-    Error::refuse("dossier.too-large", what, "a dossier has at most 32 MiB in 12 000 files")
+    Error::refuse("dossier.too-large", what, "a dossier has at most 32 MiB in 17 000 files")
 }
 
 /// Lower-case letters, digits, `.` and `/` between parts that do not begin with a dot: no way out of a folder, one spelling

@@ -19,7 +19,7 @@ pub const MANIFEST: &str = "manifest.json";
 pub const SIGNATURE: &str = "manifest.jws";
 /// What a manifest calls itself.
 const FORMAT: &str = "domovoi dossier v0";
-/// Bytes of the longest manifest: 12 000 files of at most 180 bytes each, in base64 for its signature.
+/// Bytes of the longest manifest: 17 000 files of at most 180 bytes each, in base64 for its signature.
 const MAX_MANIFEST: usize = 4 << 20;
 
 /// What a dossier is about and its files. The order of fields is the format's.

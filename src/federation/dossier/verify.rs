@@ -128,6 +128,9 @@ impl Contents {
         if commits.last().is_none_or(|(head, _)| head.size != size) {
             return Err(bad("dossier.commit", "the commit of its checkpoint is missing".into()));
         }
+        if commits.windows(2).any(|w| w[0].0.time >= w[1].0.time) {
+            return Err(bad("dossier.commit", "the times of its commits do not rise".into()));
+        }
         let count = commits.partition_point(|(c, _)| day_of(region, c.time.get()) <= self.as_of);
         let then = count.checked_sub(1).and_then(|at| commits.get(at));
         let next = commits.get(count);
