@@ -8,6 +8,7 @@ pub mod api;
 pub mod dossier;
 pub mod drafts;
 pub mod export;
+pub mod federation;
 pub mod files;
 pub mod follow;
 pub mod help;
@@ -16,11 +17,13 @@ pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod output;
+pub mod poster;
 mod private;
 pub mod prove;
 pub mod record;
 pub mod repair;
 pub mod report;
+pub mod search;
 pub mod serve;
 pub mod show;
 mod source;
@@ -101,18 +104,24 @@ pub enum Command {
     Undo(undo::Undo),
     #[command(about = "Показать чат, дом, орган, организацию или историю", subcommand)]
     Show(show::Show),
+    #[command(about = "Найти дом по адресу")]
+    Search(search::Search),
     #[command(about = "Проверить ссылку или чат; файл с доказательством или досье — без сети")]
     Verify(show::Verify),
     #[command(about = "Получить доказательство статуса: файл, который проверяется без сети")]
     Prove(prove::Prove),
     #[command(about = "Получить досье чата на день: подписанный архив для проверяющего или суда")]
     Dossier(dossier::DossierCommand),
+    #[command(about = "Плакат официального чата для подъезда (PDF A4); по таблице — для всех домов")]
+    Poster(poster::PosterArgs),
     #[command(about = "Отчёты", subcommand)]
     Report(report::Report),
     #[command(about = "Выгрузить данные", subcommand)]
     Export(export::Export),
     #[command(about = "Следить за журналом другого узла; без адреса — показать состояние")]
     Follow(follow::Follow),
+    #[command(about = "Журнал федерации: основать, изменить устав", subcommand)]
+    Federation(federation::Federation),
     #[command(about = "Полностью проверить журнал: каталог или адрес узла")]
     Fsck(files::Fsck),
     #[command(about = "Построить индекс заново по журналу")]
@@ -191,12 +200,15 @@ pub fn run() -> i32 {
         Command::Transfer(c) => c.run(&context),
         Command::Undo(c) => c.run(&context),
         Command::Show(c) => c.run(&context),
+        Command::Search(c) => c.run(&context),
         Command::Verify(c) => c.run(&context),
         Command::Prove(c) => c.run(&context),
         Command::Dossier(c) => c.run(&context),
+        Command::Poster(c) => c.run(&context),
         Command::Report(c) => c.run(&context),
         Command::Export(c) => c.run(&context),
         Command::Follow(c) => c.run(&context),
+        Command::Federation(c) => c.run(&context),
         Command::Fsck(c) => c.run(&context),
         Command::Reindex(c) => c.run(&context),
         Command::Backup(c) => c.run(&context),

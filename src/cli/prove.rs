@@ -78,14 +78,22 @@ pub(super) fn is_proof(path: &Path) -> bool {
     path.is_file() && read_bounded(path, MAX_LEN as u64).is_ok_and(begins)
 }
 
-/// The charters a reader trusts: files, oldest first, or those of the data directory.
-pub(super) fn trusted(context: &Context, charters: &[PathBuf]) -> Result<CharterChain> {
-    let [pinned, later @ ..] = charters else { return read_chain(&Layout::new(&context.common.data)) };
-    let mut chain = CharterChain::pinned(&read_bounded(pinned, MAX_CHARTER as u64)?)?;
+/// The chain of charter files, oldest first.
+pub(super) fn chain_of(pinned: &Path, later: &[PathBuf]) -> Result<CharterChain> {
+    let bytes = read_bounded(pinned, MAX_CHARTER as u64)?;
+    let mut chain = CharterChain::pinned(&bytes).map_err(|e| e.at(pinned.display()))?;
     for path in later {
         chain.advance(&read_bounded(path, MAX_CHARTER as u64)?).map_err(|e| e.at(path.display()))?;
     }
     Ok(chain)
+}
+
+/// The charters a reader trusts: files, oldest first, or those of the data directory.
+pub(super) fn trusted(context: &Context, charters: &[PathBuf]) -> Result<CharterChain> {
+    match charters {
+        [] => read_chain(&Layout::new(&context.common.data)),
+        [pinned, later @ ..] => chain_of(pinned, later),
+    }
 }
 
 /// Keys of cosigners as they were given.

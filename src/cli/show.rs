@@ -174,6 +174,9 @@ fn chat(out: &Output, v: &Value) {
         out.line(&format!("{what}: {} ({})", text(&f["imitation"]), text(&f["certainty"])));
     }
     objections(out, v);
+    if let Some(code) = v["check_code"].as_str() {
+        out.line(&format!("{}: {code}", out.say("Код проверки на плакате", "Check code of its poster")));
+    }
     let checked = &v["last_checked_in_max"];
     let seen = if checked.is_null() {
         out.say("не проверялось", "not checked").to_owned()
@@ -274,7 +277,7 @@ impl Verify {
             return super::dossier::verify_file(context, Path::new(what), &self.charter, &self.cosigner);
         }
         if self.private {
-            return super::private::check(context, what, self.charter.last());
+            return super::private::check(context, what, &self.charter);
         }
         if self.nowhere {
             let name = match what.parse::<crate::registry::ids::ChatNumber>() {
@@ -285,7 +288,7 @@ impl Verify {
                     Err(_) => format!("link:{}", LinkDigest::of_link(&canonical_link(what)?)),
                 },
             };
-            return super::private::nowhere(context, &name, self.charter.last());
+            return super::private::nowhere(context, &name, &self.charter);
         }
         let mut query = self.when.query();
         query.push(match what.split_once(':') {

@@ -12,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::{Path, Query};
+use super::log_api::charter_file;
 use super::problem::Problem;
 use super::reads::{blocking, query};
 use crate::error::{Error, Result};
@@ -53,6 +54,21 @@ async fn bucket(State(node): State<Arc<Node>>, Path((size, bucket)): Path<(u64, 
     Ok((headers, bytes).into_response())
 }
 
+/// The first charter of the federation whose log this node writes, as it was signed. A client that has it from the
+/// federation compares; one that takes it from here trusts this node for it.
+#[utoipa::path(get, path = "/api/v1/verify/charter",
+    responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
+async fn charter(State(node): State<Arc<Node>>) -> Result<Response> {
+    charter_file(node.layout.federation(), None).await
+}
+
+/// A version of that charter, as it was signed: whoever has one walks to the newest.
+#[utoipa::path(get, path = "/api/v1/verify/charters/{version}", params(("version" = u64, Path, description = "Version of the charter.")),
+    responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
+async fn charter_version(State(node): State<Arc<Node>>, Path(version): Path<u64>) -> Result<Response> {
+    charter_file(node.layout.federation(), Some(version)).await
+}
+
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -78,5 +94,10 @@ async fn absence(State(node): State<Arc<Node>>, Query(q): Query<AbsenceQuery>) -
 
 /// The resources.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::new().routes(routes!(head)).routes(routes!(bucket)).routes(routes!(absence))
+    OpenApiRouter::new()
+        .routes(routes!(head))
+        .routes(routes!(bucket))
+        .routes(routes!(absence))
+        .routes(routes!(charter))
+        .routes(routes!(charter_version))
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 mod harness;
+mod pages;
 
 /// Longest wait for anything: the first start on a busy machine takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
