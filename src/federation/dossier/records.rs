@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::bad;
 use crate::error::{Error, Result};
 use crate::registry::facts::{Facts, evolve};
 use crate::registry::ids::{ChatNumber, KeyThumb, OrgId};
@@ -140,20 +139,4 @@ pub fn parties(chat: ChatNumber, chains: &Chains) -> (BTreeSet<OrgId>, BTreeSet<
     }
     let organisation = |s: &Subject| if let Subject::Organisation(id) = s { Some(id.clone()) } else { None };
     (owners, chains.keys().filter_map(organisation).collect())
-}
-
-/// Every record stands after the one it names.
-///
-/// # Errors
-/// `dossier.record`.
-pub fn check_chain(subject: &Subject, chain: &[Link]) -> Result<()> {
-    let mut last = None;
-    for link in chain {
-        if link.record.prev != last {
-            let what = format!("{subject}: a record is missing before entry {}, or stands out of place", link.index);
-            return Err(bad("dossier.record", what));
-        }
-        last = Some(link.record.id);
-    }
-    Ok(())
 }

