@@ -21,6 +21,7 @@ use crate::error::Result;
 use crate::node::Node;
 use crate::node::answer::Question;
 use crate::node::log_view::When;
+use crate::node::search::{Found, MAX_FOUND};
 use crate::node::verdict::{Said, Verdict, VerdictState, words as verdict_words};
 use crate::registry::body::BotName;
 use crate::registry::ids::{BuildingId, ChatNumber, MaxChatId};
@@ -38,8 +39,20 @@ struct Home {
     answer: Option<Answer>,
     /// What `home.js` says of a text that only looks like a chat's link, without asking the node.
     not_a_link: (Look, Said, Said),
-    /// The question is of no kind that the node can answer.
-    puzzled: bool,
+    /// Buildings by the address that was asked about.
+    houses: Houses,
+}
+
+/// What an address led to.
+enum Houses {
+    /// No address was asked about.
+    NotAsked,
+    /// Buildings, the best first; none is an answer, too.
+    Found(Found),
+    /// The index is still being made.
+    NotYet,
+    /// This node does not search.
+    Never,
 }
 
 /// A verdict and how it is shown.
@@ -61,14 +74,14 @@ impl Answer {
 
 /// A page that is an answer and nothing else.
 pub fn answered(status: StatusCode, page: Page, answer: Answer) -> Response {
-    render(status, &Home::of(page, String::new(), Some(answer), false))
+    render(status, &Home::of(page, String::new(), Some(answer), Houses::NotAsked))
 }
 
 impl Home {
-    fn of(page: Page, asked: String, answer: Option<Answer>, puzzled: bool) -> Home {
+    fn of(page: Page, asked: String, answer: Option<Answer>, houses: Houses) -> Home {
         let state = VerdictState::NotAChatLink;
         let (text, advice) = verdict_words(state, None);
-        Home { not_a_link: (Look::of(state, &page), text, advice), page, asked, answer, puzzled }
+        Home { not_a_link: (Look::of(state, &page), text, advice), page, asked, answer, houses }
     }
     fn moment(&self, ms: &u64) -> String {
         words::moment(*ms, self.page.lang)
@@ -91,7 +104,7 @@ enum Meant {
     /// A join link, or something like it: a key to a house, never repeated.
     Link(String),
     Id(Question),
-    /// No id and no link.
+    /// No id and no link: an address.
     Words,
 }
 
@@ -120,21 +133,24 @@ async fn reply(node: Arc<Node>, page: Page, asked: Asked) -> Result<Response> {
         return Err(query("q", ""));
     }
     let (question, link) = match meant(text) {
-        Meant::Nothing => (None, false),
-        Meant::Words => (None, false),
-        Meant::Link(link) => (Some(Question::Link(link)), true),
-        Meant::Id(question) => (Some(question), false),
-    };
-    let puzzled = question.is_none() && !text.is_empty();
-    let answer = match question {
-        None => None,
-        Some(question) => {
-            let verdict = blocking(move || node.verdict(&question, None, When::default())).await?;
-            Some(Answer::of(verdict, &page, link))
+        Meant::Nothing => return Ok(render(StatusCode::OK, &Home::of(page, String::new(), None, Houses::NotAsked))),
+        Meant::Words => {
+            let (words, sought) = (text.to_owned(), text.to_owned());
+            let houses = match blocking(move || node.search(&sought, MAX_FOUND)).await {
+                Ok(found) => Houses::Found(found),
+                Err(e) if e.code() == "search.building" => Houses::NotYet,
+                Err(e) if e.code() == "search.absent" => Houses::Never,
+                Err(e) => return Err(e),
+            };
+            return Ok(render(StatusCode::OK, &Home::of(page, words, None, houses)));
         }
+        Meant::Link(link) => (Question::Link(link), true),
+        Meant::Id(question) => (question, false),
     };
+    let verdict = blocking(move || node.verdict(&question, None, When::default())).await?;
     let asked = if link { String::new() } else { text.to_owned() };
-    Ok(render(StatusCode::OK, &Home::of(page, asked, answer, puzzled)))
+    let answer = Some(Answer::of(verdict, &page, link));
+    Ok(render(StatusCode::OK, &Home::of(page, asked, answer, Houses::NotAsked)))
 }
 
 fn meant(text: &str) -> Meant {

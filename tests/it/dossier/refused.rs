@@ -169,7 +169,7 @@ fn a_dossier_that_leaves_out_or_puts_in_is_refused_though_the_node_signed_it() {
             &["dossier.record", "rule.stale"],
             seal(without(&files, index("chat.registered", 0))),
         ),
-        ("the succession is missing", &["dossier.facts"], seal(without(&files, index("authority.succeeded", 0)))),
+        ("the succession is missing", &["dossier.surplus"], seal(without(&files, index("authority.succeeded", 0)))),
         (
             "the last company's beginning is missing",
             &["dossier.surplus"],
