@@ -498,12 +498,15 @@ fn signed_by(p: &ProvedDossier, r: &ProvedRecord) -> Said {
     said(join(|s| &s.ru), join(|s| &s.en))
 }
 
+/// A document, and the entries that name it.
+type Named<'p> = (&'p Basis, Vec<String>);
+
 fn documents(p: &ProvedDossier, out: &mut Lines) {
     out.line(
         "5. Документы-основания: SHA-256 файла, с которым сверять подлинник",
         "5. Documents: SHA-256 of the file to compare an original with",
     );
-    let mut found: BTreeMap<(RecordId, Option<RecordId>), (&Basis, Vec<String>)> = BTreeMap::new();
+    let mut found: BTreeMap<(RecordId, Option<RecordId>), Named<'_>> = BTreeMap::new();
     for (_, r) in p.in_order() {
         if let Some(basis) = &r.link.record.basis
             && let Some(document) = basis.document_sha256
