@@ -11,7 +11,7 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
-    Live, Options, Server, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
+    Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
 };
 use crate::node::config::Config;
 use crate::node::sequencer::{Bounds, Outcome};
@@ -80,6 +80,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         .merge(reads::router().with_state(node.clone()))
         .merge(search::router().with_state(node.clone()))
         .merge(proofs::router().with_state(node.clone()))
+        .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()));
     let app = openapi::finish(api)?

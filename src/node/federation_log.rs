@@ -17,6 +17,8 @@ use super::{Node, charters, now_ms, open_log};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
+use crate::federation::dossier::archive::Files;
+use crate::federation::dossier::manifest::Manifest;
 use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::{BucketFile, FederationHead};
 use crate::registry::ids::{RecordId, RegionCode};
@@ -144,6 +146,11 @@ impl FederationWriter {
         let last = last_of(&reader)?;
         let view = Arc::new(FederationView { origin, reader, current: RwLock::default() });
         Ok(FederationWriter { view, chain, store, keys, last, started: Instant::now(), strange: HashSet::new() })
+    }
+
+    /// Signs a dossier of a followed log, with the key of this log's commits.
+    pub(super) fn seal(&self, manifest: &Manifest, files: &mut Files) {
+        manifest.seal(files, &self.keys.commit);
     }
 
     /// What readers see.

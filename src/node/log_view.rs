@@ -143,6 +143,11 @@ impl LogView {
     /// `proof.moved` where the log has no commit under a signed checkpoint, or moves on faster than a proof is made;
     /// `status.form` where nothing can be proved about `about`.
     pub fn prove(&self, about: &Name) -> Result<StatusProof> {
+        self.prove_with(about, |_| ()).map(|(proof, ())| proof)
+    }
+
+    /// [`LogView::prove`], and what `also` finds in the map of the very same commit; the writer waits meanwhile.
+    pub(super) fn prove_with<T>(&self, about: &Name, also: impl Fn(&StateMap) -> T) -> Result<(StatusProof, T)> {
         for _ in 0..PROVE_ATTEMPTS {
             // A writer holds the map until log, checkpoint and state have caught up with it, so under it they agree. A follower
             // publishes the checkpoint of a round at its end, after its last commit; until then there is nothing to prove from.
@@ -153,7 +158,8 @@ impl LogView {
                 let commit = self.reader.entry(head.index)?;
                 let path = inclusion_proof(&self.reader, head.index, size)?;
                 let tlog = TlogProof { extra: None, index: head.index, path, checkpoint: note.to_string() };
-                return StatusProof::of(&self.state.read(), &map, about, &commit, tlog);
+                let proof = StatusProof::of(&self.state.read(), &map, about, &commit, tlog)?;
+                return Ok((proof, also(&map)));
             }
             drop(map);
             std::thread::sleep(PROVE_PAUSE);

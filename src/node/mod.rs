@@ -2,7 +2,8 @@
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
 //! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`] and [`verdict`] (is this chat official?);
-//! [`search`] (which building is meant?), [`federation_log`] on a ministry's node. A record comes in through
+//! [`search`] (which building is meant?), [`dossier`] (all of that about one chat, for an auditor), [`federation_log`] on a
+//! ministry's node. A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
@@ -11,6 +12,8 @@ pub mod answer;
 pub mod charters;
 pub mod config;
 pub mod coverage;
+pub mod dossier;
+mod dossier_summary;
 pub mod federation_log;
 pub mod layout;
 pub mod load;
@@ -101,6 +104,8 @@ pub struct Node {
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
     search: search::Search,
+    /// Whoever makes a dossier holds this: one at a time, since it may replay a log.
+    dossiers: parking_lot::Mutex<()>,
 }
 
 /// Unix milliseconds now.
@@ -153,6 +158,7 @@ impl Node {
             federation,
             followed: RwLock::default(),
             search: search::Search::default(),
+            dossiers: Default::default(),
         })
     }
     /// The node's own log.

@@ -381,7 +381,7 @@ pub fn basis_words(basis: Option<&Basis>) -> Said {
     said(format!("{ru}{}{}{issuer}", number("№"), of("от")), format!("{en}{}{}{issuer}", number("no."), of("of")))
 }
 
-fn reason_words(reason: Option<StandingReason>) -> Said {
+pub(super) fn reason_words(reason: Option<StandingReason>) -> Said {
     match reason {
         None => said("причина не указана", "no reason recorded"),
         Some(StandingReason::Compromised) => said("захвачен", "taken over by somebody else"),

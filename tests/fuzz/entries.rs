@@ -9,6 +9,10 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use domovoi::federation::charter::Charter;
+use domovoi::federation::dossier::Dossier;
+use domovoi::federation::dossier::archive;
+use domovoi::federation::dossier::facts_file::FactsFile;
+use domovoi::federation::dossier::manifest::Manifest;
 use domovoi::import::gar_files::Files;
 use domovoi::import::houses::{Houses, Options};
 use domovoi::import::input::Input;
@@ -21,7 +25,7 @@ use domovoi::node::load::{decode_row, encode_row};
 use domovoi::registry::address::{AddressIndex, AddressKey, Match};
 use domovoi::registry::address_words::{AddressWords, readings};
 use domovoi::registry::body::{Body, BotName, Phone, TYPES};
-use domovoi::registry::envelope::{Envelope, MAX_ENTRY, TYP_CHARTER, TYP_NODE, TYP_RECORD, TYP_SNAPSHOT};
+use domovoi::registry::envelope::{Envelope, MAX_ENTRY, TYP_CHARTER, TYP_DOSSIER, TYP_NODE, TYP_RECORD, TYP_SNAPSHOT};
 use domovoi::registry::facts::Facts;
 use domovoi::registry::ids::{
     BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode,
@@ -60,6 +64,7 @@ pub const TARGETS: &[Target] = &[
     ("charter", charter),
     ("clerk", clerk),
     ("config", config),
+    ("dossier", dossier),
     ("gar", gar),
     ("houses", houses),
     ("ids", ids),
@@ -81,7 +86,7 @@ fn key() -> SigningKey {
 
 /// Entries of a log: envelopes, payloads, bodies.
 pub fn record(data: &[u8]) {
-    for typ in [TYP_RECORD, TYP_NODE, TYP_CHARTER, TYP_SNAPSHOT] {
+    for typ in [TYP_RECORD, TYP_NODE, TYP_CHARTER, TYP_DOSSIER, TYP_SNAPSHOT] {
         if let Ok(envelope) = Envelope::parse(data, typ, MAX_ENTRY) {
             assert_eq!(envelope.to_bytes(), data, "what is accepted has one spelling");
         }
@@ -182,6 +187,30 @@ pub fn proof(data: &[u8]) {
     if verify_consistency(a, *first, b, *second, proof).is_ok() && a > 0 {
         assert!(verify_consistency(a, leaf_hash(b"other"), b, *second, proof).is_err());
     }
+}
+
+/// Dossiers: the archive, what stands in it, and the same bytes as one file of an archive that is whole and signed.
+pub fn dossier(data: &[u8]) {
+    if let Ok(files) = archive::read(data) {
+        assert_eq!(archive::write(&files).expect("is written"), data, "what is accepted has one spelling");
+    }
+    if let Ok(file) = FactsFile::parse(data) {
+        assert_eq!(file.to_string().as_bytes(), data, "what is accepted has one spelling");
+        let _ = file.verify(&[0; 32]);
+    }
+    let _ = Dossier::read(data);
+    let Some((which, rest)) = data.split_first() else { return };
+    let names =
+        ["facts.now.txt", "facts.then.txt", "status.txt", "summary.txt", "charters/1.json", "log/000000000000.json"];
+    let mut files: archive::Files = names.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
+    files.insert(names[usize::from(*which) % names.len()].to_owned(), rest.to_vec());
+    let (chat, day) = ("77-99NF-JP6Z-SZ8X".parse().expect("is one"), Day::MIN);
+    let manifest = Manifest::over(&files, chat, day, "log.example/77", 1, Millis::MAX);
+    manifest.seal(&mut files, &key());
+    let sealed = archive::write(&files).expect("is written");
+    assert_eq!(archive::read(&sealed).expect("is read back"), files);
+    assert_eq!(Manifest::open(&files).expect("is read back").0, manifest);
+    let _ = Dossier::read(&sealed);
 }
 
 /// Charters: the bytes as one, and as the body of one that its own root key signed.

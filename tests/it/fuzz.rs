@@ -167,6 +167,7 @@ smoke!(
     charter,
     clerk,
     config,
+    dossier,
     gar,
     houses,
     ids,

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod data;
 mod docs;
+mod dossier;
 mod durability;
 mod federation;
 mod follow;
