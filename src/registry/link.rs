@@ -142,7 +142,7 @@ pub fn read_link(pasted: &str) -> std::result::Result<String, NotChat> {
                     // Beside a chat's link, a page of MAX is its advertisement, a damaged link its shortened display, and
                     // a word with a dot in it no link.
                     let harmless = matches!(why, NotChat::NoInvitation | NotChat::Token);
-                    second |= !harmless && !(plain && why == NotChat::Foreign);
+                    second |= !(harmless || (plain && why == NotChat::Foreign));
                     refused.push(why);
                 }
             }

@@ -18,8 +18,11 @@ pub fn stem(word: &str) -> String {
     if stream.advance() { stream.token().text.clone() } else { word.to_owned() }
 }
 
+/// By spelling, and by stem.
+type ByWord = (HashMap<&'static str, Type>, HashMap<String, Type>);
+
 /// Types of places by every spelling, and by the stems of the long ones: «улице», «проспектом».
-static TYPES: LazyLock<(HashMap<&str, Type>, HashMap<String, Type>)> = LazyLock::new(|| {
+static TYPES: LazyLock<ByWord> = LazyLock::new(|| {
     let exact: HashMap<&str, Type> = type_words().map(|(word, name, street)| (word, Type { name, street })).collect();
     let long = exact.iter().filter(|(word, _)| word.chars().count() > SHORTEST && !word.contains(['-', '/']));
     let stems = long.map(|(word, kind)| (stem(word), *kind)).collect();

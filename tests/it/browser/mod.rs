@@ -156,7 +156,6 @@ impl Browser {
     /// Goes to a page, also where only the fragment differs, and waits until it is loaded. What was asked and said before
     /// is forgotten.
     pub fn open(&mut self, url: &str) {
-        // An earlier page's end of loading would be taken for this one's.
         self.events.clear();
         self.call("Page.navigate", json!({ "url": "about:blank" }));
         self.wait_for("Page.loadEventFired", 0);
@@ -164,6 +163,8 @@ impl Browser {
         let gone = self.call("Page.navigate", json!({ "url": url }));
         assert!(gone["errorText"].is_null(), "{url}: {gone}");
         self.wait_for("Page.loadEventFired", 0);
+        // The event may still have been that of the empty page before.
+        self.until("document.readyState === 'complete'");
     }
 
     /// The value of an expression, of a promise when it is kept. An exception of the page's is a panic here.
@@ -187,7 +188,7 @@ impl Browser {
 
     /// The text that a person sees.
     pub fn text(&mut self) -> String {
-        self.eval("document.body.innerText").as_str().unwrap().to_owned()
+        self.eval("document.body?.innerText ?? ''").as_str().unwrap().to_owned()
     }
 
     /// The rectangle pages are laid out in, CSS pixels.
