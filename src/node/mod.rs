@@ -11,6 +11,7 @@ pub mod answer;
 pub mod charters;
 pub mod config;
 pub mod coverage;
+pub mod federation_check;
 pub mod federation_log;
 pub mod layout;
 pub mod load;
