@@ -1,7 +1,7 @@
 //! domovoi: a federated, self-hostable registry of official house chats.
 //!
 //! Layers, dependencies pointing one way (`scripts/layers` fails when an import points back):
-//! `tlog <- registry <- federation <- storage <- node <- { sync, http, import } <- cli <- main`.
+//! `tlog <- registry <- { federation, search } <- storage <- node <- { sync, http, import, poster } <- cli <- main`.
 //! `error` is below all of them.
 #![forbid(unsafe_code)]
 
@@ -11,7 +11,10 @@ pub mod federation;
 pub mod http;
 pub mod import;
 pub mod node;
+pub mod poster;
 pub mod registry;
+#[cfg(feature = "search")]
+pub mod search;
 pub mod storage;
 pub mod sync;
 pub mod tlog;

@@ -16,11 +16,13 @@ pub mod init;
 pub mod inspect;
 pub mod key;
 pub mod output;
+pub mod poster;
 mod private;
 pub mod prove;
 pub mod record;
 pub mod repair;
 pub mod report;
+pub mod search;
 pub mod serve;
 pub mod show;
 mod source;
@@ -101,10 +103,14 @@ pub enum Command {
     Undo(undo::Undo),
     #[command(about = "Показать чат, дом, орган, организацию или историю", subcommand)]
     Show(show::Show),
+    #[command(about = "Найти дом по адресу")]
+    Search(search::Search),
     #[command(about = "Проверить ссылку или чат; файл с доказательством — без сети")]
     Verify(show::Verify),
     #[command(about = "Получить доказательство статуса: файл, который проверяется без сети")]
     Prove(prove::Prove),
+    #[command(about = "Плакат официального чата для подъезда (PDF A4); по таблице — для всех домов")]
+    Poster(poster::PosterArgs),
     #[command(about = "Отчёты", subcommand)]
     Report(report::Report),
     #[command(about = "Выгрузить данные", subcommand)]
@@ -191,8 +197,10 @@ pub fn run() -> i32 {
         Command::Transfer(c) => c.run(&context),
         Command::Undo(c) => c.run(&context),
         Command::Show(c) => c.run(&context),
+        Command::Search(c) => c.run(&context),
         Command::Verify(c) => c.run(&context),
         Command::Prove(c) => c.run(&context),
+        Command::Poster(c) => c.run(&context),
         Command::Report(c) => c.run(&context),
         Command::Export(c) => c.run(&context),
         Command::Follow(c) => c.run(&context),

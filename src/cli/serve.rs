@@ -10,7 +10,9 @@ use super::init::founding_file;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
-use crate::http::{Live, Options, Server, log_api, logging, openapi, private_check, proofs, reads, static_log};
+use crate::http::{
+    Live, Options, Server, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
+};
 use crate::node::config::Config;
 use crate::node::federation_log::confirm_restored;
 use crate::node::sequencer::{Bounds, Outcome};
@@ -81,14 +83,18 @@ impl Serve {
 
 async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> {
     founding(&node).await?;
+    node.start_search()?;
     let (api, document) = openapi::api().split_for_parts();
     let api = utoipa_axum::router::OpenApiRouter::with_openapi(document)
         .merge(utoipa_axum::router::OpenApiRouter::from(api))
         .merge(reads::router().with_state(node.clone()))
+        .merge(search::router().with_state(node.clone()))
         .merge(proofs::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()));
-    let app = openapi::finish(api)?.merge(static_log::router(Arc::new(NodeLogs(node.clone()))));
+    let app = openapi::finish(api)?
+        .merge(static_log::router(Arc::new(NodeLogs(node.clone()))))
+        .merge(pages::router(node.clone()));
     let watched = node.clone();
     let ready = move || if watched.healthy() { Ok(()) } else { Err("the log cannot be written".to_owned()) };
     let server =

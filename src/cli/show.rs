@@ -174,6 +174,9 @@ fn chat(out: &Output, v: &Value) {
         out.line(&format!("{what}: {} ({})", text(&f["imitation"]), text(&f["certainty"])));
     }
     objections(out, v);
+    if let Some(code) = v["check_code"].as_str() {
+        out.line(&format!("{}: {code}", out.say("Код проверки на плакате", "Check code of its poster")));
+    }
     let checked = &v["last_checked_in_max"];
     let seen = if checked.is_null() {
         out.say("не проверялось", "not checked").to_owned()

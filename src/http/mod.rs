@@ -5,7 +5,7 @@
 //! (headers, load, body, time), then the resource's handler. Whatever goes wrong on the way leaves as a [`problem`]
 //! document with a stable code. [`live`] holds what SIGHUP may change: the configuration in force and the certificate.
 //!
-//! One file per resource: [`reads`], [`log_api`], [`private_check`] (links by buckets), [`static_log`] (the log itself as files), [`health`], [`metrics`], [`openapi`] (the document is collected from the handlers). Parameters are read
+//! One file per resource: [`reads`], [`search`], [`log_api`], [`private_check`] (links by buckets), [`static_log`] (the log itself as files), [`health`], [`metrics`], [`openapi`] (the document is collected from the handlers). What people see in a browser is in [`pages`]. Parameters are read
 //! with [`extract`]. To add one, write a handler with `#[utoipa::path]`, return `Result<_, Error>`, and add it in [`openapi::api`]'s router.
 //!
 //! It must never: hold truth of its own, log bodies, paths or secrets, speak unencrypted to anything but loopback and
@@ -20,10 +20,12 @@ pub mod log_api;
 pub mod logging;
 pub mod metrics;
 pub mod openapi;
+pub mod pages;
 pub mod private_check;
 pub mod problem;
 pub mod proofs;
 pub mod reads;
+pub mod search;
 pub mod serve;
 pub mod static_log;
 pub mod tls;

@@ -20,6 +20,7 @@ use crate::node::verdict::Verdict;
 use crate::node::{Node, now_ms};
 use crate::registry::body::BotName;
 use crate::registry::ids::{BuildingId, ChatNumber};
+use crate::registry::link::MAX_LINK;
 use crate::registry::record::Subject;
 use crate::registry::state::View;
 use crate::registry::text::{Day, Millis};
@@ -188,7 +189,14 @@ struct VerifyQuery {
 async fn verify(State(node): State<Arc<Node>>, Query(q): Query<VerifyQuery>) -> Result<Json<Verdict>> {
     let when = WhenQuery { as_of: q.as_of, known_at: q.known_at }.when()?;
     let question = match (q.link, q.digest, q.chat, q.max, q.building, q.bot) {
-        (Some(link), None, None, None, None, None) => Question::Link(link.chars().take(2000).collect()),
+        (Some(link), None, None, None, None, None) if link.len() > MAX_LINK => {
+            return Err(Error::refuse(
+                "query.link",
+                format!("link has {} bytes, more than {MAX_LINK}", link.len()),
+                "paste the chat's link alone",
+            ));
+        }
+        (Some(link), None, None, None, None, None) => Question::Link(link),
         (None, Some(d), None, None, None, None) => Question::Digest(d.parse().map_err(|_| query("digest", &d))?),
         (None, None, Some(c), None, None, None) => Question::Chat(c.parse::<ChatNumber>()?),
         (None, None, None, Some(m), None, None) => Question::Max(m.parse()?),

@@ -17,7 +17,7 @@ use super::health::{self, Ready};
 use super::limits::{self, Guard};
 use super::listener::{Phase, Shared, accept_loop};
 use super::live::Live;
-use super::{metrics, problem};
+use super::{metrics, pages, problem};
 use crate::error::{Error, Result};
 
 /// What the server needs beside the router and the configuration.
@@ -158,5 +158,6 @@ fn frame(app: Router, live: &Arc<Live>, options: Options, handle: PrometheusHand
         // The last is the outermost.
         .layer(middleware::from_fn_with_state(guard, limits::guard))
         .layer(CatchPanicLayer::custom(limits::panicked))
+        .layer(middleware::from_fn(pages::as_pages))
         .layer(middleware::from_fn(limits::observe))
 }

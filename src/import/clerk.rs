@@ -16,11 +16,11 @@ use crate::error::{Error, Result};
 use crate::registry::address::{AddressKey, MAX_ADDRESS};
 use crate::registry::body::ManagementForm;
 use crate::registry::ids::{BuildingId, MaxChatId, OrgId};
-use crate::registry::link::{LinkDigest, canonical_link};
+use crate::registry::link::{LinkDigest, read_link};
 use crate::registry::text::{Day, Text};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Column {
+pub(super) enum Column {
     Choice,
     Building,
     Portal,
@@ -58,7 +58,7 @@ const PLACE: [(Column, &[&str]); 4] = [
     (Column::Address, &["адрес", "адрес дома", "адрес мкд", "дом", "address"]),
 ];
 
-const CHATS: &Synonyms<Column> = &[
+pub(super) const CHATS: &Synonyms<Column> = &[
     PLACE[0],
     PLACE[1],
     PLACE[2],
@@ -362,19 +362,16 @@ impl Reader<'_> {
 
     fn link(&self, problems: &mut Vec<Problem>) -> std::result::Result<Option<LinkDigest>, Refused> {
         let Some(cell) = self.columns.known(self.row, Column::Link) else { return Ok(None) };
-        match canonical_link(cell) {
+        match read_link(cell) {
             Ok(link) => Ok(Some(LinkDigest::of_link(&link))),
             // The link itself is not repeated: a report travels by mail.
-            Err(e) => {
-                let why = e.detail().rsplit_once("join link: ").map_or("", |(_, why)| why).to_owned();
-                Err(self.refuse(
-                    problems,
-                    &report::CHAT_LINK,
-                    Column::Link,
-                    format!("это не ссылка-приглашение чата MAX ({})", reason_ru(&why)),
-                    why,
-                ))
-            }
+            Err(why) => Err(self.refuse(
+                problems,
+                &report::CHAT_LINK,
+                Column::Link,
+                format!("это не ссылка-приглашение чата MAX: {}", why.ru()),
+                why.en(),
+            )),
         }
     }
 
@@ -452,7 +449,7 @@ impl Reader<'_> {
 /// A building id as people paste it: with its scheme, or bare where the form tells the scheme; «id — address» of a
 /// report's candidates.
 /// Bare digits are the number on the Реформа ЖКХ portal: no other scheme is digits alone.
-fn building_id(cell: &str) -> Option<BuildingId> {
+pub(super) fn building_id(cell: &str) -> Option<BuildingId> {
     let word = cell.split_whitespace().next()?.to_lowercase();
     word.parse()
         .ok()
@@ -467,19 +464,6 @@ fn organisation_id(cell: &str, schemes: &[&str]) -> Option<OrgId> {
         let padded = (*scheme == "inn" && matches!(digits.len(), 9 | 11)).then(|| format!("0{digits}"));
         OrgId::new(scheme, padded.as_deref().unwrap_or(digits)).ok()
     })
-}
-
-/// The reasons of [`canonical_link`] in Russian.
-fn reason_ru(why: &str) -> &'static str {
-    match why {
-        w if w.contains("shortener") => "сокращённая ссылка: она может вести куда угодно",
-        w if w.contains("another alphabet") => "адрес только похож на max.ru: в нём буквы другого алфавита",
-        w if w.contains("only looks like") => "адрес только похож на max.ru",
-        w if w.contains("43 or 44") => "ссылка обрезана или повреждена",
-        w if w.contains("no invitation") => "это страница MAX, но не приглашение в чат",
-        w if w.contains("not a link") => "это не ссылка",
-        _ => "чужой адрес",
-    }
 }
 
 #[cfg(test)]
@@ -526,8 +510,7 @@ mod tests {
         assert_eq!((first.row, first.place.address.as_deref()), (3, Some("ленина 5к2")));
         assert_eq!(rows[6].value.as_ref().unwrap().place.building.as_ref().unwrap().scheme(), "gar");
         assert!(
-            rows[3].problems[0].reason_ru.contains("другого алфавита")
-                && !rows[3].problems[0].reason_en.contains(TOKEN)
+            rows[3].problems[0].reason_ru.contains("только похож") && !rows[3].problems[0].reason_en.contains(TOKEN)
         );
     }
 

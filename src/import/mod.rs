@@ -9,7 +9,8 @@
 //!
 //! What must never happen here: a row dropped in silence, since every row read has one outcome; a guess, since what fits
 //! several houses is refused with all of them named; a name of a private person or a join link passed on, since names of
-//! sole proprietors are replaced and of a link only the digest leaves; a file's claim about its own size believed.
+//! sole proprietors are replaced and of a link only the digest leaves (but to [`posters`], as a secret); a file's claim about
+//! its own size believed.
 //! The readers touch no network and no disk.
 
 mod archive;
@@ -25,6 +26,7 @@ pub mod input;
 pub mod link;
 pub mod organisations;
 pub mod plan;
+pub mod posters;
 mod premises;
 pub mod report;
 pub mod rows;

@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
 //! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`] and [`verdict`] (is this chat official?);
-//! [`federation_log`] on a ministry's node. A record comes in through
+//! [`search`] (which building is meant?), [`federation_log`] on a ministry's node. A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
@@ -19,6 +19,7 @@ pub mod log_view;
 pub mod notes;
 pub mod proved;
 pub mod query;
+pub mod search;
 pub mod sequencer;
 pub mod snapshot;
 pub mod union;
@@ -100,6 +101,7 @@ pub struct Node {
     own: Option<(Arc<LogView>, Sequencer)>,
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
+    search: search::Search,
 }
 
 /// Unix milliseconds now.
@@ -145,7 +147,14 @@ impl Node {
             false => None,
         };
         let stale_after_hours = opening.stale_after_hours;
-        Ok(Node { layout, stale_after_hours, own, federation, followed: RwLock::default() })
+        Ok(Node {
+            layout,
+            stale_after_hours,
+            own,
+            federation,
+            followed: RwLock::default(),
+            search: search::Search::default(),
+        })
     }
     /// The node's own log.
     pub fn own(&self) -> Option<&Arc<LogView>> {
@@ -203,6 +212,7 @@ impl Node {
     }
     /// Finishes what waits and closes the log. The state is kept in the hot file, for a fast start.
     pub fn close(&self) {
+        self.search.stop();
         let Some((view, sequencer)) = &self.own else { return };
         sequencer.stop();
         if let Err(e) = load::write_hot(&self.layout.hot(), &view.state()) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::log_view::HistoryRecord;
-use super::query::{OwnerView, Reader};
+use super::query::{ChatView, OwnerView, Reader};
 use super::verdict::Freshness;
 use crate::error::Result;
 use crate::registry::body::{
@@ -320,6 +320,19 @@ impl Reader<'_> {
             record: b.attested.to_string(),
             freshness: self.freshness(),
         }))
+    }
+
+    /// The official bots that may speak in a chat on the day: those of its owner for all its chats, and those named for it.
+    pub fn bots_of(&self, chat: &ChatView) -> Result<Vec<BotView>> {
+        let names: Vec<BotName> = self.view.state().bots().cloned().collect();
+        let mut out = Vec::new();
+        for name in names {
+            out.extend(self.bot(&name)?.filter(|b| {
+                let named = b.chats.contains(&chat.chat) || b.chats.is_empty() && b.authority == chat.owner;
+                b.active && named
+            }));
+        }
+        Ok(out)
     }
 
     /// Compromised keys by then, each with the entry from which on it is suspect; where nobody said, all of it.

@@ -18,6 +18,7 @@ use super::verdict::Freshness;
 use super::{Node, now_ms};
 use crate::error::{Error, Result};
 use crate::registry::body::{BuildingKind, ChatKind, ChatObserved, ManagementForm, Service, StandingReason};
+use crate::registry::check_code::CheckCode;
 use crate::registry::facts::{BuildingFacts, ChatFacts, ChatStatus, Facts, Management};
 use crate::registry::ids::{BuildingId, ChatNumber, MaxChatId, OrgId};
 use crate::registry::link::LinkDigest;
@@ -183,6 +184,9 @@ pub struct ChatView {
     /// SHA-256 of the join link.
     #[schema(value_type = Option<String>)]
     pub link_digest: Option<LinkDigest>,
+    /// The code on its poster (docs/protocol.md, 14).
+    #[schema(value_type = Option<String>)]
+    pub check_code: Option<CheckCode>,
     /// Chat id in MAX.
     #[schema(value_type = Option<String>)]
     pub max: Option<MaxChatId>,
@@ -471,6 +475,7 @@ impl<'n> Reader<'n> {
             administrators,
             buildings,
             link_digest: c.link,
+            check_code: c.link.map(|link| CheckCode::of(c.chat, link)),
             max: c.max,
             successor: c.successor,
             last_checked_in_max: c.observed.clone(),

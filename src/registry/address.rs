@@ -77,8 +77,22 @@ fn type_of(word: &str) -> Option<(&'static str, Class)> {
     BY_WORD.get(word).copied()
 }
 
+/// Whether the word is a type of place in one of its spellings.
+pub(super) fn is_type(word: &str) -> bool {
+    BY_WORD.contains_key(word)
+}
+
+/// Every spelling of a type of place, folded; its canonical spelling (empty where the word may be several); whether it is
+/// a street's type.
+pub fn type_words() -> impl Iterator<Item = (&'static str, &'static str, bool)> {
+    BY_WORD.iter().map(|(&word, &(name, class))| (word, name, class == Class::Street))
+}
+
+/// Beginnings of the adjectives that stand for themselves by their first letter («Б. Садовая»).
+pub(super) const SIZES: [&str; 5] = ["больш", "мал", "верхн", "нижн", "средн"];
+
 /// Words that say nothing about which place is meant.
-fn is_noise(word: &str) -> bool {
+pub(super) fn is_noise(word: &str) -> bool {
     matches!(word, "им" | "имени" | "россия" | "рф" | "российская" | "федерация" | "и")
 }
 
@@ -244,12 +258,14 @@ impl fmt::Display for AddressKey {
     }
 }
 
+/// Whether the word announces a house.
+pub(super) fn is_label(token: &Token) -> bool {
+    matches!(token.word(), Some("д" | "дом" | "влд" | "вл" | "владение" | "домовладение" | "двлд" | "зд" | "здание"))
+}
+
 /// Where the house begins: at the last «д.» or «дом» with a number; without one, at the earliest place from which
 /// everything to the end reads as a house («ленина 5к2», «8 марта 5»).
-fn house_start(tokens: &[Token]) -> usize {
-    let is_label = |t: &Token| {
-        matches!(t.word(), Some("д" | "дом" | "влд" | "вл" | "владение" | "домовладение" | "двлд" | "зд" | "здание"))
-    };
+pub(super) fn house_start(tokens: &[Token]) -> usize {
     // «165Д, к. 1», «21-д», «лит. Д»: a letter of a house, no label.
     let is_letter = |i: usize| {
         let before = tokens[..i].iter().rposition(|t| !t.is_any(".\""));
@@ -275,7 +291,7 @@ fn house_start(tokens: &[Token]) -> usize {
 }
 
 /// Whether `tokens` are a house and nothing else.
-fn reads_as_house(tokens: &[Token]) -> bool {
+pub(super) fn reads_as_house(tokens: &[Token]) -> bool {
     let (house, flat) = house(tokens);
     let numbers = tokens.iter().filter(|t| t.is_number()).count();
     let split = house.number.split('/').count();
@@ -285,7 +301,7 @@ fn reads_as_house(tokens: &[Token]) -> bool {
 }
 
 /// Корпус, строение, литера, room: which part of a house the word announces. One letter announces only with a value.
-fn house_part(tokens: &[Token]) -> Option<Part> {
+pub(super) fn house_part(tokens: &[Token]) -> Option<Part> {
     let part = match tokens.first()?.word()? {
         "к" | "кор" | "корп" | "корпус" => Part::Corpus,
         "с" | "стр" | "строен" | "строение" => Part::Building,
@@ -304,8 +320,9 @@ fn house_part(tokens: &[Token]) -> Option<Part> {
     (!short || dotted && value.is_some() || value.is_some_and(Token::is_number)).then_some(part)
 }
 
+/// A part of a house.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     Number,
     Corpus,
     Building,
@@ -314,7 +331,7 @@ enum Part {
 }
 
 /// Reads the house; the second value is whether a room in it is told.
-fn house(tokens: &[Token]) -> (House, bool) {
+pub(super) fn house(tokens: &[Token]) -> (House, bool) {
     let (mut house, mut flat) = (House::default(), false);
     let mut extra: Vec<&str> = Vec::new();
     let (mut part, mut depth, mut join) = (Part::Number, 0u32, "");
@@ -343,10 +360,7 @@ fn house(tokens: &[Token]) -> (House, bool) {
                 Part::Letter => &mut house.letter,
                 Part::Room => continue,
             };
-            if matches!(text, "д" | "дом" | "влд" | "вл" | "владение" | "домовладение" | "двлд" | "зд" | "здание")
-                && value.is_empty()
-                && part == Part::Number
-            {
+            if is_label(token) && value.is_empty() && part == Part::Number {
                 continue;
             }
             let ends_in_digit = value.ends_with(|c: char| c.is_ascii_digit());
@@ -460,7 +474,7 @@ impl Draft {
         let draft = std::mem::take(self);
         let (mut names, mut initials) = (Vec::new(), Vec::new());
         for word in draft.words {
-            let size = ["больш", "мал", "верхн", "нижн", "средн"].iter().find(|s| {
+            let size = SIZES.iter().find(|s| {
                 word.strip_prefix(**s)
                     .is_some_and(|end| matches!(end, "ая" | "ой" | "ое" | "ий" | "ый" | "яя" | "ее" | "ие"))
             });

@@ -43,6 +43,10 @@ fn wrong(what: &str) -> Error {
     Error::refuse("bucket.head", format!("bucket: {what}"), "do not rely on it; fetch head and bucket again")
 }
 
+fn malformed(what: &str) -> Error {
+    Error::refuse("bucket.form", format!("bucket: {what}"), "do not rely on it; fetch head and bucket again")
+}
+
 impl FederationHead {
     /// Reads one.
     ///
@@ -125,15 +129,15 @@ impl BucketFile {
     /// Reads one.
     ///
     /// # Errors
-    /// `bucket.head`, `bucket.form`.
+    /// `bucket.form`.
     pub fn decode(json: &[u8]) -> Result<BucketFile> {
         if json.len() > MAX_BUCKET {
-            return Err(wrong("it is larger than 1 MiB"));
+            return Err(malformed("it is larger than 1 MiB"));
         }
-        let file: BucketFile = from_object(json).map_err(|e| wrong(&e.to_string()))?;
+        let file: BucketFile = from_object(json).map_err(|e| malformed(&e.to_string()))?;
         match file.pad.bytes().all(|b| b == b' ') {
             true => Ok(file),
-            false => Err(wrong("it is padded with something else than blanks")),
+            false => Err(malformed("it is padded with something else than blanks")),
         }
     }
 
@@ -147,14 +151,15 @@ impl BucketFile {
                 let [facts @ .., at] = words else { return None };
                 let owner = match *at {
                     "-" => "-",
-                    at => self.owners.0.get(at.parse::<usize>().ok()?)?.as_str(),
+                    // One spelling: written again it must be the same.
+                    at => self.owners.0.get(at.parse::<usize>().ok().filter(|n| n.to_string() == at)?)?.as_str(),
                 };
                 format!("{} {owner}", facts.join(" ")).parse::<LinkClaim>().ok()
             };
             Some((link, rest.chunks(5).map(claim).collect::<Option<Vec<_>>>()?))
         };
         let links: Option<Vec<_>> = self.links.0.iter().map(read).collect();
-        let links = links.ok_or_else(|| wrong("a line of a link is not in its form"))?;
+        let links = links.ok_or_else(|| malformed("a line of a link is not in its form"))?;
         Ok(LinkBucket { siblings: self.siblings.0.iter().map(|s| s.0).collect(), links })
     }
 

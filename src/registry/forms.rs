@@ -88,6 +88,10 @@ impl Phone {
             ))
         }
     }
+    /// The number as it is dialled.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl<'de> Deserialize<'de> for Phone {

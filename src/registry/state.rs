@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::body::RevokeReason;
+use super::body::{BotName, RevokeReason};
 use super::facts::{ChatFacts, Facts, LinkFacts, evolve, leaf_value, names};
 use super::ids::{BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, OrgId, RecordId};
 use super::jurisdiction::Charters;
@@ -83,6 +83,7 @@ struct Finders {
     named_by: HashMap<Subject, BTreeSet<Subject>>,
     compromised: BTreeSet<KeyThumb>,
     organisations: HashMap<OrgId, OrgId>,
+    bots: BTreeSet<BotName>,
 }
 
 /// A set of chats that nearly always has one member, and then needs no memory of its own: there is one such set for every
@@ -152,6 +153,7 @@ impl Finders {
                     self.organisations.insert(id.clone(), o.organisation.clone());
                 }
             }
+            Facts::Bot(b) => drop(self.bots.insert(b.bot.clone())),
             _ => {}
         }
     }
@@ -175,6 +177,7 @@ impl Finders {
         }
         self.compromised.extend(other.compromised);
         self.organisations.extend(other.organisations);
+        self.bots.extend(other.bots);
     }
 }
 
@@ -344,6 +347,10 @@ impl State {
     /// Keys that were revoked as compromised: what they signed may be suspect.
     pub fn compromised_keys(&self) -> impl Iterator<Item = &KeyThumb> {
         self.finders.compromised.iter()
+    }
+    /// Bots that were attested at any time; an authority has a handful.
+    pub fn bots(&self) -> impl Iterator<Item = &BotName> {
+        self.finders.bots.iter()
     }
     /// Makes room for about so many more subjects and records, so that loading them moves nothing.
     pub fn reserve(&mut self, subjects: usize, records: usize) {

@@ -131,6 +131,7 @@ fn submissions_are_judged_record_by_record() {
         ("/api/v1/records/999999", 404, "record.not-found"),
         ("/api/v1/verify", 400, "query.count"),
         ("/api/v1/verify?digest=zz", 400, "query.value"),
+        (&format!("/api/v1/verify?link={}", "a".repeat(2049)), 400, "query.link"),
         ("/api/v1/coverage?as_of=tomorrow", 400, "query.value"),
         ("/api/v1/changes?log=nobody", 404, "log.unknown"),
         ("/api/v1/buildings/reformagkh:404", 404, "lookup.unknown"),

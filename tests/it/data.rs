@@ -25,17 +25,24 @@ pub fn file(name: &str) -> Option<Vec<u8>> {
 
 /// Rows of a gzipped or plain CSV with a comma, as the `csv` crate reads them: independent of the importer.
 pub fn rows(name: &str) -> Option<Vec<std::collections::HashMap<String, String>>> {
-    let bytes = file(name)?;
+    file(name).map(table)
+}
+
+/// Rows of a table of the sample that is part of the repository.
+pub fn sample(name: &str) -> Vec<std::collections::HashMap<String, String>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/sample");
+    table(std::fs::read(folder.join(name)).expect("the sample can be read"))
+}
+
+fn table(bytes: Vec<u8>) -> Vec<std::collections::HashMap<String, String>> {
     let mut plain = Vec::new();
     if bytes.starts_with(&[0x1f, 0x8b]) {
         std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&bytes[..]), &mut plain).expect("gzip");
     } else {
         plain = bytes;
     }
-    Some(
-        csv::Reader::from_reader(plain.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&plain))
-            .deserialize()
-            .map(|r| r.expect("row"))
-            .collect(),
-    )
+    csv::Reader::from_reader(plain.strip_prefix("\u{feff}".as_bytes()).unwrap_or(&plain))
+        .deserialize()
+        .map(|r| r.expect("row"))
+        .collect()
 }

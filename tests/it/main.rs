@@ -3,6 +3,8 @@
 mod address_real;
 mod answers;
 mod api;
+mod browser;
+mod bucket;
 mod charters;
 mod cli;
 mod config;
@@ -26,10 +28,15 @@ mod model;
 mod moscow_history;
 mod negative;
 mod node;
+mod pages;
+mod pasted_links;
+mod poster;
 mod regions;
 mod register;
 mod registry_decode;
 mod rules;
+#[cfg(feature = "search")]
+mod search;
 mod status;
 mod storage;
 mod storage_copies;

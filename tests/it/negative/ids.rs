@@ -13,7 +13,7 @@ pub fn cases() -> Vec<Case> {
         ("a shortener", "https://clck.ru/3AbCdE".to_owned()),
         ("a foreign host", link("https://max.example/join/")),
         ("a Cyrillic а", link("https://m\u{430}x.ru/join/")),
-        ("punycode", link("https://xn--mx-6kc.ru/join/")),
+        ("punycode", link("https://xn--mx-7kc.ru/join/")),
         ("a host before @", link("https://max.ru@evil.example/join/")),
         ("a host that begins alike", link("https://max.ru.evil.example/join/")),
         ("rn for m", link("https://rnax.ru/join/")),

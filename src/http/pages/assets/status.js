@@ -1,0 +1,275 @@
+// Status proofs: what a region's log says about one thing at its newest commit, from one text (docs/protocol.md, "Status
+// proofs" and "Way down to several keys").
+
+import { base64, base64url, byte, compare, refuse, same, sha256, unbase64, unbase64url, unhex32, utf8 } from "./bytes.js";
+import { REGIONS, dayOf, fits, kindOf, readSpelled } from "./forms.js";
+import { thumbprint, readKey } from "./keys.js";
+import { cosignedAt, leafHash, nodeEntry, openCheckpoint, readNodeEntry, readNote, readTlogProof, splitOnce, verifyInclusion, verifyNodeEntry, writeTlogProof } from "./log.js";
+
+const HEADER = "domovoi/status-proof@v1";
+/** Bytes of the longest proof. */
+const MAX_LENGTH = 512 * 1024 + 64 + 21845 + 32 + 63 * 45 + 1 + 8 * 1024;
+const MAX_KEYS = 64;
+const MAX_DEPTH = 256;
+/** Successions of one authority after another that are followed. */
+const MAX_SUCCESSIONS = 32;
+
+const form = (what) => refuse("status.form", `status proof: ${what}`);
+const lacking = (what) => refuse("status.facts", `status proof: ${what}`);
+const wrong = (what) => refuse("proof.map", `map proof: ${what}`);
+
+const mapKey = (name) => sha256("domovoi map key v0\n", name);
+const factsValue = (json) => sha256("domovoi facts v0\n", json);
+export const mapLeaf = (key, value) => sha256(byte(0x10), key, value);
+export const mapInner = (left, right) => sha256(byte(0x11), left, right);
+export const mapEmpty = () => sha256(byte(0x12));
+export const bit = (key, depth) => (key[depth >> 3] >> (7 - (depth & 7))) & 1;
+
+/** The root that a way down to these keys leads to; `keys` are sorted, each {key, value}, value null where nothing is. */
+async function rootOf(letters, hashes, keys) {
+  const empty = await mapEmpty();
+  let [letter, hash] = [0, 0];
+  const nextHash = () => hashes[hash++] ?? wrong("a hash is missing");
+  const down = async (depth, keys) => {
+    if (keys.length === 0) {
+      const sibling = nextHash();
+      return { hash: sibling, lone: same(sibling, empty) };
+    }
+    const held = keys.filter((k) => k.value);
+    switch (letters[letter++]) {
+      case "i": {
+        if (depth >= MAX_DEPTH) wrong("deeper than a key has bits");
+        const left = await down(depth + 1, keys.filter((k) => bit(k.key, depth) === 0));
+        const right = await down(depth + 1, keys.filter((k) => bit(k.key, depth) === 1));
+        // A lone leaf stands as high as it can, and an empty subtree has no inner node.
+        if ((left.lone && same(right.hash, empty)) || (right.lone && same(left.hash, empty))) wrong("further down than the map goes");
+        return { hash: await mapInner(left.hash, right.hash), lone: false };
+      }
+      case "l":
+        if (held.length !== 1) wrong("a leaf where not exactly one of the keys is");
+        return { hash: await mapLeaf(held[0].key, held[0].value), lone: true };
+      case "o": {
+        if (held.length) wrong("the leaf of a key is not there");
+        const [key, value] = [nextHash(), nextHash()];
+        const shares = Array.from({ length: depth }, (_, d) => bit(key, d) === bit(keys[0].key, d)).every(Boolean);
+        if (!shares || keys.some((k) => same(k.key, key))) wrong("the other leaf does not stand on the way");
+        return { hash: await mapLeaf(key, value), lone: true };
+      }
+      case "e":
+        if (held.length) wrong("the leaf of a key is not there");
+        return { hash: empty, lone: true };
+      default:
+        return wrong("a letter is missing");
+    }
+  };
+  const root = await down(0, keys);
+  if (letter !== letters.length || hash !== hashes.length) wrong("something is left over");
+  return root.hash;
+}
+
+/** Whose facts these are, as a name. */
+async function ownerOf(kind, facts) {
+  if (kind === "key") return `key:${await thumbprint(readKey(facts.key))}`;
+  return `${kind}:${facts[kind]}`;
+}
+
+/** The facts of a name in their one spelling. */
+async function readFacts(name, json) {
+  const kind = kindOf(name);
+  const link = kind === "link";
+  const facts = link ? readSpelled(json, "link") : spelledFacts(kind, json);
+  if (!facts || (await ownerOf(kind, facts)) !== name) form(`the facts of ${name} are another's, or not in their one spelling`);
+  return { kind, facts, json };
+}
+
+function spelledFacts(kind, json) {
+  const prefix = `{"${kind}":`;
+  return json.startsWith(prefix) && json.endsWith("}") ? readSpelled(json.slice(prefix.length, -1), `${kind} facts`) : null;
+}
+
+/** Takes a status proof apart in its only spelling. Nothing is verified. */
+export async function readStatusProof(text) {
+  const long = utf8(text).length;
+  if (long > MAX_LENGTH) refuse("status.too-long", `a status proof of ${long} bytes`);
+  const [head, tlogText] = splitOnce(text, "\n\n") ?? form("it has no empty line");
+  const lines = head.split("\n");
+  const value = (word) => {
+    const line = lines.shift() ?? "";
+    return line.startsWith(`${word} `) ? line.slice(word.length + 1) : form(`the line «${word}» is not where it stands in every proof`);
+  };
+  if (lines.shift() !== HEADER) form(`its first line is not ${HEADER}`);
+  const about = value("about");
+  kindOf(about);
+  const facts = new Map();
+  let last = "";
+  while (lines[0]?.startsWith("fact ")) {
+    const [name, json] = splitOnce(value("fact"), " ") ?? form("a fact without facts");
+    if (compare(utf8(name), utf8(last)) <= 0 || facts.size >= MAX_KEYS) form("the facts are not sorted and distinct, or too many");
+    facts.set(name, await readFacts(name, json));
+    last = name;
+  }
+  const [letters, encoded] = splitOnce(value("map"), " ") ?? form("the map proof has no hashes");
+  const bytes = unbase64(encoded) ?? form("hashes are not canonical base64");
+  if (bytes.length % 32 || bytes.length > MAX_KEYS * MAX_DEPTH * 32 || letters.length > MAX_KEYS * MAX_DEPTH) wrong("longer than any, or no whole number of hashes");
+  if (!/^[iloe]*$/.test(letters)) wrong("an unknown letter");
+  const hashes = Array.from({ length: bytes.length / 32 }, (_, i) => bytes.slice(32 * i, 32 * i + 32));
+  const payload = value("commit");
+  const [kid, signed] = splitOnce(value("signed"), " ") ?? form("no signature");
+  const signature = unbase64url(signed);
+  if (signature?.length !== 64) form("a signature is 64 bytes in canonical base64url");
+  if (lines.length) form("something stands after the signature");
+  if (!fits(kid, "kid")) refuse("key.id", "not a key id");
+  const tlog = readTlogProof(tlogText);
+  const entryText = nodeEntry(payload, kid, signature);
+  const entry = readNodeEntry(entryText);
+  if (entry.record.type !== "state.committed") form("the entry is not a state.committed");
+  if (tlog.extra) form("the tlog-proof has extra data, which nothing signs");
+  readNote(tlog.checkpoint);
+  const again = [HEADER, `about ${about}`, ...Array.from(facts, ([name, f]) => `fact ${name} ${f.json}`), `map ${letters} ${base64(bytes)}`];
+  again.push(`commit ${payload}`, `signed ${kid} ${base64url(signature)}`, "", writeTlogProof(tlog));
+  if (again.join("\n") !== text) form("it is not in its one spelling");
+  return { about, facts, letters, hashes, entry, entryText, tlog, origin: entry.record.log };
+}
+
+/** The facts that belong to the question are all there, and no others. */
+function isComplete(about, facts) {
+  const seen = new Set();
+  const take = (name) => {
+    if (facts.has(name)) seen.add(name);
+    return facts.get(name);
+  };
+  const need = (name) => take(name)?.facts ?? lacking(`the facts of ${name} are missing`);
+  const authority = (id) => {
+    let at = id;
+    for (let n = 0; n <= MAX_SUCCESSIONS; n++) {
+      const next = need(`authority:${at}`).succeeded;
+      if (!next) return;
+      at = next.successor;
+    }
+    lacking("the chain of successions has no end");
+  };
+  const chat = (number) => {
+    const facts = need(`chat:${number}`);
+    if (facts.owners.length) authority(facts.owners.at(-1).authority);
+    for (const building of facts.buildings) take(`building:${building}`);
+  };
+  const asked = take(about);
+  switch (asked?.kind) {
+    case "link":
+      asked.facts.chats.forEach(chat);
+      break;
+    case "chat":
+      chat(asked.facts.chat);
+      break;
+    case "authority":
+    case "key":
+      authority(asked.facts.authority);
+      break;
+    case "building":
+      for (const { kind, facts: over } of facts.values()) {
+        if (kind === "chat" && over.buildings.includes(asked.facts.building)) chat(over.chat);
+      }
+  }
+  for (const name of facts.keys()) if (!seen.has(name)) lacking(`the facts of ${name} do not belong to ${about}`);
+}
+
+/** Verifies a proof (of `readStatusProof`) with the charters, and the cosigners' vkeys of whom one wants to know. */
+export async function verifyStatusProof(proof, charters, cosigners = []) {
+  const commit = proof.entry.record;
+  const versions = await charters.ofLog(proof.origin);
+  const by = versions.find((v) => v.version === commit.charter);
+  if (!by) refuse("status.charter", `the log had adopted charter version ${commit.charter}, which is not at hand`);
+  await verifyNodeEntry(proof.entry, by.commitKey);
+  const leaf = await leafHash(proof.entryText);
+  // A later version may have replaced the log key before the log adopted it; an earlier key signs nothing any more.
+  let head;
+  const later = versions.filter((v) => v.version >= commit.charter);
+  for (const [i, { vkey }] of later.entries()) {
+    try {
+      head = await openCheckpoint(proof.tlog.checkpoint, vkey, vkey.name);
+      break;
+    } catch (e) {
+      if (e.code !== "note.unsigned" || i === later.length - 1) throw e;
+    }
+  }
+  await verifyInclusion(leaf, proof.tlog.index, head.size, proof.tlog.path, head.root);
+  if (proof.tlog.index + 1n !== head.size || BigInt(commit.size) !== head.size) {
+    refuse("status.commit", `the commit of size ${commit.size} does not end the log of size ${head.size}`);
+  }
+  const known = new Set(versions.filter((v) => v.version <= commit.charter).flatMap((v) => v.exceptions));
+  const undone = versions.filter((v) => v.version > commit.charter).flatMap((v) => v.exceptions);
+  if (undone.some((index) => index < commit.size - 1 && !known.has(index))) {
+    refuse("status.excepted", `charters newer than version ${commit.charter} undo an entry this commit had counted`);
+  }
+  const held = await Promise.all(Array.from(proof.facts, async ([name, f]) => ({ key: await mapKey(name), value: await factsValue(f.json) })));
+  if (!proof.facts.has(proof.about)) held.push({ key: await mapKey(proof.about), value: null });
+  held.sort((a, b) => compare(a.key, b.key));
+  if (held.length > MAX_KEYS) wrong("too many keys");
+  const root = await rootOf(proof.letters, proof.hashes, held);
+  if (!same(root, unhex32(commit.root))) wrong("it does not lead to the committed root");
+  isComplete(proof.about, proof.facts);
+  const cosigned = [];
+  for (const vkey of cosigners) {
+    const time = await cosignedAt(head.note, vkey);
+    if (time !== null) cosigned.push([vkey.name, time]);
+  }
+  return { about: proof.about, log: proof.origin, region: by.region, size: commit.size, time: commit.time, charter: commit.charter, cosigned, facts: proof.facts };
+}
+
+/** The last of a list of periods that had begun on a day. */
+const onDay = (list, day) => list.findLast((item) => !item.from || item.from <= day);
+
+/** Who holds what an authority was given: the end of its successions. */
+function holder(status, id) {
+  let at = status.facts.get(`authority:${id}`)?.facts;
+  for (let n = 0; at?.succeeded && n < MAX_SUCCESSIONS; n++) at = status.facts.get(`authority:${at.succeeded.successor}`)?.facts;
+  return at ?? null;
+}
+
+function stateOf(status, chat, day) {
+  const owner = onDay(chat.owners, day);
+  const held = owner && holder(status, owner.authority);
+  const good = held && !(held.suspended && !(held.suspended.from > day));
+  const rotated = status.about.startsWith("link:") && `link:${chat.link}` !== status.about;
+  switch (onDay(chat.statuses, day)?.status ?? "void") {
+    case "declared":
+      return "pending_handover";
+    case "suspended":
+      return "suspended";
+    case "replaced":
+      return "superseded";
+    case "moved":
+      return "transferred";
+    case "official":
+      if (!good) return "suspended";
+      if (rotated) return "link_rotated";
+      return chat.buildings.length > 1 ? "official_covers_several" : "official";
+    default:
+      return "closed";
+  }
+}
+
+const RANK = { official: 0, official_covers_several: 0, link_rotated: 1, pending_handover: 1, suspended: 1 };
+
+/** What a verified proof says: the state, and each chat with its owner and houses, as of the newest time that is signed. */
+export function sayStatus(status) {
+  const seen = status.cosigned.length ? Math.max(...status.cosigned.map(([, time]) => time)) : null;
+  const day = dayOf(Math.max(status.time, (seen ?? 0) * 1000), REGIONS.get(status.region));
+  const of = (kind) => Array.from(status.facts.values()).filter((f) => f.kind === kind).map((f) => f.facts);
+  const chats = of("chat").map((chat) => {
+    const owner = onDay(chat.owners, day);
+    const address = (id) => status.facts.get(`building:${id}`)?.facts.address ?? null;
+    return {
+      chat: chat.chat,
+      title: chat.title,
+      state: stateOf(status, chat, day),
+      owner: owner ? { name: (holder(status, owner.authority) ?? {}).name ?? owner.authority, from: owner.from ?? null, basis: owner.basis ?? null } : null,
+      buildings: chat.buildings.map((id) => ({ id, address: address(id) })),
+    };
+  });
+  chats.sort((a, b) => (RANK[a.state] ?? 2) - (RANK[b.state] ?? 2) || (a.chat < b.chat ? -1 : 1));
+  const known = status.facts.has(status.about);
+  const house = known && chats.length === 0 && of("building").length > 0;
+  const state = chats[0]?.state ?? (house ? "house_without_chat" : null);
+  return { about: status.about, known, state, log: status.log, region: status.region, size: status.size, as_of: status.time, seen_at: seen, cosigned: status.cosigned, chats };
+}
