@@ -121,10 +121,19 @@ impl LogView {
         let _turn = self.long.lock();
         self.state.write()
     }
-    /// Reads the whole state, however long that takes; short readers are not held up by a writer that waits for it.
+    /// Reads the whole state, however long that takes; short readers are not held up by a writer that waits for it. `read`
+    /// must not wait for the thread pool.
     pub fn read_whole<T>(&self, read: impl FnOnce(&State) -> T) -> T {
         let _turn = self.long.lock();
         read(&self.state.read())
+    }
+    /// Reads map and state of one and the same commit, however long that takes; short readers are not held up by a writer
+    /// that waits for it. `read` must not wait for the thread pool.
+    pub fn read_both<T>(&self, read: impl FnOnce(&StateMap, &State) -> T) -> T {
+        // A writer holds the map until the state has caught up with it.
+        let map = self.map.read();
+        let _turn = self.long.lock();
+        read(&map, &self.state.read())
     }
     /// For the follower: the lock itself, so that a replay can work on the state outside of readers' sight.
     pub fn head(&self) -> Option<Head> {

@@ -14,6 +14,7 @@ pub mod config;
 pub mod coverage;
 pub mod dossier;
 mod dossier_summary;
+pub mod federation_check;
 pub mod federation_log;
 pub mod layout;
 pub mod load;

@@ -1,5 +1,6 @@
 //! The federation's log and the private check: a naive model over random histories, and real ministries' nodes.
 
+mod keeping;
 mod model;
 mod nodes;
 
