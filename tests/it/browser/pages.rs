@@ -45,7 +45,13 @@ fn scene() -> Scene {
         (managers.len() > 1 && house["chats"].as_array().unwrap().len() == 1).then(|| {
             let text = |v: &Value| v.as_str().unwrap().to_owned();
             let token = cells[2].split("/join/").nth(1).unwrap().to_owned();
-            (token, text(&house["chats"][0]), cells[1].to_owned(), text(&house["address"]), house["last_record"].to_string())
+            (
+                token,
+                text(&house["chats"][0]),
+                cells[1].to_owned(),
+                text(&house["address"]),
+                house["last_record"].to_string(),
+            )
         })
     });
     let (token, chat, building, address, last) = chosen.expect("a house of the list that changed its management");
