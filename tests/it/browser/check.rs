@@ -289,6 +289,7 @@ fn the_page_says_what_it_knows_and_how_old_that_is() {
     b.open(&format!("{url}/check#{}", token(1)));
     let text = b.text();
     assert!(text.contains("он выключен") && text.contains("узел её узнает"), "{text}");
+    assert!(!text.contains("не покидают"), "{text}");
     assert_eq!(b.eval("document.querySelector('noscript form').method"), "post");
     b.screenshot("check-without-javascript-360");
 }

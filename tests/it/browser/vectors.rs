@@ -2,10 +2,14 @@
 
 use super::*;
 
-/// Runs an expression over a vector file on a node's own page.
-fn run(vectors: &str, script: &str) -> Value {
+fn read(vectors: &str) -> Value {
     let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(vectors)).unwrap();
-    let text = Value::String(String::from_utf8(bytes).unwrap());
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// Runs an expression over vectors on a node's own page.
+fn run(vectors: &Value, script: &str) -> Value {
+    let text = Value::String(vectors.to_string());
     let node = crate::node::Node::moscow();
     let mut browser = Browser::start();
     browser.open(&format!("{}/check", node.url()));
@@ -38,7 +42,7 @@ fn run(vectors: &str, script: &str) -> Value {
 #[test]
 fn status_proofs() {
     let got = run(
-        "status/vectors.json",
+        &read("status/vectors.json"),
         "const charters = await v.Charters.read(f.charters);
         const by = await Promise.all(f.cosigners.map((key) => v.readVkey(key, 4)));
         const verify = async (c) => v.sayStatus(await v.verifyStatusProof(await v.readStatusProof(c.proof), charters, by));
@@ -67,7 +71,7 @@ fn status_proofs() {
 #[test]
 fn buckets() {
     let got = run(
-        "bucket/vectors.json",
+        &read("bucket/vectors.json"),
         "const log = await (await v.Charters.read([f.charter])).federation();
         const digest = (c) => v.digestOf(v.canonicalLink(c.link));
         const ask = async (c) => v.bucketName(await digest(c), (await v.verifyHead(v.readHead(bytes(c, 'head')), log)).bits);
@@ -91,13 +95,58 @@ fn buckets() {
 #[test]
 fn pasted_links() {
     let got = run(
-        "links.json",
+        &read("links.json"),
         "f.all = f;
         const read = async (c) => { try { return v.canonicalLink(c.pasted); } catch (e) { return e.reason; } };
         await cases('all', read, (c) => c.canonical ?? c.reason);",
     );
     assert_eq!(got["wrong"], json!([]), "{got:#}");
     assert!(got["counts"]["all"].as_u64().unwrap() >= 80, "{got}");
+}
+
+/// The negative vectors of a node and its followers, as far as they are of what a browser reads.
+#[test]
+fn charters_notes_checkpoints_keys_paths_and_ids() {
+    let mut cases = Vec::new();
+    for file in ["charters", "checkpoints", "ids", "tiles"] {
+        cases.extend(read(&format!("negative/{file}.json"))["cases"].as_array().unwrap().clone());
+    }
+    let got = run(
+        &json!({ "all": cases }),
+        "const [b, log, forms] = await Promise.all(['bytes', 'log', 'forms'].map((n) => import(`/assets/${n}.js`)));
+        const refused = (code) => { throw new v.Refused(code, ''); };
+        const text = ({ what, input }) => {
+            const repeated = input.utf8?.repeat(input.times ?? 1);
+            return repeated ?? b.textOf(b.unbase64(input.base64)) ?? refused(`${what}.utf8`);
+        };
+        const work = {
+            charter: async (c) => {
+                const chain = new v.Charters();
+                if (c.previous) await chain.add(text({ what: c.what, input: c.previous }));
+                // In a chain the same version again is nothing new; as the next one it is out of sequence.
+                if (await chain.add(text(c))) refused('charter.sequence');
+            },
+            note: async (c) => log.verifyNote(log.readNote(text(c)), await v.readVkey(c.vkey)),
+            checkpoint: async (c) => log.openCheckpoint(text(c), await v.readVkey(c.vkey), c.origin),
+            vkey: async (c) => v.readVkey(text(c)),
+            inclusion: async (c) => {
+                const [leaf, root, ...path] = [c.leaf, c.root, ...c.proof].map(b.unhex32);
+                return log.verifyInclusion(leaf, BigInt(c.index), BigInt(c.size), path, root);
+            },
+        };
+        // What has one spelling either fits or does not: the codes are those of the structures around.
+        const names = { building_id: 'building', organisation_id: 'organisation', oktmo: 'oktmo', oktmo_prefix: 'prefix',
+            region: 'region', record_id: 'hash', link_digest: 'hash', key_id: 'kid', max_chat_id: 'max', chat_number: 'chat',
+            phone: 'phone', bot: 'bot', day: 'day', text: 'text' };
+        f.all = f.all.filter((c) => c.what in work || c.what in names);
+        await cases('all', async (c) => {
+            if (c.what in names) return forms.fits(text(c), names[c.what]) ? null : (c.code ?? 'refused');
+            await work[c.what](c);
+            return null;
+        }, (c) => c.code);",
+    );
+    assert_eq!(got["wrong"], json!([]), "{got:#}");
+    assert!(got["counts"]["all"].as_u64().unwrap() >= 200, "{got}");
 }
 
 /// What the scripts hold of Rust's tables is the same.

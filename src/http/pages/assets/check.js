@@ -91,7 +91,6 @@ function show(state, owner, rows, more = []) {
   answer.replaceChildren(words, ...more, ...(rows.length ? [list] : []));
   answer.dataset.state = state;
   find("heading").hidden = true;
-  find("trust").hidden = false;
   answer.scrollIntoView({ block: "start" });
 }
 
@@ -249,8 +248,8 @@ function fromFragment() {
   return true;
 }
 
-find("ask").hidden = false;
-find("trust").hidden = false;
+// Without this script none of it would be true.
+for (const part of ["ask", "private", "trust"]) find(part).hidden = false;
 addEventListener("hashchange", fromFragment);
 if (!fromFragment()) {
   // Ready before the network goes away; where it has gone already, a file of one's own will do.
