@@ -11,6 +11,7 @@ use domovoi::registry::check_code::CheckCode;
 use domovoi::registry::secret_link::SecretLink;
 use serde_json::{Value, json};
 
+use crate::browser::Browser;
 use crate::node::{Around, Node, program, run_in, sample};
 
 const TOKEN: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE";
@@ -240,15 +241,20 @@ fn the_fingerprint_follows_what_is_said_and_not_the_day() {
     assert!(!fresh.is_in(&cut[..cut.len() - 10]) && !fresh.is_in(&poster(&other)));
 }
 
-#[test]
-fn check_codes_are_as_the_protocol_says() {
+/// The vectors of docs/protocol.md: chat number, link digest, code.
+fn codes() -> Vec<[String; 3]> {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/protocol.md")).unwrap();
     let block = page.split("```codes check\n").nth(1).unwrap().split("```").next().unwrap();
-    let lines: Vec<Vec<&str>> = block.lines().map(|l| l.split(' ').collect()).collect();
-    assert!(lines.len() >= 3);
+    let line = |l: &str| l.split(' ').map(str::to_owned).collect::<Vec<_>>().try_into().unwrap();
+    let all: Vec<[String; 3]> = block.lines().map(line).collect();
+    assert!(all.len() >= 3);
+    all
+}
+
+#[test]
+fn check_codes_are_as_the_protocol_says() {
     let digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    for line in lines {
-        let [number, digest, code] = line[..] else { panic!("{line:?}") };
+    for [number, digest, code] in codes() {
         let shown = CheckCode::of(number.parse().unwrap(), digest.parse().unwrap()).to_string();
         assert_eq!(shown, code);
         // Once more, as the page says it.
@@ -265,6 +271,17 @@ fn check_codes_are_as_the_protocol_says() {
         assert_eq!(code.replace('-', ""), all);
         let at = code.match_indices('-').map(|(i, _)| i).collect::<Vec<_>>();
         assert_eq!(at, [2, 6, 10]);
+    }
+}
+
+#[test]
+fn a_browser_makes_the_same_check_codes() {
+    let node = Node::moscow();
+    let mut browser = Browser::start();
+    browser.open(&format!("{}/", node.url()));
+    for [number, digest, code] in codes() {
+        let made = browser.eval(&format!("import('/assets/verify.js').then(v => v.checkCode('{number}', '{digest}'))"));
+        assert_eq!(made, json!(code));
     }
 }
 
@@ -347,6 +364,11 @@ fn a_regions_posters_are_made_in_one_go() {
         }
         within_margins(&pdf);
     }
+
+    // Paper is compared with the chat's page.
+    let page = node.get(&format!("/chat/{}", chat_of(whole[0])["chat"].as_str().unwrap()));
+    let code = chat_of(whole[0])["check_code"].as_str().unwrap().to_owned();
+    assert!(String::from_utf8_lossy(&page.body).contains(&format!("Код проверки на плакате</dt><dd>{code}</dd>")));
 
     // Again: nothing is written. A poster that is cut off is made anew.
     let at = |name: &str| std::fs::metadata(out.join(name)).unwrap().modified().unwrap();

@@ -26,6 +26,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("bytes.js", JS, include_bytes!("assets/bytes.js")),
     ("charter.js", JS, include_bytes!("assets/charter.js")),
     ("check.js", JS, include_bytes!("assets/check.js")),
+    ("code.js", JS, include_bytes!("assets/code.js")),
     ("forms.js", JS, include_bytes!("assets/forms.js")),
     ("home.js", JS, include_bytes!("assets/home.js")),
     ("icon.svg", SVG, include_bytes!("assets/icon.svg")),

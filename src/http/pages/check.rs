@@ -128,8 +128,18 @@ pub async fn saved(State(node): State<Arc<Node>>, page: Page) -> Result<Response
 
 /// The modules behind one another as one: what each imports stands before it, under the same name.
 static SCRIPT: LazyLock<String> = LazyLock::new(|| {
-    const MODULES: [&str; 9] =
-        ["bytes.js", "keys.js", "forms.js", "log.js", "charter.js", "status.js", "bucket.js", "link.js", "check.js"];
+    const MODULES: [&str; 10] = [
+        "bytes.js",
+        "keys.js",
+        "forms.js",
+        "log.js",
+        "charter.js",
+        "status.js",
+        "bucket.js",
+        "link.js",
+        "code.js",
+        "check.js",
+    ];
     let lines = MODULES.into_iter().flat_map(|name| assets::text(name).lines());
     let own = lines.filter(|line| !line.starts_with("import "));
     own.map(|line| format!("{}\n", line.strip_prefix("export ").unwrap_or(line))).collect()

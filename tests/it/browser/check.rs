@@ -8,6 +8,7 @@ use super::*;
 use crate::federation::{Founded, chat, digest, follow, found, head, link};
 use crate::follow::{ministry, synced, until};
 use crate::node::Node;
+use domovoi::registry::check_code::CheckCode;
 use domovoi::registry::ids::ChatNumber;
 use domovoi::registry::link_map::bucket_name;
 
@@ -96,7 +97,9 @@ fn a_link_is_checked_on_the_device_and_every_chat_of_a_bucket_makes_the_same_req
             match n <= CHATS {
                 true => {
                     assert_eq!((state.as_str(), b.offered()), ("official", json!(link(n))), "{text}");
-                    assert!(text.contains(&s.chats[n as usize - 1].to_string()), "{text}");
+                    let chat = s.chats[n as usize - 1];
+                    let code = CheckCode::of(chat, digest(n));
+                    assert!(text.contains(&chat.to_string()) && text.contains(&code.to_string()), "{code}: {text}");
                     assert!(text.contains("Проверено на вашем устройстве"), "{text}");
                 }
                 false => assert_eq!((state.as_str(), b.offered()), ("not_registered", Value::Null), "{text}"),

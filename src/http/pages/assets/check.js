@@ -1,7 +1,7 @@
 // The page /check: what is checked stays on this device. The link comes from the fragment or the field, the proof from a file;
 // what is asked of the node is the same for every link of a bucket. All words are in the page.
 
-import { Charters, MAX_BUCKET, Refused, answerOf, bucketName, canonicalLink, digestOf, readBucket, readHead, readStatusProof, sayStatus, verifyHead, verifyStatusProof } from "./verify.js";
+import { Charters, MAX_BUCKET, Refused, answerOf, bucketName, canonicalLink, checkCode, digestOf, hex, readBucket, readHead, readStatusProof, sayStatus, verifyHead, verifyStatusProof } from "./verify.js";
 
 const MAX_HEAD = 64 * 1024;
 const MAX_CHARTERS = 4 << 20;
@@ -103,7 +103,7 @@ function showTrouble(e) {
   return show("failed", "", [], [element("p", e instanceof Trouble ? e.message : String(e))]);
 }
 
-function showLink(link, answer) {
+function showLink(link, digest, answer) {
   const more = [checked()];
   if (answer.state === "official" && answer.badge) {
     const open = element("a", word("open"));
@@ -116,7 +116,10 @@ function showLink(link, answer) {
   const rows = [["as-of", `${moment(answer.covered)} (${word("ago")} ${hours(answer.covered)})`]];
   const { claim } = answer;
   if (claim) {
-    rows.push(["chat", claim.chat], ["region", member(claim.region)?.name ?? claim.region], ["owner", ownerWords(claim.owner)], ["since", moment(claim.since)]);
+    rows.push(["chat", claim.chat]);
+    // Of an earlier link it would be the code of an old poster.
+    if (answer.state === "official") rows.push(["check-code", checkCode(claim.chat, hex(digest))]);
+    rows.push(["region", member(claim.region)?.name ?? claim.region], ["owner", ownerWords(claim.owner)], ["since", moment(claim.since)]);
   }
   const all = charters.latest.regions.length;
   rows.push(["missing", `${all - answer.missing.length} ${word("of")} ${all}`]);
@@ -140,7 +143,7 @@ async function checkLink(pasted) {
     // Verified before anything of the link is told: a prefix that somebody made longer tells more.
     const commit = await verifyHead(head, log);
     const bucket = await get(`/api/v1/verify/bucket/${head.size}/${bucketName(digest, commit.bits)}`, MAX_BUCKET);
-    if (bucket) return showLink(link, await answerOf(readBucket(bucket), log, digest, Date.now()));
+    if (bucket) return showLink(link, digest, await answerOf(readBucket(bucket), log, digest, Date.now()));
   }
   return showElsewhere(link);
 }
@@ -180,7 +183,8 @@ async function checkFile(file) {
     const link = canonicalLink(find("link").value);
     const log = await (await theCharters()).federation();
     if (!log) throw new Trouble(word("no-map"));
-    return showLink(link, await answerOf(readBucket(bytes), log, await digestOf(link), Date.now()));
+    const digest = await digestOf(link);
+    return showLink(link, digest, await answerOf(readBucket(bytes), log, digest, Date.now()));
   }
   let text;
   try {
