@@ -7,6 +7,7 @@
 pub mod api;
 pub mod drafts;
 pub mod export;
+pub mod federation;
 pub mod files;
 pub mod follow;
 pub mod help;
@@ -116,6 +117,8 @@ pub enum Command {
     Export(export::Export),
     #[command(about = "Следить за журналом другого узла; без адреса — показать состояние")]
     Follow(follow::Follow),
+    #[command(about = "Журнал федерации: основать, изменить устав", subcommand)]
+    Federation(federation::Federation),
     #[command(about = "Полностью проверить журнал: каталог или адрес узла")]
     Fsck(files::Fsck),
     #[command(about = "Построить индекс заново по журналу")]
@@ -201,6 +204,7 @@ pub fn run() -> i32 {
         Command::Report(c) => c.run(&context),
         Command::Export(c) => c.run(&context),
         Command::Follow(c) => c.run(&context),
+        Command::Federation(c) => c.run(&context),
         Command::Fsck(c) => c.run(&context),
         Command::Reindex(c) => c.run(&context),
         Command::Backup(c) => c.run(&context),

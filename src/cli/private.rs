@@ -7,13 +7,15 @@ use serde_json::json;
 use super::Context;
 use super::api::Api;
 use super::output::{Output, moment};
+use super::prove::chain_of;
 use crate::error::{Error, Result};
-use crate::node::{now_ms, read_charter};
+use crate::node::now_ms;
 use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::{BucketFile, FederationHead, LinkAnswer, MAX_BUCKET, bucket_to_ask};
 use crate::registry::ids::RegionCode;
 use crate::registry::jurisdiction::FederationKeys;
 use crate::registry::link::{LinkDigest, canonical_link};
+use crate::sync::charters::walk_federation;
 
 /// Largest head, bytes.
 const MAX_HEAD: usize = 64 * 1024;
@@ -21,10 +23,9 @@ const MAX_HEAD: usize = 64 * 1024;
 const TRIES: usize = 3;
 
 /// Asks, verifies, and prints.
-pub fn check(context: &Context, pasted: &str, charter: Option<&PathBuf>) -> Result<()> {
+pub fn check(context: &Context, pasted: &str, charters: &[PathBuf]) -> Result<()> {
     let link = LinkDigest::of_link(&canonical_link(pasted)?);
-    let keys = federation(charter)?;
-    let api = Api::new(context)?;
+    let (api, keys) = federation(context, charters)?;
     for _ in 0..TRIES {
         let fetched = api.block_on(api.peer().get("api/v1/verify/bucket", MAX_HEAD))?;
         let Some(head) = fetched else { break };
@@ -44,28 +45,39 @@ pub fn check(context: &Context, pasted: &str, charter: Option<&PathBuf>) -> Resu
     ))
 }
 
-/// The federation's keys, by its charter.
-fn federation(charter: Option<&PathBuf>) -> Result<FederationKeys> {
-    let charter = charter.ok_or_else(|| {
-        Error::refuse(
+/// The node, and the federation's keys by its charter: by the newest version that the node can prove to follow from those
+/// that were given.
+fn federation(context: &Context, charters: &[PathBuf]) -> Result<(Api, FederationKeys)> {
+    let [pinned, later @ ..] = charters else {
+        return Err(Error::refuse(
             "cli.charter",
             "a private check is verified here, and needs the federation's charter",
             "give it with --charter FILE; it comes from the federation, not from the node that is asked",
-        )
-    })?;
-    read_charter(charter)?.federation().ok_or_else(|| {
+        ));
+    };
+    let mut chain = chain_of(pinned, later)?;
+    if chain.latest().federation().is_none() {
+        return Err(Error::refuse(
+            "cli.federation",
+            format!("{} names no federation log", pinned.display()),
+            "give the charter of a federation that has one",
+        ));
+    }
+    let api = Api::new(context)?;
+    api.block_on(walk_federation(api.peer(), &mut chain))?;
+    let keys = chain.latest().federation().ok_or_else(|| {
         Error::refuse(
             "cli.federation",
-            format!("{} names no federation log", charter.display()),
+            format!("version {} of the charter names no federation log any more", chain.latest().charter().version),
             "give the charter of a federation that has one",
         )
-    })
+    })?;
+    Ok((api, keys))
 }
 
 /// `domovoi verify NAME --nowhere`: the node proves that no region has the name, or says that one has.
-pub fn nowhere(context: &Context, name: &str, charter: Option<&PathBuf>) -> Result<()> {
-    let keys = federation(charter)?;
-    let api = Api::new(context)?;
+pub fn nowhere(context: &Context, name: &str, charters: &[PathBuf]) -> Result<()> {
+    let (api, keys) = federation(context, charters)?;
     let json: serde_json::Value = api.get("verify/absence", &[("name", name.to_owned())])?;
     let answer = AbsenceProof::decode(json.to_string().as_bytes())?.verify(&keys, name, now_ms())?;
     let value = json!({

@@ -78,19 +78,23 @@ pub(super) fn is_proof(path: &Path) -> bool {
     path.is_file() && read_bounded(path, MAX_LEN as u64).is_ok_and(begins)
 }
 
+/// The chain of charter files, oldest first.
+pub(super) fn chain_of(pinned: &Path, later: &[PathBuf]) -> Result<CharterChain> {
+    let bytes = read_bounded(pinned, MAX_CHARTER as u64)?;
+    let mut chain = CharterChain::pinned(&bytes).map_err(|e| e.at(pinned.display()))?;
+    for path in later {
+        chain.advance(&read_bounded(path, MAX_CHARTER as u64)?).map_err(|e| e.at(path.display()))?;
+    }
+    Ok(chain)
+}
+
 /// Verifies a proof in a file.
 pub(super) fn verify_file(context: &Context, path: &Path, charters: &[PathBuf], cosigners: &[String]) -> Result<()> {
     let bytes = read_bounded(path, MAX_LEN as u64)?;
     let text = read(&bytes)?;
     let chain = match charters {
         [] => read_chain(&Layout::new(&context.common.data))?,
-        [pinned, later @ ..] => {
-            let mut chain = CharterChain::pinned(&read_bounded(pinned, MAX_CHARTER as u64)?)?;
-            for path in later {
-                chain.advance(&read_bounded(path, MAX_CHARTER as u64)?).map_err(|e| e.at(path.display()))?;
-            }
-            chain
-        }
+        [pinned, later @ ..] => chain_of(pinned, later)?,
     };
     let cosigners: Vec<CosignerKey> = cosigners.iter().map(|k| CosignerKey::parse(k)).collect::<Result<_>>()?;
     let proof = StatusProof::parse(text).map_err(|e| e.at(path.display()))?;

@@ -272,7 +272,7 @@ impl Verify {
             return super::prove::verify_file(context, Path::new(what), &self.charter, &self.cosigner);
         }
         if self.private {
-            return super::private::check(context, what, self.charter.last());
+            return super::private::check(context, what, &self.charter);
         }
         if self.nowhere {
             let name = match what.parse::<crate::registry::ids::ChatNumber>() {
@@ -283,7 +283,7 @@ impl Verify {
                     Err(_) => format!("link:{}", LinkDigest::of_link(&canonical_link(what)?)),
                 },
             };
-            return super::private::nowhere(context, &name, self.charter.last());
+            return super::private::nowhere(context, &name, &self.charter);
         }
         let mut query = self.when.query();
         query.push(match what.split_once(':') {

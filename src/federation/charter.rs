@@ -27,7 +27,7 @@ pub const MAX_CHARTER: usize = 1 << 20;
 /// Largest version: beyond it JSON readers lose digits.
 const MAX_VERSION: u64 = (1 << 53) - 1;
 /// Format of the charter's body.
-const FORMAT: u32 = 0;
+pub const FORMAT: u32 = 0;
 
 /// One region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,8 +141,8 @@ pub struct RegionOfOne {
     pub url: String,
 }
 
-/// Ten years, in milliseconds.
-const LIFE: u64 = 3653 * 86_400_000;
+/// How long a charter is valid that is made here: ten years, in milliseconds.
+pub const LIFE: u64 = 3653 * 86_400_000;
 
 fn invalid(what: impl Into<String>) -> Error {
     Error::refuse("charter.invalid", format!("charter: {}", what.into()), "ask the federation for its charter again")

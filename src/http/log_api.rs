@@ -20,7 +20,7 @@ use super::reads::{Page, blocking, own, query};
 use super::static_log::{LogFiles, Which};
 use crate::error::{Error, Result};
 use crate::node::charters::{read_chain, read_version};
-use crate::node::layout::origin_hash;
+use crate::node::layout::{Layout, origin_hash};
 use crate::node::log_view::LogView;
 use crate::node::query::history_view;
 use crate::node::sequencer::{MAX_SUBMISSION, Outcome};
@@ -266,18 +266,18 @@ async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
 #[utoipa::path(get, path = "/api/v1/federation/charter",
     responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
 async fn charter(State(node): State<Arc<Node>>) -> Result<Response> {
-    charter_file(node, None).await
+    charter_file(node.layout.clone(), None).await
 }
 
 /// A version of this node's charter chain, as it was signed.
 #[utoipa::path(get, path = "/api/v1/federation/charters/{version}", params(("version" = u64, Path, description = "Version of the charter.")),
     responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
 async fn charter_version(State(node): State<Arc<Node>>, Path(version): Path<u64>) -> Result<Response> {
-    charter_file(node, Some(version)).await
+    charter_file(node.layout.clone(), Some(version)).await
 }
 
-async fn charter_file(node: Arc<Node>, version: Option<u64>) -> Result<Response> {
-    let layout = node.layout.clone();
+/// A version of the charter chain in a data directory: the pinned one where none is named.
+pub(super) async fn charter_file(layout: Layout, version: Option<u64>) -> Result<Response> {
     let none = || Error::refuse("charter.not-found", "this node has no such charter", "ask a region's node");
     let bytes = blocking(move || {
         if !layout.charter().exists() {

@@ -12,10 +12,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::extract::{Path, Query};
+use super::log_api::charter_file;
 use super::problem::Problem;
 use super::reads::{blocking, query};
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::node::charters::{read_chain, read_version};
 use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::FederationHead;
 
@@ -53,6 +55,48 @@ async fn bucket(State(node): State<Arc<Node>>, Path((size, bucket)): Path<(u64, 
     Ok((headers, bytes).into_response())
 }
 
+/// The charters that heads, buckets and status proofs of this node verify by, oldest first, each as it was signed: what the
+/// page `/check` uses. Whoever wants to be independent of this node compares the digest of the first one with what the
+/// federation has published, or takes the charter from there.
+#[utoipa::path(get, path = "/api/v1/verify/charters",
+    responses((status = 200, body = Vec<String>, content_type = "application/json"), Problem))]
+async fn charters(State(node): State<Arc<Node>>) -> Result<Json<Vec<String>>> {
+    charter_texts(node).await.map(Json)
+}
+
+/// The federation's charters where this node writes its log, else those of its own.
+pub(super) async fn charter_texts(node: Arc<Node>) -> Result<Vec<String>> {
+    let layout = if node.federation().is_some() { node.layout.federation() } else { node.layout.clone() };
+    let none = || Error::refuse("charter.not-found", "this node has no charter", "ask a region's node");
+    blocking(move || {
+        if !layout.charter().exists() {
+            return Err(none());
+        }
+        let chain = read_chain(&layout)?;
+        let text = |version: u64| {
+            let bytes = read_version(&layout, &chain, version)?.ok_or_else(none)?;
+            String::from_utf8(bytes).map_err(|_| none())
+        };
+        chain.versions().iter().map(|v| text(v.charter().version)).collect()
+    })
+    .await
+}
+
+/// The first charter of the federation whose log this node writes, as it was signed. A client that has it from the
+/// federation compares; one that takes it from here trusts this node for it.
+#[utoipa::path(get, path = "/api/v1/verify/charter",
+    responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
+async fn charter(State(node): State<Arc<Node>>) -> Result<Response> {
+    charter_file(node.layout.federation(), None).await
+}
+
+/// A version of that charter, as it was signed: whoever has one walks to the newest.
+#[utoipa::path(get, path = "/api/v1/verify/charters/{version}", params(("version" = u64, Path, description = "Version of the charter.")),
+    responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
+async fn charter_version(State(node): State<Arc<Node>>, Path(version): Path<u64>) -> Result<Response> {
+    charter_file(node.layout.federation(), Some(version)).await
+}
+
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -78,5 +122,11 @@ async fn absence(State(node): State<Arc<Node>>, Query(q): Query<AbsenceQuery>) -
 
 /// The resources.
 pub fn router() -> OpenApiRouter<Arc<Node>> {
-    OpenApiRouter::new().routes(routes!(head)).routes(routes!(bucket)).routes(routes!(absence))
+    OpenApiRouter::new()
+        .routes(routes!(head))
+        .routes(routes!(bucket))
+        .routes(routes!(absence))
+        .routes(routes!(charter))
+        .routes(routes!(charters))
+        .routes(routes!(charter_version))
 }

@@ -4,16 +4,19 @@
 //! `federation.committed`. Store, journal, fence, tiles and checkpoint are those of a region's log; only the entries differ.
 //! Nothing of the maps is kept on disk: after a start they are computed again and held against what was committed.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
 
 use super::layout::Layout;
+use super::log_view::LogView;
 use super::sequencer::SequencerKeys;
-use super::{Followed, Node, charters, now_ms, open_log};
+use super::{Node, charters, now_ms, open_log};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
+use crate::federation::charter::VerifiedCharter;
 use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::{BucketFile, FederationHead};
 use crate::registry::ids::{RecordId, RegionCode};
@@ -21,6 +24,8 @@ use crate::registry::link_map::{LinkMap, Links};
 use crate::registry::map_proof::MapProof;
 use crate::registry::node_record::{DecodedNodeRecord, FederationCommit, FederationRegions, NodeRecord, RegionHead};
 use crate::registry::record::RECORD_VERSION;
+use crate::registry::signature::PublicKey;
+use crate::registry::state::View;
 use crate::registry::state_proof::Quoted;
 use crate::registry::statemap::{StateMap, map_key};
 use crate::registry::strict::List;
@@ -89,6 +94,8 @@ pub struct FederationWriter {
     keys: SequencerKeys,
     last: Option<Last>,
     started: Instant,
+    /// Regions whose logs have keys that the charter does not name; each is told of once.
+    strange: HashSet<RegionCode>,
 }
 
 /// What the log ends with.
@@ -96,6 +103,14 @@ struct Last {
     regions: FederationRegions,
     commit: FederationCommit,
     id: RecordId,
+}
+
+/// A region's log as it stands here.
+struct Covered {
+    region: RegionCode,
+    view: Arc<LogView>,
+    /// When its node last answered and everything verified, Unix milliseconds.
+    seen: u64,
 }
 
 /// What the regions say together at one moment.
@@ -128,7 +143,7 @@ impl FederationWriter {
         let reader = store.reader();
         let last = last_of(&reader)?;
         let view = Arc::new(FederationView { origin, reader, current: RwLock::default() });
-        Ok(FederationWriter { view, chain, store, keys, last, started: Instant::now() })
+        Ok(FederationWriter { view, chain, store, keys, last, started: Instant::now(), strange: HashSet::new() })
     }
 
     /// What readers see.
@@ -142,17 +157,18 @@ impl FederationWriter {
     /// # Errors
     /// Those of the disk: the log must then not be written any further.
     pub fn step(&mut self, node: &Node) -> Result<bool> {
-        let followed = self.followed(node);
-        if followed.is_empty() || self.waits_for_regions(&followed) {
+        let covered = self.covered(node);
+        if covered.is_empty() || self.waits_for_regions(&covered) {
             return Ok(false);
         }
         let served = self.view.current.read().is_some();
-        if served && !self.is_due(&followed) {
+        if served && !self.is_due(&covered) {
             return Ok(false);
         }
-        let together = self.together(&followed)?;
+        let together = self.together(&covered)?;
         if let Some(last) = &self.last
             && !served
+            && last.commit.charter == self.chain.latest().charter().version
             && (last.commit.root, last.commit.links) == (together.root, RecordId(together.links.root()))
             && same_heads(&last.regions.regions.0, &together.heads)
         {
@@ -163,29 +179,50 @@ impl FederationWriter {
         self.write(together).map(|()| true)
     }
 
-    /// Followed logs that the charter names, by region.
-    fn followed(&self, node: &Node) -> Vec<(RegionCode, Arc<Followed>)> {
-        let charter = self.chain.latest();
-        let named = |f: Arc<Followed>| Some((charter.region_by_origin(&f.view.origin)?.code, f));
-        let mut followed: Vec<_> = node.followed().into_iter().filter_map(named).collect();
-        followed.retain(|(_, f)| f.view.head().is_some());
-        followed.sort_by_key(|(code, _)| *code);
-        followed
+    /// The logs that the charter names, by region: those this node follows, and its own. A log is only believed to be the
+    /// region's where it has adopted the keys that a version of the federation's charter names.
+    fn covered(&mut self, node: &Node) -> Vec<Covered> {
+        let own = node.own().map(|view| (view.clone(), now_ms()));
+        let followed = node.followed();
+        let followed = followed.iter().map(|f| {
+            // Asked first: what is read afterwards is at least as new.
+            let seen = f.status.read().last_success.unwrap_or(0);
+            (f.view.clone(), seen)
+        });
+        let mut covered = Vec::new();
+        for (view, seen) in own.into_iter().chain(followed) {
+            let Some(named) = self.chain.latest().region_by_origin(&view.origin) else { continue };
+            let (region, signs) = (named.code, keys_of(&view));
+            let of = |v: &VerifiedCharter| {
+                v.region_by_origin(&view.origin).map(|r| (r.log_vkey.to_string(), r.commit_key.0.clone()))
+            };
+            if !self.chain.versions().iter().filter_map(of).any(|keys| keys == signs) {
+                if self.strange.insert(region) {
+                    tracing::warn!(%region, log = %view.origin, "the federation's charter does not name the keys of this log: it is not covered; see «domovoi federation amend»");
+                }
+            } else if view.head().is_some() {
+                covered.push(Covered { region, view, seen });
+            }
+        }
+        covered.sort_by_key(|c| c.region);
+        covered
     }
 
-    fn waits_for_regions(&self, followed: &[(RegionCode, Arc<Followed>)]) -> bool {
-        let covered = self.last.iter().flat_map(|l| &l.regions.regions.0);
+    /// True while a region that the charter still names was covered before and is not there again yet.
+    fn waits_for_regions(&self, covered: &[Covered]) -> bool {
+        let before = self.last.iter().flat_map(|l| &l.regions.regions.0);
+        let named = |r: &&RegionHead| self.chain.latest().regions().iter().any(|n| n.code == r.region);
         let behind = |r: &RegionHead| {
-            let now = followed.iter().find(|(code, _)| *code == r.region);
-            now.is_none_or(|(_, f)| f.view.state().size() < r.size)
+            let now = covered.iter().find(|c| c.region == r.region);
+            now.is_none_or(|c| c.view.state().size() < r.size)
         };
-        self.started.elapsed() < WAIT_FOR_REGIONS && covered.into_iter().any(behind)
+        self.started.elapsed() < WAIT_FOR_REGIONS && before.filter(named).any(behind)
     }
 
-    fn is_due(&self, followed: &[(RegionCode, Arc<Followed>)]) -> bool {
+    fn is_due(&self, covered: &[Covered]) -> bool {
         let Some(last) = &self.last else { return true };
         let charter = self.chain.latest().charter();
-        let heads = followed.iter().map(|(code, f)| (*code, f.view.state().size()));
+        let heads = covered.iter().map(|c| (c.region, c.view.state().size()));
         if last.commit.charter != charter.version
             || !heads.eq(last.regions.regions.0.iter().map(|r| (r.region, r.size)))
         {
@@ -194,22 +231,20 @@ impl FederationWriter {
         // Ages are renewed in time, but only where a later one can be given.
         let half = u64::from(charter.staleness_hours) * 3_600_000 / 2;
         let oldest = last.commit.oldest.map_or(0, Millis::get);
-        let now_oldest = followed.iter().map(|(_, f)| seen(f)).min().unwrap_or(0);
+        let now_oldest = covered.iter().map(|c| c.seen).min().unwrap_or(0);
         now_ms().saturating_sub(oldest) > half && now_oldest > oldest
     }
 
-    fn together(&self, followed: &[(RegionCode, Arc<Followed>)]) -> Result<Together> {
+    fn together(&self, covered: &[Covered]) -> Result<Together> {
         let (mut union, mut links, mut heads) = (Union::default(), Links::default(), Vec::new());
-        for (region, one) in followed {
-            // Asked first: what is read afterwards is at least as new.
-            let seen = seen(one);
-            let head = one.view.read_whole(|state| {
+        for Covered { region, view, seen } in covered {
+            let head = view.read_whole(|state| {
                 union.add(state);
                 links.add(state);
                 state.head().map(|head| (state.size(), head))
             });
             if let Some((size, head)) = head {
-                let (time, seen) = (Millis::new(head.time)?, Millis::new(seen.max(head.time))?);
+                let (time, seen) = (Millis::new(head.time)?, Millis::new((*seen).max(head.time))?);
                 heads.push(RegionHead { region: *region, size, root: RecordId(head.root), time, seen });
             }
         }
@@ -272,9 +307,10 @@ impl FederationWriter {
     }
 }
 
-/// When a region's node last answered and everything verified.
-fn seen(followed: &Followed) -> u64 {
-    followed.status.read().last_success.unwrap_or(0)
+/// The keys of a log by the charter version it has adopted.
+fn keys_of(view: &LogView) -> (String, PublicKey) {
+    let state = view.state();
+    (state.jurisdiction().log_key.to_string(), state.jurisdiction().commit_key.clone())
 }
 
 fn same_heads(one: &[RegionHead], other: &[RegionHead]) -> bool {

@@ -217,7 +217,7 @@ pub fn words(state: VerdictState, chat: Option<&ChatView>) -> (Said, Said) {
 }
 
 /// The state in words, with the names of the owner and of those who manage the house.
-pub(super) fn words_for(state: VerdictState, owner: &str, managers: &str) -> (Said, Said) {
+pub fn words_for(state: VerdictState, owner: &str, managers: &str) -> (Said, Said) {
     let sms_ru = "Никто официальный не просит код из СМС.";
     let sms_en = "Nobody official asks for a code from an SMS.";
     let (ru, en, do_ru, do_en) = match state {

@@ -16,10 +16,19 @@ pub async fn fetch_pinned(peer: &Peer) -> Result<Vec<u8>> {
 
 /// Takes the versions after the newest of `chain`, as far as the peer has them. Gives their bytes, oldest first.
 pub async fn walk(peer: &Peer, chain: &mut CharterChain) -> Result<Vec<Vec<u8>>> {
+    walk_under(peer, chain, "api/v1/federation/charters").await
+}
+
+/// [`walk`], over the charter of the federation whose log the peer writes.
+pub async fn walk_federation(peer: &Peer, chain: &mut CharterChain) -> Result<()> {
+    walk_under(peer, chain, "api/v1/verify/charters").await.map(|_| ())
+}
+
+async fn walk_under(peer: &Peer, chain: &mut CharterChain, path: &str) -> Result<Vec<Vec<u8>>> {
     let mut taken = Vec::new();
     for _ in 0..MAX_STEPS {
         let next = chain.latest().charter().version + 1;
-        let Some(bytes) = peer.get(&format!("api/v1/federation/charters/{next}"), limit::CHARTER).await? else { break };
+        let Some(bytes) = peer.get(&format!("{path}/{next}"), limit::CHARTER).await? else { break };
         match chain.advance(&bytes).map_err(|e| e.with_action(Action::Isolate))? {
             true => taken.push(bytes),
             false => break,

@@ -367,8 +367,14 @@ fn take_in(
             let entries = read_entries(incoming, at, upto, stored, size)?;
             Ok((!entries.is_empty()).then(|| preparer.prepare(at, &entries.all(), ring)))
         };
-        let (next, applied) = rayon::join(prepared, || {
-            current.map_or(Ok(()), |chunk| apply(view, mirror, index, &mut replay, chunk, incoming, stored, size))
+        // A thread of its own, and not `rayon::join`: what holds or takes the view's locks must never be a job of the pool.
+        // A worker that waits for parts of one job takes up another; were that to wait for the locks of whoever waits for
+        // the first, both would wait for ever.
+        let (next, applied) = std::thread::scope(|scope| {
+            let next = scope.spawn(prepared);
+            let applied =
+                current.map_or(Ok(()), |chunk| apply(view, mirror, index, &mut replay, chunk, incoming, stored, size));
+            (next.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), applied)
         });
         applied?;
         ready = next?;

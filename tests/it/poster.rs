@@ -1,7 +1,8 @@
 //! The poster: read back by other programs. What poppler shows is what was to be printed, and zbar reads the address in the QR.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use domovoi::poster::Poster;
 use domovoi::poster::facts::{Answer, Facts, check};
@@ -10,7 +11,7 @@ use domovoi::registry::check_code::CheckCode;
 use domovoi::registry::secret_link::SecretLink;
 use serde_json::{Value, json};
 
-use crate::node::{Around, Node, run_in, sample};
+use crate::node::{Around, Node, program, run_in, sample};
 
 const TOKEN: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE";
 const CHAT: &str = "77-90ZM-53D3-NE82";
@@ -381,6 +382,20 @@ fn a_regions_posters_are_made_in_one_go() {
     let made = poster(&[&chat, "--link", &link, "--out", one.to_str().unwrap()]).json();
     assert_eq!(made["check_code"], chat_of(whole[0])["check_code"]);
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(out.join(format!("{chat}.pdf"))).unwrap());
+    let typed = work.join("typed.pdf");
+    let mut asked = program(&node.data());
+    asked.args([
+        "--set",
+        "node.public_url=https://chats.example.ru",
+        "poster",
+        &chat,
+        "--out",
+        typed.to_str().unwrap(),
+    ]);
+    let mut asked = asked.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    asked.stdin.take().unwrap().write_all(format!("{link}\n").as_bytes()).unwrap();
+    assert!(asked.wait().unwrap().success());
+    assert_eq!(std::fs::read(&typed).unwrap(), std::fs::read(&one).unwrap());
     let other = format!("https://max.ru/join/{}", tokens(whole[4])[0]);
     let mut said = Vec::new();
     let mut refused = |chat: &str, link: &str, code: &str| {

@@ -88,8 +88,8 @@ impl Place {
     pub fn oktmo8(self) -> String {
         format!("{:0<8}", format!("{}1", self.oktmo))
     }
-    /// The region as a charter names it.
-    pub fn member(self) -> Member {
+    /// The charter of the region alone, as its node makes one.
+    pub fn own_charter(self) -> Vec<u8> {
         let one = RegionOfOne {
             code: RegionCode::new(self.code).unwrap(),
             name: text("Регион"),
@@ -101,7 +101,11 @@ impl Place {
             log_vkey: NoteSigner::new(self.origin(), self.log()).unwrap().verifier().to_string(),
             url: "http://127.0.0.1:1".into(),
         };
-        Charter::open(&Charter::of_one(one, START, &key(250)).unwrap()).unwrap().regions()[0].clone()
+        Charter::of_one(one, START, &key(250)).unwrap()
+    }
+    /// The region as a charter names it.
+    pub fn member(self) -> Member {
+        Charter::open(&self.own_charter()).unwrap().regions()[0].clone()
     }
 }
 

@@ -10,7 +10,7 @@ use crate::node::verdict::{Said, basis_words, said};
 use crate::registry::body::{Body, Certainty, Finding, ManagementForm, Outcome, RetireReason, StandingReason};
 use crate::registry::facts::Facts;
 use crate::registry::ids::{BuildingId, OrgId, RecordId};
-use crate::registry::record::Subject;
+use crate::registry::record::{BasisKind, Subject};
 use crate::registry::state::View;
 use crate::registry::transfer::Ending;
 
@@ -19,7 +19,7 @@ const MAX_EVENTS: usize = 100;
 
 /// One record in words.
 pub struct Event {
-    /// The day it holds from, or was recorded on where it has none.
+    /// The day it holds from; where none is recorded, that of the source it was found in.
     pub day: String,
     /// What happened.
     pub text: String,
@@ -57,12 +57,12 @@ pub fn of(view: &LogView, page: &Page, subject: &Subject, managed: &[BuildingId]
         records.extend(last(&Subject::Building(building.clone()))?.into_iter().filter(of_management));
     }
     let corrected: HashSet<RecordId> = records.iter().filter_map(|r| superseded(&r.record.body)).collect();
-    let day = |r: &HistoryRecord| r.record.effective_from.unwrap_or_else(|| view.day_of(r.time));
-    records.sort_by_key(|r| std::cmp::Reverse((day(r), r.index)));
+    // What has no day was so before anybody wrote it down.
+    records.sort_by_key(|r| std::cmp::Reverse((r.record.effective_from, r.index)));
     earlier += records.len().saturating_sub(MAX_EVENTS);
     records.truncate(MAX_EVENTS);
     let event = |r: HistoryRecord| Event {
-        day: words::day(day(&r), page.lang),
+        day: when(&r, page),
         text: page.say(&happened(view, &r.record.body)).to_owned(),
         basis: r.record.basis.as_ref().map(|b| page.say(&basis_words(Some(b))).to_owned()),
         recorded: words::moment(r.time, page.lang),
@@ -70,6 +70,15 @@ pub fn of(view: &LogView, page: &Page, subject: &Subject, managed: &[BuildingId]
         corrected: corrected.contains(&r.record.id),
     };
     Ok(Timeline { events: records.into_iter().map(event).collect(), earlier })
+}
+
+fn when(r: &HistoryRecord, page: &Page) -> String {
+    let source = r.record.basis.as_ref().filter(|b| b.kind == BasisKind::Dataset).and_then(|b| b.date);
+    match (r.record.effective_from, source) {
+        (Some(day), _) => words::day(day, page.lang),
+        (None, Some(day)) => format!("{} {}", page.t("не позже", "not later than"), words::day(day, page.lang)),
+        (None, None) => page.t("день не указан", "day not recorded").to_owned(),
+    }
 }
 
 fn superseded(body: &Body) -> Option<RecordId> {

@@ -12,7 +12,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod check;
 mod harness;
+mod pages;
+mod tap;
+mod vectors;
 
 /// Longest wait for anything: the first start on a busy machine takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -194,6 +198,12 @@ impl Browser {
     /// Switches JavaScript of pages off or on, for pages that are opened from now on. [`Browser::eval`] works all the same.
     pub fn scripts(&mut self, on: bool) {
         self.call("Emulation.setScriptExecutionDisabled", json!({ "value": !on }));
+    }
+
+    /// Lets pages that are opened from now on believe that it is so much later.
+    pub fn later(&mut self, ms: u64) {
+        let source = format!("{{ const now = Date.now; Date.now = () => now() + {ms}; }}");
+        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source }));
     }
 
     /// Takes the network away, or gives it back.
