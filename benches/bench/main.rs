@@ -6,14 +6,16 @@
 //!
 //! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, start_1m, fsck and
 //! the proofs; `BENCH_CHATS` (200000) the number of chats behind status_get; `BENCH_LINKS` (1000000) that behind
-//! bucket_bytes; `BENCH_DIR` where the logs are generated (a temporary directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
+//! bucket_bytes and federation_step; `BENCH_BUILDINGS` (1000000) that of buildings in search; `BENCH_DIR` where the logs are generated (a temporary directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
 
 mod bucket;
 mod import;
 mod log;
 mod proof;
+mod search;
 mod serve;
 mod submit;
+mod union;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -128,6 +130,11 @@ const NAMES: &[&str] = &[
     "proof_verify",
     "map_update",
     "bucket_bytes",
+    "search_index",
+    "search_bytes",
+    "search_query",
+    "federation_step",
+    "map_memory",
 ];
 
 fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
@@ -145,7 +152,12 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
         "submit_idle" => submit::idle(&scratch.empty(name)?),
         "status_get" => serve::status_get(&scratch.node(count("BENCH_CHATS", 200_000))?),
         "bucket_bytes" => bucket::bytes(count("BENCH_LINKS", 1_000_000) as u64),
+        "federation_step" => union::step(count("BENCH_LINKS", 1_000_000)),
+        "map_memory" => union::memory(4_000_000),
         "import_moscow" => import::moscow(&scratch.empty(name)?),
+        "search_index" => search::indexed(),
+        "search_bytes" => search::bytes(),
+        "search_query" => search::slowest(),
         _ => Err(format!("no measure «{name}»; there are {}", NAMES.join(", ")).into()),
     }
 }
@@ -154,6 +166,7 @@ fn main() -> Outcome<()> {
     let mut args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--generate", dir, houses] => return world::generate(Path::new(dir), houses.parse()?),
+        ["--map", leaves] => return union::memory_alone(leaves.parse()?),
         ["--follow", dir] => return log::follow_alone(Path::new(dir)),
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! Commands that work on files: `fsck`, `reindex`, `backup`, `restore`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Context;
 use crate::error::{Error, Result};
 use crate::node::charters::read_chain;
+use crate::node::federation_check::{self, Checked};
 use crate::node::layout::Layout;
 use crate::node::load::{load, ring_of};
 use crate::node::open_index;
@@ -53,6 +54,15 @@ impl Fsck {
             true => super::repair::run(&context.out, std::path::Path::new(&what), self.from.as_deref())?.done,
             false => Vec::new(),
         };
+        let federation = match what.starts_with("http") {
+            true => None,
+            false => federation_of(Path::new(&what))
+                .map(|(log, node)| FederationFound::check(context, &log, node.as_ref()))
+                .transpose()?,
+        };
+        if let Some(found) = federation.as_ref().filter(|f| f.alone) {
+            return found.print(context, repaired);
+        }
         let (source, chain): (Box<dyn FsckSource>, _) = if what.starts_with("http") {
             let ca =
                 context.common.ca.as_ref().map(|p| crate::storage::durable::read_bounded(p, 1 << 20)).transpose()?;
@@ -122,47 +132,131 @@ impl Fsck {
                 "restore it from a mirror",
             ));
         }
-        let mut notes = Vec::new();
+        problems.extend(federation.iter().flat_map(|f| f.problems()));
+        let mut notes: Vec<String> = federation.iter().flat_map(|f| f.notes(context)).collect();
+        let mut note = |ru: &str, en: &str| notes.push(context.out.say(ru, en).to_owned());
         if vkey.is_none() {
-            notes.push(context.out.say(
+            note(
                 "подпись контрольной точки не проверена: нет ни устава, ни --vkey",
                 "the checkpoint's signature was not checked: neither a charter nor --vkey",
-            ));
-        }
-        if replay.is_none() {
-            notes.push(
-                context
-                    .out
-                    .say("записи и правила не проверены: нет устава", "records and rules were not checked: no charter"),
             );
         }
+        if replay.is_none() {
+            note("записи и правила не проверены: нет устава", "records and rules were not checked: no charter");
+        }
         let root = replay.as_ref().and_then(|(_, s, _, _)| s.head()).map(|h| data_encoding::HEXLOWER.encode(&h.root));
-        let list: Vec<_> =
-            problems.iter().map(|p| json!({ "code": p.code(), "detail": p.detail(), "remedy": p.remedy() })).collect();
-        let value = json!({ "origin": report.origin, "size": report.size, "root": report.root.to_string(), "state_root": root, "notes": notes, "problems": list, "repaired": repaired });
-        context.out.result(&value, |out| {
-            out.line(&format!("{}: {} ({})", report.origin, report.size, report.root));
-            repaired.iter().for_each(|r| out.line(&format!("✓ {r}")));
-            notes.iter().for_each(|n| out.line(n));
-            for p in &problems {
-                let what = p.russian().map_or("", |(what, _)| what);
-                out.line(&out.pick(
+        let mut value = json!({ "origin": report.origin, "size": report.size, "root": report.root.to_string(), "state_root": root, "repaired": repaired });
+        if let Some(found) = &federation {
+            value["federation"] = found.value();
+        }
+        let line = format!("{}: {} ({})", report.origin, report.size, report.root);
+        print_checked(context, value, &[line], &repaired, &notes, &problems)
+    }
+}
+
+/// Says what a check found; an error where that is a problem.
+fn print_checked(
+    context: &Context,
+    mut value: serde_json::Value,
+    lines: &[String],
+    repaired: &[String],
+    notes: &[String],
+    problems: &[Error],
+) -> Result<()> {
+    let list: Vec<_> =
+        problems.iter().map(|p| json!({ "code": p.code(), "detail": p.detail(), "remedy": p.remedy() })).collect();
+    (value["notes"], value["problems"]) = (json!(notes), json!(list));
+    context.out.result(&value, |out| {
+        lines.iter().for_each(|l| out.line(l));
+        repaired.iter().for_each(|r| out.line(&format!("✓ {r}")));
+        notes.iter().for_each(|n| out.line(n));
+        for p in problems {
+            let what = p.russian().map_or("", |(what, _)| what);
+            out.line(
+                &out.pick(
                     format!("✗ [{}] {what} ({})", p.code(), p.detail()),
                     format!("✗ [{}] {}", p.code(), p.detail()),
-                ));
-            }
-            if problems.is_empty() {
-                out.line(out.say("Журнал цел.", "The log is whole."));
-            }
-        });
-        match problems.len() {
-            0 => Ok(()),
-            n => Err(Error::refuse(
-                "fsck.problems",
-                format!("{n} problems"),
-                "restore the damaged files from a mirror or a backup",
-            )),
+                ),
+            );
         }
+        if problems.is_empty() {
+            out.line(out.say("Журнал цел.", "The log is whole."));
+        }
+    });
+    match problems.len() {
+        0 => Ok(()),
+        n => Err(Error::refuse(
+            "fsck.problems",
+            format!("{n} problems"),
+            "restore the damaged files from a mirror or a backup",
+        )),
+    }
+}
+
+/// The federation's log in a node's data directory, or in its folder `federation` alone, and the node it is of.
+fn federation_of(given: &Path) -> Option<(Layout, Option<Layout>)> {
+    let data = Layout::new(given);
+    if data.federation().has_own_log() {
+        return Some((data.federation(), Some(data)));
+    }
+    let origin = data.origin().ok()?;
+    let named = read_chain(&data).ok()?.latest().federation()?.origin;
+    (*named == *origin).then_some((data, None))
+}
+
+/// What the check of a federation's log found.
+struct FederationFound {
+    checked: Checked,
+    /// False where a node's own log is checked beside it.
+    alone: bool,
+    recomputed: bool,
+}
+
+impl FederationFound {
+    fn check(context: &Context, log: &Layout, node: Option<&Layout>) -> Result<FederationFound> {
+        let bar = context.out.progress(0, "Проверка журнала федерации", "Checking the federation's log");
+        let checked = federation_check::check(log, node, &mut |done, total| {
+            bar.set_length(total);
+            bar.set_position(done);
+        })?;
+        bar.finish_and_clear();
+        let whole = checked.report.problems.is_empty() && checked.steps > 0;
+        let recomputed = node.is_some() && whole && checked.without_copy.is_empty();
+        Ok(FederationFound { checked, recomputed, alone: node.is_none_or(|n| !n.has_own_log()) })
+    }
+
+    fn problems(&self) -> impl Iterator<Item = Error> + '_ {
+        self.checked.report.problems.iter().cloned()
+    }
+
+    fn value(&self) -> serde_json::Value {
+        let (report, without) = (&self.checked.report, &self.checked.without_copy);
+        json!({ "origin": report.origin, "size": report.size, "root": report.root.to_string(), "steps": self.checked.steps,
+            "recomputed": self.recomputed, "without_copy": without.iter().map(ToString::to_string).collect::<Vec<_>>() })
+    }
+
+    fn notes(&self, context: &Context) -> Vec<String> {
+        let codes: Vec<String> = self.checked.without_copy.iter().map(ToString::to_string).collect();
+        let codes = codes.join(", ");
+        match (self.recomputed, self.checked.report.problems.is_empty()) {
+            (true, _) => vec![context.out.pick(
+                "итог федерации пересчитан по журналам регионов".to_owned(),
+                "the federation's roots were computed again from the regions' logs".to_owned(),
+            )],
+            (_, true) => vec![context.out.pick(
+                format!("итог федерации не пересчитан: здесь нет журналов регионов ({codes})"),
+                format!("the federation's roots were not computed again: the regions' logs are not here ({codes})"),
+            )],
+            _ => Vec::new(),
+        }
+    }
+
+    fn print(&self, context: &Context, repaired: Vec<String>) -> Result<()> {
+        let (report, mut value) = (&self.checked.report, self.value());
+        (value["state_root"], value["repaired"]) = (serde_json::Value::Null, json!(repaired));
+        let line = format!("{}: {} ({})", report.origin, report.size, report.root);
+        let problems: Vec<Error> = self.problems().collect();
+        print_checked(context, value, &[line], &repaired, &self.notes(context), &problems)
     }
 }
 
@@ -208,6 +302,24 @@ impl Reindex {
     }
 }
 
+/// What a backup of a data directory has beside the log: by its name there, and where it lies.
+fn files_of(layout: &Layout) -> Vec<(String, PathBuf)> {
+    let mut files = Vec::new();
+    for name in ["charter.json", "origin", "log.vkey", "domovoi.toml"] {
+        files.push((name.to_owned(), layout.data().join(name)));
+    }
+    for role in ["federation-root", "region-root", "log", "commit", "operator"] {
+        files.push((format!("keys/{role}.pem"), layout.key(role)));
+    }
+    files.retain(|(_, path)| path.exists());
+    for entry in std::fs::read_dir(layout.charters()).into_iter().flatten().flatten() {
+        if let Some(name) = entry.file_name().to_str().filter(|n| n.ends_with(".json")) {
+            files.push((format!("charters/{name}"), entry.path()));
+        }
+    }
+    files
+}
+
 /// Copies a running node.
 #[derive(Debug, Args)]
 pub struct Backup {
@@ -220,29 +332,12 @@ impl Backup {
     pub fn run(&self, context: &Context) -> Result<()> {
         let layout = Layout::new(&context.config()?.node.data_dir);
         let reader = LogReader::open(&layout.log())?;
-        let mut files = Vec::new();
-        for name in [
-            "charter.json",
-            "origin",
-            "log.vkey",
-            "domovoi.toml",
-            "keys/federation-root.pem",
-            "keys/region-root.pem",
-            "keys/log.pem",
-            "keys/commit.pem",
-            "keys/operator.pem",
-        ] {
-            let path = layout.data().join(name);
-            if path.exists() {
-                files.push((name.to_owned(), path));
-            }
-        }
-        for entry in std::fs::read_dir(layout.charters()).into_iter().flatten().flatten() {
-            if let Some(name) = entry.file_name().to_str().filter(|n| n.ends_with(".json")) {
-                files.push((format!("charters/{name}"), entry.path()));
-            }
-        }
-        let report = backup::backup(&reader, &files, &self.out)?;
+        let federation = match layout.federation() {
+            f if f.has_own_log() => Some((LogReader::open(&f.log())?, files_of(&f))),
+            _ => None,
+        };
+        let part = federation.as_ref().map(|(reader, files)| (reader, files.as_slice()));
+        let report = backup::backup_with(&reader, &files_of(&layout), part, &self.out)?;
         let value = json!({ "out": self.out, "size": report.size, "files": report.files });
         let out_dir = self.out.display();
         context.out.result(&value, |out| {
@@ -279,15 +374,26 @@ impl Restore {
                 ),
             );
         });
-        let (at, size) = (data.display(), report.size);
+        let (at, size, layout) = (data.display(), report.size, Layout::new(data));
+        let mut confirm = String::new();
+        if layout.has_own_log() {
+            confirm.push_str(&format!(" --confirm-restored-head {size}"));
+        }
+        if layout.federation().has_own_log() {
+            let size = LogReader::open(&layout.federation().log())?.size();
+            confirm.push_str(&format!(" --confirm-restored-federation-head {size}"));
+        }
+        if confirm.is_empty() {
+            return Ok(());
+        }
         context.out.next(
             &[
                 "спросите следящие узлы, не видели ли они журнал длиннее: domovoi follow на их стороне",
-                &format!("если никто не видел больше {size}: domovoi --data {at} serve --confirm-restored-head {size}"),
+                &format!("если никто не видел больше: domovoi --data {at} serve{confirm}"),
             ],
             &[
                 "ask the nodes that follow you whether they saw a longer log: domovoi follow on their side",
-                &format!("if nobody saw more than {size}: domovoi --data {at} serve --confirm-restored-head {size}"),
+                &format!("if nobody saw more: domovoi --data {at} serve{confirm}"),
             ],
         );
         Ok(())

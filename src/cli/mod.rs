@@ -5,6 +5,7 @@
 //! checks for everybody. Only `init`, `serve`, `fsck`, `reindex`, `backup`, `restore` and `inspect` work on files.
 
 pub mod api;
+pub mod dossier;
 pub mod drafts;
 pub mod export;
 pub mod federation;
@@ -105,10 +106,12 @@ pub enum Command {
     Show(show::Show),
     #[command(about = "Найти дом по адресу")]
     Search(search::Search),
-    #[command(about = "Проверить ссылку или чат; файл с доказательством — без сети")]
+    #[command(about = "Проверить ссылку или чат; файл с доказательством или досье — без сети")]
     Verify(show::Verify),
     #[command(about = "Получить доказательство статуса: файл, который проверяется без сети")]
     Prove(prove::Prove),
+    #[command(about = "Получить досье чата на день: подписанный архив для проверяющего или суда")]
+    Dossier(dossier::DossierCommand),
     #[command(about = "Плакат официального чата для подъезда (PDF A4); по таблице — для всех домов")]
     Poster(poster::PosterArgs),
     #[command(about = "Отчёты", subcommand)]
@@ -200,6 +203,7 @@ pub fn run() -> i32 {
         Command::Search(c) => c.run(&context),
         Command::Verify(c) => c.run(&context),
         Command::Prove(c) => c.run(&context),
+        Command::Dossier(c) => c.run(&context),
         Command::Poster(c) => c.run(&context),
         Command::Report(c) => c.run(&context),
         Command::Export(c) => c.run(&context),

@@ -88,23 +88,39 @@ pub(super) fn chain_of(pinned: &Path, later: &[PathBuf]) -> Result<CharterChain>
     Ok(chain)
 }
 
+/// The charters a reader trusts: files, oldest first, or those of the data directory.
+pub(super) fn trusted(context: &Context, charters: &[PathBuf]) -> Result<CharterChain> {
+    match charters {
+        [] => read_chain(&Layout::new(&context.common.data)),
+        [pinned, later @ ..] => chain_of(pinned, later),
+    }
+}
+
+/// Keys of cosigners as they were given.
+pub(super) fn cosigners(keys: &[String]) -> Result<Vec<CosignerKey>> {
+    keys.iter().map(|k| CosignerKey::parse(k)).collect()
+}
+
+/// The error where one of the cosigners asked for has not signed.
+pub(super) fn missing_cosigner(asked: &[CosignerKey], signed: &[(String, u64)]) -> Option<Error> {
+    let silent = asked.iter().find(|k| !signed.iter().any(|(name, _)| name == k.name()))?;
+    Some(Error::refuse(
+        "status.cosigner",
+        format!("{} has not signed this proof's checkpoint", silent.name()),
+        "get a newer proof, or do without this cosigner",
+    ))
+}
+
 /// Verifies a proof in a file.
-pub(super) fn verify_file(context: &Context, path: &Path, charters: &[PathBuf], cosigners: &[String]) -> Result<()> {
+pub(super) fn verify_file(context: &Context, path: &Path, charters: &[PathBuf], keys: &[String]) -> Result<()> {
     let bytes = read_bounded(path, MAX_LEN as u64)?;
     let text = read(&bytes)?;
-    let chain = match charters {
-        [] => read_chain(&Layout::new(&context.common.data))?,
-        [pinned, later @ ..] => chain_of(pinned, later)?,
-    };
-    let cosigners: Vec<CosignerKey> = cosigners.iter().map(|k| CosignerKey::parse(k)).collect::<Result<_>>()?;
+    let chain = trusted(context, charters)?;
+    let cosigners = cosigners(keys)?;
     let proof = StatusProof::parse(text).map_err(|e| e.at(path.display()))?;
     let verified = proof.verify(&chain.of_log(proof.origin())?, &cosigners).map_err(|e| e.at(path.display()))?;
-    if let Some(silent) = cosigners.iter().find(|k| !verified.cosigned.iter().any(|(name, _)| name == k.name())) {
-        return Err(Error::refuse(
-            "status.cosigner",
-            format!("{} has not signed this proof's checkpoint", silent.name()),
-            "get a newer proof, or do without this cosigner",
-        ));
+    if let Some(e) = missing_cosigner(&cosigners, &verified.cosigned) {
+        return Err(e);
     }
     print(context, &proved(&verified));
     Ok(())

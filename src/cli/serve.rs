@@ -11,9 +11,10 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
-    Live, Options, Server, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
+    Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
 };
 use crate::node::config::Config;
+use crate::node::federation_log::confirm_restored;
 use crate::node::sequencer::{Bounds, Outcome};
 use crate::node::{Node, Opening};
 use crate::storage::durable::{read_bounded, sync_dir};
@@ -32,6 +33,12 @@ pub struct Serve {
         help = "После восстановления из копии: подтвердить, что никто не видел журнал длиннее этого размера"
     )]
     confirm_restored_head: Option<u64>,
+    #[arg(
+        long,
+        value_name = "SIZE",
+        help = "То же о журнале федерации: подтвердить, что никто не видел его длиннее этого размера"
+    )]
+    confirm_restored_federation_head: Option<u64>,
 }
 
 impl Serve {
@@ -43,6 +50,9 @@ impl Serve {
         let layout = crate::node::layout::Layout::new(&data);
         let own = layout.has_own_log() || layout.federation().has_own_log();
         let passphrase = if own { Some(passphrase(context, true)?) } else { None };
+        if let Some(size) = self.confirm_restored_federation_head {
+            confirm_restored(&layout.federation(), size)?;
+        }
         let bar = context.out.progress(0, "Загрузка журнала", "Loading the log");
         let node = Arc::new(Node::open(
             Opening {
@@ -80,6 +90,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         .merge(reads::router().with_state(node.clone()))
         .merge(search::router().with_state(node.clone()))
         .merge(proofs::router().with_state(node.clone()))
+        .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()));
     let app = openapi::finish(api)?
@@ -113,7 +124,9 @@ async fn failed(node: &Node) {
     }
 }
 
-/// Keeps the federation's log up to what is followed. At most one step an interval, and never more than a fifth of the time.
+/// Keeps the federation's log up to what is followed. A step is looked for twice an interval, so that a change in a region is
+/// committed within two: one until the follower has it, half of one until the next step, and the step itself. Never more than
+/// a fifth of the time goes into steps.
 async fn joining(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiver<bool>) {
     while node.federation().is_some() && !*stopping.borrow() {
         let (at_work, begun) = (node.clone(), std::time::Instant::now());
@@ -121,7 +134,7 @@ async fn joining(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiver
         let _ = tokio::task::spawn_blocking(move || at_work.federation_step()).await;
         let interval = Duration::from_secs(live.config().sync.interval_seconds);
         tokio::select! {
-            () = tokio::time::sleep(interval.max(4 * begun.elapsed())) => {}
+            () = tokio::time::sleep((interval / 2).max(4 * begun.elapsed())) => {}
             _ = stopping.changed() => break,
         }
     }

@@ -242,7 +242,9 @@ fn building(out: &Output, v: &Value) {
 /// Is this chat official?
 #[derive(Debug, Args)]
 pub struct Verify {
-    #[arg(help = "Ссылка, номер чата в реестре, max:…, идентификатор дома, @бот или файл с доказательством")]
+    #[arg(
+        help = "Ссылка, номер чата в реестре, max:…, идентификатор дома, @бот или файл с доказательством либо досье"
+    )]
     what: String,
     #[arg(long, help = "Для какого дома спрашивают (идентификатор)")]
     building: Option<String>,
@@ -276,6 +278,9 @@ impl Verify {
         let what = self.what.trim();
         if super::prove::is_proof(Path::new(what)) {
             return super::prove::verify_file(context, Path::new(what), &self.charter, &self.cosigner);
+        }
+        if super::dossier::is_dossier(Path::new(what)) {
+            return super::dossier::verify_file(context, Path::new(what), &self.charter, &self.cosigner);
         }
         if self.private {
             return super::private::check(context, what, &self.charter);

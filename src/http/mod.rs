@@ -11,6 +11,7 @@
 //! It must never: hold truth of its own, log bodies, paths or secrets, speak unencrypted to anything but loopback and
 //! the configured proxy, let what a client sends grow memory or metric labels without bound, or import `sync`.
 
+pub mod dossiers;
 pub mod extract;
 pub mod health;
 mod limits;

@@ -17,6 +17,7 @@ use super::problem::Problem;
 use super::reads::{blocking, query};
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::node::charters::{read_chain, read_version};
 use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::FederationHead;
 
@@ -52,6 +53,33 @@ async fn bucket(State(node): State<Arc<Node>>, Path((size, bucket)): Path<(u64, 
         (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
     ];
     Ok((headers, bytes).into_response())
+}
+
+/// The charters that heads, buckets and status proofs of this node verify by, oldest first, each as it was signed: what the
+/// page `/check` uses. Whoever wants to be independent of this node compares the digest of the first one with what the
+/// federation has published, or takes the charter from there.
+#[utoipa::path(get, path = "/api/v1/verify/charters",
+    responses((status = 200, body = Vec<String>, content_type = "application/json"), Problem))]
+async fn charters(State(node): State<Arc<Node>>) -> Result<Json<Vec<String>>> {
+    charter_texts(node).await.map(Json)
+}
+
+/// The federation's charters where this node writes its log, else those of its own.
+pub(super) async fn charter_texts(node: Arc<Node>) -> Result<Vec<String>> {
+    let layout = if node.federation().is_some() { node.layout.federation() } else { node.layout.clone() };
+    let none = || Error::refuse("charter.not-found", "this node has no charter", "ask a region's node");
+    blocking(move || {
+        if !layout.charter().exists() {
+            return Err(none());
+        }
+        let chain = read_chain(&layout)?;
+        let text = |version: u64| {
+            let bytes = read_version(&layout, &chain, version)?.ok_or_else(none)?;
+            String::from_utf8(bytes).map_err(|_| none())
+        };
+        chain.versions().iter().map(|v| text(v.charter().version)).collect()
+    })
+    .await
 }
 
 /// The first charter of the federation whose log this node writes, as it was signed. A client that has it from the
@@ -99,5 +127,6 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(bucket))
         .routes(routes!(absence))
         .routes(routes!(charter))
+        .routes(routes!(charters))
         .routes(routes!(charter_version))
 }

@@ -26,7 +26,7 @@ use crate::registry::state::View;
 use crate::registry::text::{Day, Millis};
 
 /// Reads a day. What only looks like one keeps the error that says so.
-fn day(name: &str, s: &str) -> Result<Day> {
+pub(super) fn day(name: &str, s: &str) -> Result<Day> {
     let form = s.len() == 10
         && s.bytes().enumerate().all(|(i, b)| if i == 4 || i == 7 { b == b'-' } else { b.is_ascii_digit() });
     s.parse::<Day>().map_err(|e| if form { e } else { query(name, s) })

@@ -13,10 +13,10 @@ use utoipa_axum::routes;
 
 use super::extract::Query;
 use super::problem::Problem;
-use super::reads::blocking;
+use super::reads::{blocking, query};
 use crate::error::Result;
 use crate::node::Node;
-use crate::node::search::{FOUND, Found};
+use crate::node::search::{FOUND, Found, MAX_FOUND};
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +35,11 @@ struct SearchQuery {
 #[utoipa::path(get, path = "/api/v1/search", params(SearchQuery),
     responses((status = 200, body = Found), Problem))]
 async fn search(State(node): State<Arc<Node>>, Query(q): Query<SearchQuery>) -> Result<Response> {
-    let found = blocking(move || node.search(&q.q, q.limit.map_or(FOUND, usize::from))).await?;
+    let limit = q.limit.map_or(FOUND, usize::from);
+    if !(1..=MAX_FOUND).contains(&limit) {
+        return Err(query("limit", &limit.to_string()));
+    }
+    let found = blocking(move || node.search(&q.q, limit)).await?;
     // What somebody looked for is kept nowhere on the way.
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(found)).into_response())
 }

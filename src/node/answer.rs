@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::registry::body::{BotName, Certainty, ChatKind, Imitation};
 use crate::registry::facts::ChatStatus;
 use crate::registry::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId};
-use crate::registry::link::{NotChat, read_link};
+use crate::registry::link::{HOST, NotChat, read_link};
 use crate::registry::state::View;
 use crate::registry::text::{Day, Text};
 
@@ -203,7 +203,7 @@ impl Node {
         let mut verdict = Verdict::of(state, text, advice, day, self.looked_at(views));
         verdict.not_chat = Some(why);
         if state == VerdictState::Lookalike {
-            verdict.resembles = vec![Resembled { official: "max.ru".into(), title: "MAX".into(), log: None }];
+            verdict.resembles = vec![Resembled { official: HOST.into(), title: "MAX".into(), log: None }];
         }
         verdict
     }

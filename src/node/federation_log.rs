@@ -17,20 +17,21 @@ use super::{Node, charters, now_ms, open_log};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
+use crate::federation::dossier::archive::Files;
+use crate::federation::dossier::manifest::Manifest;
 use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::{BucketFile, FederationHead};
+use crate::registry::federation_step::{Gathering, Step, Terms, Together};
 use crate::registry::ids::{RecordId, RegionCode};
-use crate::registry::link_map::{LinkMap, Links};
+use crate::registry::jurisdiction::FederationKeys;
+use crate::registry::link_map::LinkMap;
 use crate::registry::map_proof::MapProof;
-use crate::registry::node_record::{DecodedNodeRecord, FederationCommit, FederationRegions, NodeRecord, RegionHead};
-use crate::registry::record::RECORD_VERSION;
+use crate::registry::node_record::{DecodedNodeRecord, NodeRecord, RegionHead};
 use crate::registry::signature::PublicKey;
 use crate::registry::state::View;
 use crate::registry::state_proof::Quoted;
 use crate::registry::statemap::{StateMap, map_key};
 use crate::registry::strict::List;
-use crate::registry::text::Millis;
-use crate::registry::union_map::Union;
 use crate::storage::log_store::{LogReader, LogStore};
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::VerifierKey;
@@ -39,7 +40,7 @@ use crate::tlog::tree::inclusion_proof;
 /// After a start, regions that were covered before are waited for this long, so that slow loading is not taken for absence.
 const WAIT_FOR_REGIONS: Duration = Duration::from_secs(600);
 
-/// What readers see: the log's files, and the last commit with the links it covers.
+/// What readers see: the log's files, and the last commit with the maps it covers.
 pub struct FederationView {
     /// Origin of the log.
     pub origin: String,
@@ -51,7 +52,9 @@ pub struct FederationView {
 struct Current {
     head: FederationHead,
     union: StateMap,
-    links: LinkMap,
+    links: Arc<LinkMap>,
+    /// Head and links of the commit before, since the last start: for whoever has read that head and comes for a bucket now.
+    before: Option<(FederationHead, Arc<LinkMap>)>,
 }
 
 impl FederationView {
@@ -60,14 +63,15 @@ impl FederationView {
         self.current.read().as_ref().map(|c| c.head.clone())
     }
 
-    /// The bytes of a bucket of the commit at `size`; none where that is not the last one, or there is no such bucket.
+    /// The bytes of a bucket of the commit at `size`; none where that is neither the last one nor the one before, or there is
+    /// no such bucket.
     pub fn bucket(&self, size: u64, name: &str) -> Option<Vec<u8>> {
-        let current = self.current.read().clone().filter(|c| c.head.size == size)?;
-        BucketFile::encode(&current.head, &current.links, name)
+        let current = self.current.read().clone()?;
+        let kept = [Some((&current.head, &current.links)), current.before.as_ref().map(|(head, links)| (head, links))];
+        let (head, links) = kept.into_iter().flatten().find(|(head, _)| head.size == size)?;
+        BucketFile::encode(head, links, name)
     }
-}
 
-impl FederationView {
     /// Proves that no covered region has anything under `name`; none before the maps have been computed.
     ///
     /// # Errors
@@ -90,19 +94,13 @@ impl FederationView {
 pub struct FederationWriter {
     view: Arc<FederationView>,
     chain: CharterChain,
+    terms: Terms,
     store: LogStore,
     keys: SequencerKeys,
-    last: Option<Last>,
+    last: Option<Step>,
     started: Instant,
     /// Regions whose logs have keys that the charter does not name; each is told of once.
     strange: HashSet<RegionCode>,
-}
-
-/// What the log ends with.
-struct Last {
-    regions: FederationRegions,
-    commit: FederationCommit,
-    id: RecordId,
 }
 
 /// A region's log as it stands here.
@@ -113,14 +111,6 @@ struct Covered {
     seen: u64,
 }
 
-/// What the regions say together at one moment.
-struct Together {
-    heads: Vec<RegionHead>,
-    union: StateMap,
-    root: RecordId,
-    links: LinkMap,
-}
-
 impl FederationWriter {
     /// Opens the log in `layout`, which has charters, origin, keys and log like a region's data directory.
     ///
@@ -129,21 +119,20 @@ impl FederationWriter {
     pub fn open(layout: &Layout, passphrase: Option<&secrecy::SecretString>) -> Result<FederationWriter> {
         let chain = charters::read_chain(layout)?;
         let origin = layout.origin()?;
-        let none = || {
-            Error::stop(
-                "federation.charter",
-                format!("{} names no federation log «{origin}»", layout.charter().display()),
-                "put a charter with the section «federation» there, or remove the folder",
-            )
-        };
-        let named = chain.latest().federation().filter(|f| *f.origin == *origin).ok_or_else(none)?;
-        let known: Vec<_> = chain.versions().iter().rev().filter_map(|v| v.federation()).collect();
-        let log_keys: Vec<&VerifierKey> = known.iter().filter(|k| *k.origin == *origin).map(|k| &k.log_key).collect();
+        let known = keys_of_log(&chain, &origin, layout)?;
+        let log_keys: Vec<&VerifierKey> = known.iter().map(|k| &k.log_key).collect();
+        let named = &known[0];
         let (store, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key, None)?;
         let reader = store.reader();
         let last = last_of(&reader)?;
+        let terms = terms_of(chain.latest());
         let view = Arc::new(FederationView { origin, reader, current: RwLock::default() });
-        Ok(FederationWriter { view, chain, store, keys, last, started: Instant::now(), strange: HashSet::new() })
+        Ok(FederationWriter { view, chain, terms, store, keys, last, started: Instant::now(), strange: HashSet::new() })
+    }
+
+    /// Signs a dossier of a followed log, with the key of this log's commits.
+    pub(super) fn seal(&self, manifest: &Manifest, files: &mut Files) {
+        manifest.seal(files, &self.keys.commit);
     }
 
     /// What readers see.
@@ -165,16 +154,21 @@ impl FederationWriter {
         if served && !self.is_due(&covered) {
             return Ok(false);
         }
-        let together = self.together(&covered)?;
-        if let Some(last) = &self.last
-            && !served
-            && last.commit.charter == self.chain.latest().charter().version
-            && (last.commit.root, last.commit.links) == (together.root, RecordId(together.links.root()))
-            && same_heads(&last.regions.regions.0, &together.heads)
+        let mut gathering = Gathering::default();
+        for Covered { view, seen, .. } in &covered {
+            view.read_both(|map, state| gathering.add(*seen, map, state))?;
+        }
+        let together = gathering.finish();
+        if let Some(last) = self.last.as_ref().filter(|l| !served && l.commit.charter == self.terms.charter)
+            && last.covers(&together.heads)
         {
-            // After a start: the maps are those that were committed.
-            self.show(together.union, together.links)?;
-            return Ok(false);
+            match last.compare(&together) {
+                // After a start: the maps are those that were committed.
+                Ok(()) => return self.show(together).map(|()| false),
+                Err(e) => {
+                    tracing::error!(error = %e, "the last commit of the federation's log was wrong; it is followed by a right one")
+                }
+            }
         }
         self.write(together).map(|()| true)
     }
@@ -211,7 +205,7 @@ impl FederationWriter {
     /// True while a region that the charter still names was covered before and is not there again yet.
     fn waits_for_regions(&self, covered: &[Covered]) -> bool {
         let before = self.last.iter().flat_map(|l| &l.regions.regions.0);
-        let named = |r: &&RegionHead| self.chain.latest().regions().iter().any(|n| n.code == r.region);
+        let named = |r: &&RegionHead| self.terms.regions.contains(&r.region);
         let behind = |r: &RegionHead| {
             let now = covered.iter().find(|c| c.region == r.region);
             now.is_none_or(|c| c.view.state().size() < r.size)
@@ -220,77 +214,28 @@ impl FederationWriter {
     }
 
     fn is_due(&self, covered: &[Covered]) -> bool {
-        let Some(last) = &self.last else { return true };
-        let charter = self.chain.latest().charter();
-        let heads = covered.iter().map(|c| (c.region, c.view.state().size()));
-        if last.commit.charter != charter.version
-            || !heads.eq(last.regions.regions.0.iter().map(|r| (r.region, r.size)))
-        {
-            return true;
-        }
-        // Ages are renewed in time, but only where a later one can be given.
-        let half = u64::from(charter.staleness_hours) * 3_600_000 / 2;
-        let oldest = last.commit.oldest.map_or(0, Millis::get);
-        let now_oldest = covered.iter().map(|c| c.seen).min().unwrap_or(0);
-        now_ms().saturating_sub(oldest) > half && now_oldest > oldest
-    }
-
-    fn together(&self, covered: &[Covered]) -> Result<Together> {
-        let (mut union, mut links, mut heads) = (Union::default(), Links::default(), Vec::new());
-        for Covered { region, view, seen } in covered {
-            let head = view.read_whole(|state| {
-                union.add(state);
-                links.add(state);
-                state.head().map(|head| (state.size(), head))
-            });
-            if let Some((size, head)) = head {
-                let (time, seen) = (Millis::new(head.time)?, Millis::new((*seen).max(head.time))?);
-                heads.push(RegionHead { region: *region, size, root: RecordId(head.root), time, seen });
-            }
-        }
-        let mut union = union.into_map();
-        Ok(Together { heads, root: RecordId(union.root()), union, links: links.into_map() })
+        let heads: Vec<_> = covered.iter().map(|c| (c.region, c.view.state().size(), c.seen)).collect();
+        self.last.as_ref().is_none_or(|last| last.is_overtaken(&heads, &self.terms, now_ms()))
     }
 
     fn write(&mut self, together: Together) -> Result<()> {
-        let Together { heads, union, root, links } = together;
-        let charter = self.chain.latest().charter();
-        let log: Box<str> = self.view.origin.as_str().into();
-        let mut missing: Vec<RegionCode> = charter.regions.0.iter().map(|r| r.code).collect();
-        missing.retain(|code| heads.iter().all(|h| h.region != *code));
-        missing.sort();
-        // Strictly increasing, also when the clock goes back.
-        let time = self.last.as_ref().map_or(0, |l| l.commit.time.get() + 1).max(now_ms());
-        let oldest = heads.iter().map(|h| h.seen).min_by_key(|s| s.get());
-        let regions = FederationRegions { v: RECORD_VERSION, log: log.clone(), regions: List(heads) };
+        let log = &self.view.origin;
+        let regions = together.regions(log);
         let (first, regions_id) = NodeRecord::Regions(regions.clone()).sign(&self.keys.commit)?;
-        let commit = FederationCommit {
-            v: RECORD_VERSION,
-            log,
-            size: self.view.reader.size() + 2,
-            time: Millis::new(time)?,
-            previous: self.last.as_ref().map(|l| l.id),
-            charter: charter.version,
-            regions: regions_id,
-            oldest,
-            missing: List(missing),
-            root,
-            links: RecordId(links.root()),
-            count: links.len() as u64,
-            bits: links.bits(),
-        };
+        let size = self.view.reader.size() + 2;
+        let commit = together.commit(log, &self.terms, self.last.as_ref(), (size, regions_id, now_ms()))?;
         let (second, id) = NodeRecord::Federation(commit.clone()).sign(&self.keys.commit)?;
         let staged = self.store.stage(vec![first, second])?;
         self.store.write_tiles(&staged)?;
         self.store.fence(&staged)?;
         let checkpoint = Checkpoint { origin: self.view.origin.clone(), size: staged.new_size, root: staged.root };
         self.store.publish(staged, &checkpoint.sign(&self.keys.log)?)?;
-        self.last = Some(Last { regions, commit, id });
-        self.show(union, links)
+        self.last = Some(Step { regions, regions_id, commit, id });
+        self.show(together)
     }
 
     /// Puts the maps of the last commit where readers find them.
-    fn show(&self, union: StateMap, links: LinkMap) -> Result<()> {
+    fn show(&self, together: Together) -> Result<()> {
         let reader = &self.view.reader;
         let size = reader.size();
         let none = || Error::stop("log.checkpoint", "the federation's log has no checkpoint", "run «domovoi fsck»");
@@ -302,8 +247,44 @@ impl FederationWriter {
             commit: Quoted::new(&reader.entry(size.saturating_sub(1))?)?,
             path: List(path.into_iter().map(|h| RecordId(h.0)).collect()),
         };
-        *self.view.current.write() = Some(Arc::new(Current { head, union, links }));
+        let mut current = self.view.current.write();
+        let before = current.take().map(|c| (c.head.clone(), c.links.clone()));
+        *current = Some(Arc::new(Current { head, union: together.union, links: Arc::new(together.links), before }));
         Ok(())
+    }
+}
+
+/// What a charter says of the federation's log.
+pub fn terms_of(charter: &VerifiedCharter) -> Terms {
+    let mut regions: Vec<RegionCode> = charter.regions().iter().map(|r| r.code).collect();
+    regions.sort();
+    Terms { charter: charter.charter().version, regions, staleness_hours: charter.charter().staleness_hours }
+}
+
+/// The operator's word, after a restore from a backup, that nobody saw the federation's log longer than this.
+///
+/// # Errors
+/// `fence.restored` where the log has another size; those of [`FederationWriter::open`].
+pub fn confirm_restored(layout: &Layout, size: u64) -> Result<()> {
+    let (chain, origin) = (charters::read_chain(layout)?, layout.origin()?);
+    let known = keys_of_log(&chain, &origin, layout)?;
+    let log_keys: Vec<&VerifierKey> = known.iter().map(|k| &k.log_key).collect();
+    let (mut store, _) = LogStore::open(&layout.log(), &layout.private(), &log_keys)?;
+    store.confirm_restored(Some(size))
+}
+
+/// What each charter version says of the log, the newest first: never empty.
+pub(super) fn keys_of_log(chain: &CharterChain, origin: &str, layout: &Layout) -> Result<Vec<FederationKeys>> {
+    let named = chain.versions().iter().rev().filter_map(|v| v.federation());
+    let known: Vec<FederationKeys> = named.filter(|f| *f.origin == *origin).collect();
+    let newest = chain.latest().federation().is_some_and(|f| *f.origin == *origin);
+    match newest {
+        true => Ok(known),
+        false => Err(Error::stop(
+            "federation.charter",
+            format!("{} names no federation log «{origin}»", layout.charter().display()),
+            "put a charter with the section «federation» there, or remove the folder",
+        )),
     }
 }
 
@@ -313,12 +294,8 @@ fn keys_of(view: &LogView) -> (String, PublicKey) {
     (state.jurisdiction().log_key.to_string(), state.jurisdiction().commit_key.clone())
 }
 
-fn same_heads(one: &[RegionHead], other: &[RegionHead]) -> bool {
-    one.iter().map(|h| (h.region, h.size, h.root)).eq(other.iter().map(|h| (h.region, h.size, h.root)))
-}
-
 /// What the log ends with: every signed head is two entries of one step.
-fn last_of(reader: &LogReader) -> Result<Option<Last>> {
+fn last_of(reader: &LogReader) -> Result<Option<Step>> {
     let size = reader.size();
     if size == 0 {
         return Ok(None);
@@ -330,7 +307,8 @@ fn last_of(reader: &LogReader) -> Result<Option<Last>> {
     let commit = DecodedNodeRecord::decode(&reader.entry(size - 1)?)?;
     match (regions.record(), commit.record()) {
         (NodeRecord::Regions(r), NodeRecord::Federation(c)) if c.size == size && c.regions == regions.id() => {
-            Ok(Some(Last { regions: r.clone(), commit: c.clone(), id: commit.id() }))
+            let (regions_id, id) = (regions.id(), commit.id());
+            Ok(Some(Step { regions: r.clone(), regions_id, commit: c.clone(), id }))
         }
         _ => Err(wrong()),
     }

@@ -124,7 +124,8 @@ impl LogView {
         let _turn = self.long.lock();
         self.state.write()
     }
-    /// Reads the whole state, however long that takes; short readers are not held up by a writer that waits for it.
+    /// Reads the whole state, however long that takes; short readers are not held up by a writer that waits for it. `read`
+    /// must not wait for the thread pool.
     pub fn read_whole<T>(&self, read: impl FnOnce(&State) -> T) -> T {
         let _turn = self.long.lock();
         read(&self.state.read())
@@ -132,6 +133,14 @@ impl LogView {
     /// Looks of its titles and bots; taken before the state.
     pub(super) fn looks(&self) -> MutexGuard<'_, Looks> {
         self.looks.lock()
+    }
+    /// Reads map and state of one and the same commit, however long that takes; short readers are not held up by a writer
+    /// that waits for it. `read` must not wait for the thread pool.
+    pub fn read_both<T>(&self, read: impl FnOnce(&StateMap, &State) -> T) -> T {
+        // A writer holds the map until the state has caught up with it.
+        let map = self.map.read();
+        let _turn = self.long.lock();
+        read(&map, &self.state.read())
     }
     /// For the follower: the lock itself, so that a replay can work on the state outside of readers' sight.
     pub fn head(&self) -> Option<Head> {
@@ -150,6 +159,11 @@ impl LogView {
     /// `proof.moved` where the log has no commit under a signed checkpoint, or moves on faster than a proof is made;
     /// `status.form` where nothing can be proved about `about`.
     pub fn prove(&self, about: &Name) -> Result<StatusProof> {
+        self.prove_with(about, |_| ()).map(|(proof, ())| proof)
+    }
+
+    /// [`LogView::prove`], and what `also` finds in the map of the very same commit; the writer waits meanwhile.
+    pub(super) fn prove_with<T>(&self, about: &Name, also: impl Fn(&StateMap) -> T) -> Result<(StatusProof, T)> {
         for _ in 0..PROVE_ATTEMPTS {
             // A writer holds the map until log, checkpoint and state have caught up with it, so under it they agree. A follower
             // publishes the checkpoint of a round at its end, after its last commit; until then there is nothing to prove from.
@@ -160,7 +174,8 @@ impl LogView {
                 let commit = self.reader.entry(head.index)?;
                 let path = inclusion_proof(&self.reader, head.index, size)?;
                 let tlog = TlogProof { extra: None, index: head.index, path, checkpoint: note.to_string() };
-                return StatusProof::of(&self.state.read(), &map, about, &commit, tlog);
+                let proof = StatusProof::of(&self.state.read(), &map, about, &commit, tlog)?;
+                return Ok((proof, also(&map)));
             }
             drop(map);
             std::thread::sleep(PROVE_PAUSE);

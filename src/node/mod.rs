@@ -1,8 +1,10 @@
 //! One running node: the log it writes, the logs it follows, and the answers it gives from both.
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
-//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this chat official?), [`resemblance`] (what looks official);
-//! [`search`] (which building is meant?), [`federation_log`] on a ministry's node. A record comes in through
+//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this
+//! chat official?), [`resemblance`] (what looks official),
+//! [`search`] (which building is meant?), [`dossier`] (all of that about one chat, for an auditor), [`federation_log`] on a
+//! ministry's node. A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
@@ -12,7 +14,10 @@ pub mod answer;
 pub mod charters;
 pub mod config;
 pub mod coverage;
+pub mod dossier;
+mod dossier_summary;
 mod evidence;
+pub mod federation_check;
 pub mod federation_log;
 pub mod layout;
 pub mod load;
@@ -105,6 +110,8 @@ pub struct Node {
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
     search: search::Search,
+    /// Whoever makes a dossier holds this: one at a time, since it may replay a log.
+    dossiers: parking_lot::Mutex<()>,
 }
 
 /// Unix milliseconds now.
@@ -157,6 +164,7 @@ impl Node {
             federation,
             followed: RwLock::default(),
             search: search::Search::default(),
+            dossiers: Default::default(),
         })
     }
     /// The node's own log.

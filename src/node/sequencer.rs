@@ -20,6 +20,8 @@ use tokio::sync::oneshot;
 use super::load::{index_batch, join_batches, ring_of};
 use super::log_view::LogView;
 use crate::error::{Error, Result};
+use crate::federation::dossier::archive::Files;
+use crate::federation::dossier::manifest::Manifest;
 use crate::registry::body::Body;
 use crate::registry::ids::RecordId;
 use crate::registry::node_record::{Adopted, Commit, NodeRecord};
@@ -101,6 +103,7 @@ pub struct Sequencer {
     thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
     failed: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
+    commit: SigningKey,
 }
 
 impl Sequencer {
@@ -120,6 +123,7 @@ impl Sequencer {
             Err(e) => tracing::error!(error = %e, "the index cannot be used; the log is not affected"),
         })?;
         let ring = ring_of(&view.state());
+        let commit = keys.commit.clone();
         let mut writer = Writer { ring, view, store, keys, indexer };
         writer.adopt_charter()?;
         let (flag, stop) = (failed.clone(), stopping.clone());
@@ -137,7 +141,13 @@ impl Sequencer {
             // What the index has not got yet is replayed from the log at the next start.
             let _ = indexing.join();
         })?;
-        Ok(Sequencer { queue, thread: parking_lot::Mutex::new(Some(thread)), failed, stopping })
+        Ok(Sequencer { queue, thread: parking_lot::Mutex::new(Some(thread)), failed, stopping, commit })
+    }
+
+    /// Signs a dossier of this log, with the key of its commits: of the node's two keys the one that signs JWS, each kind
+    /// of thing under a `typ` of its own. The log key signs notes and nothing else.
+    pub(super) fn seal(&self, manifest: &Manifest, files: &mut Files) {
+        manifest.seal(files, &self.commit);
     }
 
     /// Hands records in and waits for their outcome.

@@ -104,7 +104,7 @@ pub(super) const SMS: (&str, &str) =
     ("Никто официальный не просит код из СМС.", "Nobody official asks for a code from an SMS.");
 
 /// The state in words, with the names of the owner and of those who manage the house.
-pub(super) fn words_for(state: VerdictState, owner: &str, managers: &str) -> (Said, Said) {
+pub fn words_for(state: VerdictState, owner: &str, managers: &str) -> (Said, Said) {
     let (sms_ru, sms_en) = SMS;
     let (ru, en, do_ru, do_en) = match state {
         VerdictState::Official => (
@@ -273,7 +273,7 @@ pub fn basis_words(basis: Option<&Basis>) -> Said {
     said(format!("{ru}{}{}{issuer}", number("№"), of("от")), format!("{en}{}{}{issuer}", number("no."), of("of")))
 }
 
-fn reason_words(reason: Option<StandingReason>) -> Said {
+pub(super) fn reason_words(reason: Option<StandingReason>) -> Said {
     match reason {
         None => said("причина не указана", "no reason recorded"),
         Some(StandingReason::Compromised) => said("захвачен", "taken over by somebody else"),

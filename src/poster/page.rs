@@ -83,15 +83,16 @@ pub(super) fn render(poster: &Poster) -> Result<Vec<u8>> {
     document.finish().map_err(|e| failed(format!("{e:?}")))
 }
 
-/// The blocks of the page as large as fit: first the type of the variable texts gets smaller, then fewer houses are named.
+/// The blocks of the page, the texts of the register as large as fit: first their type gets smaller, then fewer houses are named.
 fn fitting(poster: &Poster) -> Result<Vec<Column>> {
+    let [head, code, check, fraud, foot] = fixed(poster)?;
+    let taken = [&head, &code, &check, &fraud, &foot].iter().map(|b| b.y).sum::<f32>() + 6.0 * GAP.0;
     for most in (1..=poster.addresses.len().clamp(1, HOUSES)).rev() {
         let smallest = if most == 1 { SCALE.2 } else { SCALE.1 };
         for scale in (smallest..=SCALE.0).rev() {
-            let blocks = blocks(poster, most, scale as f32 / 20.0)?;
-            let gaps = GAP.0 * blocks.len().saturating_sub(1) as f32;
-            if blocks.iter().map(|b| b.y).sum::<f32>() + gaps <= HEIGHT {
-                return Ok(blocks);
+            let [house, facts] = registered(poster, most, scale as f32 / 20.0)?;
+            if taken + house.y + facts.y <= HEIGHT {
+                return Ok(vec![head, house, code, check, facts, fraud, foot]);
             }
         }
     }
@@ -102,28 +103,16 @@ fn fitting(poster: &Poster) -> Result<Vec<Column>> {
     ))
 }
 
-/// `most`: houses that are named; `scale`: of the type of what the register says.
-fn blocks(poster: &Poster, most: usize, scale: f32) -> Result<Vec<Column>> {
-    let column = || Column::new(MARGIN, WIDTH);
-
+/// What every poster says: headline, QR and steps, how to check, advice, small print.
+fn fixed(poster: &Poster) -> Result<[Column; 5]> {
+    let site = poster.site.shown();
     let mut head = column();
     head.boxed(10.0, true, Ink::Accent, |head| {
         head.fitted(H1, bold(43.0, Ink::White), &poster.headline)?;
         head.text(Role::Paragraph, Style { ink: Ink::White, ..regular(16.0) }, "в мессенджере MAX")
     })?;
 
-    let mut house = column();
-    let size = if poster.addresses.len() > 1 { 20.0 } else { 28.0 } * scale;
-    for address in poster.addresses.iter().take(most) {
-        house.text(H2, bold(size, Ink::Black), &tied(address))?;
-    }
-    if poster.addresses.len() > most {
-        let rest = poster.addresses.len() - most;
-        house.text(Role::Paragraph, regular(16.0), &format!("и ещё домов: {rest}; их список — на странице чата"))?;
-    }
-
     let mut code = Column::new(MARGIN, QR);
-    let site = poster.site.shown();
     let alt = format!("QR-код: открывает проверку этого чата на {site}");
     code.path(Role::Figure(alt), Ink::Black, qr::path(&poster.target, MARGIN, 0.0, QR)?);
     code.gap(QR);
@@ -148,14 +137,6 @@ fn blocks(poster: &Poster, most: usize, scale: f32) -> Result<Vec<Column>> {
     check.text(Role::Paragraph, regular(14.0), compare)?;
     check.text(Role::Paragraph, bold(28.0, Ink::Black), &poster.code.to_string())?;
 
-    let mut facts = column();
-    // What is shortest is largest already; long names shrink less than long addresses.
-    let size = 15.0 * scale.clamp(0.75, 1.2).min(scale * 1.6);
-    facts.text(Role::Paragraph, bold(size, Ink::Black), &format!("Владелец чата: {}", poster.owner))?;
-    let day = day_in_words(poster.as_of);
-    let managers = managers(&poster.managers);
-    facts.text(Role::Paragraph, regular(size), &format!("Домом управляет (на {day}): {managers}"))?;
-
     let mut fraud = column();
     fraud.boxed(8.0, false, Ink::Accent, |fraud| {
         fraud.text(H2, bold(17.0, Ink::Accent), "Осторожно, мошенники")?;
@@ -170,11 +151,38 @@ fn blocks(poster: &Poster, most: usize, scale: f32) -> Result<Vec<Column>> {
     }
     foot.gap(4.0);
     let said = format!(
-        "Номер чата в реестре: {}. Сведения реестра на {day}. При смене управляющей организации чат и ссылка остаются прежними.",
-        poster.chat
+        "Номер чата в реестре: {}. Сведения реестра на {}. При смене управляющей организации чат и ссылка остаются прежними.",
+        poster.chat,
+        day_in_words(poster.as_of),
     );
     foot.text(Role::Paragraph, regular(9.5), &said)?;
-    Ok(vec![head, house, code, check, facts, fraud, foot])
+    Ok([head, code, check, fraud, foot])
+}
+
+/// What the register says: `most` houses by name, then owner and managers, the type `scale` times its size.
+fn registered(poster: &Poster, most: usize, scale: f32) -> Result<[Column; 2]> {
+    let several = poster.addresses.len() > 1;
+    let mut house = column();
+    let size = if several { 20.0 } else { 28.0 } * scale;
+    for address in poster.addresses.iter().take(most) {
+        house.text(H2, bold(size, Ink::Black), &tied(address))?;
+    }
+    if poster.addresses.len() > most {
+        let rest = poster.addresses.len() - most;
+        house.text(Role::Paragraph, regular(16.0), &format!("и ещё домов: {rest}; их список — на странице чата"))?;
+    }
+    let mut facts = column();
+    // Long names shrink less than long addresses, and short ones grow less.
+    let size = 15.0 * scale.clamp(0.75, 1.2).min(scale * 1.6);
+    facts.text(Role::Paragraph, bold(size, Ink::Black), &format!("Владелец чата: {}", poster.owner))?;
+    let (what, day) = (if several { "Домами управляют" } else { "Домом управляет" }, day_in_words(poster.as_of));
+    let managers = managers(&poster.managers);
+    facts.text(Role::Paragraph, regular(size), &format!("{what} (на {day}): {managers}"))?;
+    Ok([house, facts])
+}
+
+fn column() -> Column {
+    Column::new(MARGIN, WIDTH)
 }
 
 fn managers(all: &[String]) -> String {

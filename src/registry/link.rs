@@ -19,7 +19,8 @@ use crate::error::{Error, Result};
 /// Longest text looked at for a link, in bytes.
 pub const MAX_LINK: usize = 2048;
 
-const HOST: &str = "max.ru";
+/// The host of every join link.
+pub const HOST: &str = "max.ru";
 const SHORTENERS: [&str; 14] = [
     "clck.ru",
     "bit.ly",
@@ -142,7 +143,7 @@ pub fn read_link(pasted: &str) -> std::result::Result<String, NotChat> {
                     // Beside a chat's link, a page of MAX is its advertisement, a damaged link its shortened display, and
                     // a word with a dot in it no link.
                     let harmless = matches!(why, NotChat::NoInvitation | NotChat::Token);
-                    second |= !harmless && !(plain && why == NotChat::Foreign);
+                    second |= !(harmless || (plain && why == NotChat::Foreign));
                     refused.push(why);
                 }
             }

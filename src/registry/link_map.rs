@@ -3,9 +3,10 @@
 //! Whoever asks about one link asks for the whole bucket its digest lies in: all links whose digests begin with the same
 //! bits. The bucket's hash is an inner node of the map, so that it proves that it holds all of them and nothing else.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::str::FromStr;
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,7 @@ use super::facts::{ChatFacts, ChatStatus};
 use super::ids::{ChatNumber, OrgId, RegionCode};
 use super::link::LinkDigest;
 use super::state::{State, View};
-use super::statemap::{Bytes32, EMPTY_ROOT, StateMap, bit, inner_hash, leaf_hash};
+use super::statemap::{Bytes32, EMPTY_ROOT, bit, inner_hash, leaf_hash};
 use super::strict::words;
 use crate::error::{Error, Result};
 
@@ -135,9 +136,9 @@ pub fn link_value(claims: &[LinkClaim]) -> Bytes32 {
     hash.finalize().into()
 }
 
-/// Every region's claims on every link.
+/// Every region's claims on every link, before they are a map.
 #[derive(Debug, Default)]
-pub struct Links(BTreeMap<LinkDigest, Vec<LinkClaim>>);
+pub struct Links(Vec<(LinkDigest, LinkClaim)>);
 
 impl Links {
     /// Takes what a region's state says of the links it knows.
@@ -157,28 +158,57 @@ impl Links {
 
     /// Takes one claim.
     pub fn put(&mut self, link: LinkDigest, claim: LinkClaim) {
-        self.0.entry(link).or_default().push(claim);
+        self.0.push((link, claim));
     }
 
     /// The map of all that was added.
     pub fn into_map(mut self) -> LinkMap {
-        self.0.values_mut().for_each(|claims| claims.sort());
-        let mut map: StateMap = self.0.iter().map(|(link, claims)| (link.0, link_value(claims))).collect();
-        let (root, links) = (map.root(), self.0.into_iter().collect::<Vec<_>>());
-        let bits = bits_for(&links);
-        LinkMap { map, root, links, bits }
+        self.0.par_sort_unstable();
+        let claims = self.0;
+        let count = claims.chunk_by(|a, b| a.0 == b.0).count();
+        let bits = bits_for(&claims);
+        let buckets = 1usize << bits;
+        // 1 is the root, 2n and 2n + 1 are the halves of n; the buckets are the last row. Each holds two links at least, so
+        // that everything above them is an inner node.
+        let mut tops = vec![EMPTY_ROOT; 2 * buckets];
+        let hash = |number: usize| {
+            let of_link = |claims: Vec<LinkClaim>, link: LinkDigest| (link.0, link_value(&claims));
+            let leaves: Vec<_> = grouped(&claims[of_bucket(&claims, number, bits)])
+                .into_iter()
+                .map(|(link, said)| of_link(said, link))
+                .collect();
+            subtree(&leaves, bits as usize)
+        };
+        tops[buckets..].par_iter_mut().enumerate().for_each(|(number, top)| *top = hash(number));
+        for n in (1..buckets).rev() {
+            tops[n] = inner_hash(&tops[2 * n], &tops[2 * n + 1]);
+        }
+        LinkMap { claims, count, bits, tops }
     }
 }
 
+/// Sorted claims, those on one link together.
+fn grouped(claims: &[(LinkDigest, LinkClaim)]) -> Vec<(LinkDigest, Vec<LinkClaim>)> {
+    let same = claims.chunk_by(|a, b| a.0 == b.0);
+    same.map(|said| (said[0].0, said.iter().map(|(_, claim)| claim.clone()).collect())).collect()
+}
+
+/// Where a bucket lies in the sorted claims.
+fn of_bucket(claims: &[(LinkDigest, LinkClaim)], number: usize, bits: u32) -> Range<usize> {
+    let from = claims.partition_point(|(link, _)| number_of(&link.0, bits) < number);
+    from..from + claims[from..].partition_point(|(link, _)| number_of(&link.0, bits) == number)
+}
+
 /// The largest number of bits for which every bucket holds at least [`MIN_LINKS`].
-fn bits_for(links: &[(LinkDigest, Vec<LinkClaim>)]) -> u32 {
-    let fits = |bits: &u32| {
-        let mut held = vec![0usize; 1 << bits];
-        links.iter().for_each(|(link, _)| held[number_of(&link.0, *bits)] += 1);
-        held.iter().all(|n| *n >= MIN_LINKS)
-    };
-    // One longer than fits halves some bucket below the least, and so does every longer one.
-    (1..=MAX_BITS).take_while(fits).last().unwrap_or(0)
+fn bits_for(claims: &[(LinkDigest, LinkClaim)]) -> u32 {
+    let mut held = vec![0usize; 1 << MAX_BITS];
+    claims.chunk_by(|a, b| a.0 == b.0).for_each(|said| held[number_of(&said[0].0.0, MAX_BITS)] += 1);
+    let mut bits = MAX_BITS;
+    while bits > 0 && held.iter().any(|n| *n < MIN_LINKS) {
+        held = held.chunks(2).map(|halves| halves.iter().sum()).collect();
+        bits -= 1;
+    }
+    bits
 }
 
 /// Number of the bucket of a key: its first bits.
@@ -198,24 +228,26 @@ pub fn bucket_name(link: &LinkDigest, bits: u32) -> String {
 /// The map of all links with their claims, as of one commit of the federation's log.
 #[derive(Debug)]
 pub struct LinkMap {
-    map: StateMap,
-    root: Bytes32,
-    links: Vec<(LinkDigest, Vec<LinkClaim>)>,
+    /// Sorted.
+    claims: Vec<(LinkDigest, LinkClaim)>,
+    count: usize,
     bits: u32,
+    /// Hashes of the subtrees from the root to the buckets, as a heap from 1 on.
+    tops: Vec<Bytes32>,
 }
 
 impl LinkMap {
     /// Its root.
     pub fn root(&self) -> Bytes32 {
-        self.root
+        self.tops[1]
     }
     /// Number of links.
     pub fn len(&self) -> usize {
-        self.links.len()
+        self.count
     }
     /// True where no link is known.
     pub fn is_empty(&self) -> bool {
-        self.links.is_empty()
+        self.claims.is_empty()
     }
     /// Length of the buckets' prefix.
     pub fn bits(&self) -> u32 {
@@ -223,13 +255,11 @@ impl LinkMap {
     }
     /// The bucket of that name, if it is one.
     pub fn bucket(&self, name: &str) -> Option<LinkBucket> {
-        let prefix = prefix_of(name, self.bits)?;
-        let number = number_of(&prefix, self.bits);
-        let from = self.links.partition_point(|(link, _)| number_of(&link.0, self.bits) < number);
-        let upto = self.links.partition_point(|(link, _)| number_of(&link.0, self.bits) <= number);
-        let (siblings, _) = self.map.way_down(&prefix);
-        let siblings = siblings.into_iter().take(self.bits as usize).collect();
-        Some(LinkBucket { siblings, links: self.links[from..upto].to_vec() })
+        let number = number_of(&prefix_of(name, self.bits)?, self.bits);
+        let at = (1 << self.bits) + number;
+        // From the root down: the sibling of each node on the way.
+        let siblings = (0..self.bits).rev().map(|up| self.tops[(at >> up) ^ 1]).collect();
+        Some(LinkBucket { siblings, links: grouped(&self.claims[of_bucket(&self.claims, number, self.bits)]) })
     }
 }
 

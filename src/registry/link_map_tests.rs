@@ -1,5 +1,7 @@
 //! Buckets against a naive model, and against what must not be believed.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -25,6 +25,7 @@ mod corrections;
 pub mod envelope;
 mod evolve;
 pub mod facts;
+pub mod federation_step;
 pub mod forms;
 pub mod identity_rules;
 pub mod ids;

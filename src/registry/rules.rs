@@ -179,6 +179,14 @@ fn signers<'v>(view: &'v impl View, verified: &VerifiedRecord, time: u64) -> Res
     Ok(signers)
 }
 
+/// Rule 5 alone: might all who signed sign a record of this type, at that time? Whether it may join the log says [`check`].
+///
+/// # Errors
+/// `rule.key.*`, `rule.authority.*`.
+pub fn check_signers(view: &impl View, verified: &VerifiedRecord, time: u64) -> Result<()> {
+    signers(view, verified, time).map(|_| ())
+}
+
 fn scope_covers(scope: &str, type_name: &str) -> bool {
     scope == "*"
         || scope == type_name

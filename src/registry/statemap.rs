@@ -150,6 +150,11 @@ impl StateMap {
         self.find(key).map(|leaf| self.leaves[leaf].value)
     }
 
+    /// Every leaf, in no order that means anything.
+    pub fn leaves(&self) -> impl Iterator<Item = (&Bytes32, &Bytes32)> {
+        self.leaves.iter().map(|leaf| (&leaf.key, &leaf.value))
+    }
+
     fn find(&self, key: &Bytes32) -> Option<usize> {
         let (mut at, mut depth) = (self.root, 0);
         loop {

@@ -373,6 +373,14 @@ impl StatusProof {
     pub fn about(&self) -> &Name {
         &self.about
     }
+    /// The signed checkpoint with its cosignatures, exactly as it stands in the proof.
+    pub fn checkpoint(&self) -> &str {
+        &self.tlog.checkpoint
+    }
+    /// Size of the log, as the unverified commit says it.
+    pub fn size(&self) -> u64 {
+        self.commit.size
+    }
     /// Origin of the log, as the unverified commit says it: tells which charters are needed.
     pub fn origin(&self) -> &str {
         &self.commit.log

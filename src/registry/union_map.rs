@@ -8,8 +8,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::ids::RegionCode;
-use super::state::State;
-use super::statemap::{Bytes32, StateMap, map_key};
+use super::statemap::{Bytes32, StateMap};
 
 const TAG: &[u8] = b"domovoi union leaf v0\n";
 
@@ -28,21 +27,22 @@ pub fn union_value(values: &[(RegionCode, Bytes32)]) -> Bytes32 {
 pub struct Union(Vec<(Bytes32, RegionCode, Bytes32)>);
 
 impl Union {
-    /// Takes every leaf of a region's state.
-    pub fn add(&mut self, state: &State) {
-        use super::state::View;
-        let region = state.jurisdiction().region;
-        self.0.extend(state.leaves().map(|(name, value)| (map_key(&name), region, value)));
+    /// Takes every leaf of a region's state map. Each region once.
+    pub fn add(&mut self, region: RegionCode, map: &StateMap) {
+        self.0.extend(map.leaves().map(|(key, value)| (*key, region, *value)));
     }
 
     /// The map of all that was added.
     pub fn into_map(mut self) -> StateMap {
         self.0.par_sort_unstable();
-        let same = self.0.chunk_by(|a, b| a.0 == b.0);
-        let leaf = |of_key: &[(Bytes32, RegionCode, Bytes32)]| {
+        let same: Vec<_> = self.0.chunk_by(|a, b| a.0 == b.0).collect();
+        let leaf = |of_key: &&[(Bytes32, RegionCode, Bytes32)]| {
             let values: Vec<_> = of_key.iter().map(|(_, region, value)| (*region, *value)).collect();
             (of_key[0].0, union_value(&values))
         };
-        same.map(leaf).collect()
+        let leaves: Vec<_> = same.par_iter().map(leaf).collect();
+        drop(same);
+        drop(self);
+        leaves.into_iter().collect()
     }
 }

@@ -19,12 +19,14 @@ pub fn stem(word: &str) -> String {
 }
 
 /// Types of places by every spelling, and by the stems of the long ones: «улице», «проспектом».
-static TYPES: LazyLock<(HashMap<&str, Type>, HashMap<String, Type>)> = LazyLock::new(|| {
+static TYPES: LazyLock<Types> = LazyLock::new(|| {
     let exact: HashMap<&str, Type> = type_words().map(|(word, name, street)| (word, Type { name, street })).collect();
     let long = exact.iter().filter(|(word, _)| word.chars().count() > SHORTEST && !word.contains(['-', '/']));
     let stems = long.map(|(word, kind)| (stem(word), *kind)).collect();
     (exact, stems)
 });
+
+type Types = (HashMap<&'static str, Type>, HashMap<String, Type>);
 
 /// A type of place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

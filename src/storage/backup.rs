@@ -22,6 +22,9 @@ use crate::tlog::Hash;
 use crate::tlog::tile::{LogPath, bundles_between, tiles_of};
 
 const MANIFEST: &str = "MANIFEST";
+/// The federation's log and its files, a backup in the backup, and its manifest.
+const FEDERATION: &str = "federation";
+const PART: &str = "federation/MANIFEST";
 const MAX_MANIFEST: u64 = 256 << 20;
 /// Largest file beside the log's own.
 const MAX_FILE: u64 = 64 << 20;
@@ -46,12 +49,30 @@ pub struct Report {
 ///
 /// Errors: `backup.not-empty`, `backup.name`, those of [`verify`], of the files, and of the disk.
 pub fn backup(log: &LogReader, extra: &[(String, PathBuf)], out: &Path) -> Result<Report> {
+    backup_with(log, extra, None, out)
+}
+
+/// [`backup`] of a node that writes a federation's log too: that one and its files are a backup of their own in
+/// `federation/`, whose manifest the outer one lists.
+///
+/// # Errors
+/// Those of [`backup`].
+pub fn backup_with(
+    log: &LogReader,
+    extra: &[(String, PathBuf)],
+    federation: Option<(&LogReader, &[(String, PathBuf)])>,
+    out: &Path,
+) -> Result<Report> {
     must_be_empty(out, "backup.not-empty")?;
     create_dir(out)?;
     let mut manifest = String::new();
     let mut add = |name: &str, bytes: &[u8]| {
         manifest.push_str(&format!("{}  {name}\n", HEXLOWER.encode(&Sha256::digest(bytes))));
     };
+    if let Some((log, extra)) = federation {
+        backup_with(log, extra, None, &out.join(FEDERATION))?;
+        add(PART, &read_bounded(&out.join(PART), MAX_MANIFEST)?);
+    }
     let published = log.published();
     let size = published.served;
     let mut paths = tiles_of(size).map(LogPath::from).chain(bundles_between(0, size).map(LogPath::from)).peekable();
@@ -92,6 +113,11 @@ pub fn backup(log: &LogReader, extra: &[(String, PathBuf)], out: &Path) -> Resul
 ///
 /// Errors: `backup.manifest`, `backup.changed`, `format.unknown`, `backup.log`, and those of the disk.
 pub fn verify(dir: &Path) -> Result<Report> {
+    verify_one(dir, true)
+}
+
+/// `whole`: a backup in it may be looked for.
+fn verify_one(dir: &Path, whole: bool) -> Result<Report> {
     let mut report = Report { size: 0, root: Hash::EMPTY_TREE, files: 0, bytes: 0 };
     let names = read_manifest(dir)?;
     for (name, digest) in &names {
@@ -104,6 +130,11 @@ pub fn verify(dir: &Path) -> Result<Report> {
         report.bytes += bytes.len() as u64;
     }
     format::check(dir)?;
+    if whole && has_federation(&names) {
+        let part = verify_one(&dir.join(FEDERATION), false)?;
+        report.files += part.files;
+        report.bytes += part.bytes;
+    }
     if names.iter().any(|(name, _)| name == "log/checkpoint") {
         let found = fsck::check(&DirSource::new(dir.join("log")), None, &mut |_, _| Ok(()), &mut |_, _| {})?;
         if let Some(first) = found.problems.first() {
@@ -123,10 +154,26 @@ pub fn verify(dir: &Path) -> Result<Report> {
 pub fn restore(dir: &Path, data: &Path) -> Result<Report> {
     must_be_empty(data, "restore.not-empty")?;
     let report = verify(dir)?;
+    if has_federation(&read_manifest(dir)?) {
+        restore_one(&dir.join(FEDERATION), &data.join(FEDERATION))?;
+    }
+    restore_one(dir, data)?;
+    Ok(report)
+}
+
+fn has_federation(names: &[(String, Vec<u8>)]) -> bool {
+    names.iter().any(|(name, _)| name == PART)
+}
+
+fn restore_one(dir: &Path, data: &Path) -> Result<()> {
     create_dir(data)?;
-    for (name, digest) in read_manifest(dir)? {
+    let names = read_manifest(dir)?;
+    let has = |wanted: &str| names.iter().any(|(name, _)| name == wanted);
+    // A node that only follows others has no log of its own and signs nothing.
+    let signs = has("origin") || has("log/checkpoint") || !has("domovoi.toml");
+    for (name, digest) in names {
         // The format file makes a data directory of it, so it comes last.
-        if name == format::FILE {
+        if name == format::FILE || name == PART {
             continue;
         }
         let from = dir.join(&name);
@@ -137,12 +184,13 @@ pub fn restore(dir: &Path, data: &Path) -> Result<Report> {
         }
         install(&data.join(&name), &bytes, is_private(&from))?;
     }
-    let head = read_checkpoint(&data.join("log"))?.map_or((0, Hash::EMPTY_TREE), |(c, _)| (c.size, c.root));
-    let private = data.join("private");
-    create_dir(&private)?;
-    Fence { size: head.0, root: head.1, age: Age::Restored }.write(&private.join("fence"))?;
-    format::create(data)?;
-    Ok(report)
+    if signs {
+        let head = read_checkpoint(&data.join("log"))?.map_or((0, Hash::EMPTY_TREE), |(c, _)| (c.size, c.root));
+        let private = data.join("private");
+        create_dir(&private)?;
+        Fence { size: head.0, root: head.1, age: Age::Restored }.write(&private.join("fence"))?;
+    }
+    format::create(data)
 }
 
 fn install(path: &Path, bytes: &[u8], private: bool) -> Result<()> {
@@ -156,6 +204,9 @@ fn is_private(path: &Path) -> bool {
 }
 
 fn max_of(name: &str) -> u64 {
+    if name == PART {
+        return MAX_MANIFEST;
+    }
     name.strip_prefix("log/").and_then(|p| LogPath::parse(p).ok()).map_or(MAX_FILE, max_len)
 }
 

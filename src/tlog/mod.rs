@@ -44,7 +44,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Reads an unsigned decimal number in its only spelling: ASCII digits, no sign, no leading zero.
-fn decimal(text: &str) -> Option<u64> {
+pub(crate) fn decimal(text: &str) -> Option<u64> {
     let canonical = text == "0" || !text.starts_with('0');
     if canonical && text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }

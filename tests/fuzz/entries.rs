@@ -9,6 +9,10 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use domovoi::federation::charter::Charter;
+use domovoi::federation::dossier::Dossier;
+use domovoi::federation::dossier::archive;
+use domovoi::federation::dossier::facts_file::FactsFile;
+use domovoi::federation::dossier::manifest::Manifest;
 use domovoi::import::gar_files::Files;
 use domovoi::import::houses::{Houses, Options};
 use domovoi::import::input::Input;
@@ -19,8 +23,9 @@ use domovoi::import::{clerk, gar};
 use domovoi::node::config::Config;
 use domovoi::node::load::{decode_row, encode_row};
 use domovoi::registry::address::{AddressIndex, AddressKey, Match};
+use domovoi::registry::address_words::{AddressWords, readings};
 use domovoi::registry::body::{Body, BotName, Phone, TYPES};
-use domovoi::registry::envelope::{Envelope, MAX_ENTRY, TYP_CHARTER, TYP_NODE, TYP_RECORD, TYP_SNAPSHOT};
+use domovoi::registry::envelope::{Envelope, MAX_ENTRY, TYP_CHARTER, TYP_DOSSIER, TYP_NODE, TYP_RECORD, TYP_SNAPSHOT};
 use domovoi::registry::facts::Facts;
 use domovoi::registry::ids::{
     BuildingId, ChatNumber, KeyThumb, LinkDigest, MaxChatId, Oktmo, OktmoPrefix, OrgId, RecordId, RegionCode,
@@ -34,6 +39,8 @@ use domovoi::registry::state::State;
 use domovoi::registry::statemap::{StateMap, map_key};
 use domovoi::registry::text::{Day, Millis, Text};
 use domovoi::registry::verify::verify_records;
+use domovoi::search::query::AddressQuery;
+use domovoi::search::{AddressFinder, index};
 use domovoi::storage::fence::Fence;
 use domovoi::storage::{journal, keys};
 use domovoi::sync::evidence::Evidence;
@@ -53,9 +60,11 @@ pub type Target = (&'static str, fn(&[u8]));
 /// Every target. The name is that of its file in `fuzz_targets/` and of its folder in `corpus/`.
 pub const TARGETS: &[Target] = &[
     ("address", address),
+    ("address_search", address_search),
     ("charter", charter),
     ("clerk", clerk),
     ("config", config),
+    ("dossier", dossier),
     ("gar", gar),
     ("houses", houses),
     ("ids", ids),
@@ -77,7 +86,7 @@ fn key() -> SigningKey {
 
 /// Entries of a log: envelopes, payloads, bodies.
 pub fn record(data: &[u8]) {
-    for typ in [TYP_RECORD, TYP_NODE, TYP_CHARTER, TYP_SNAPSHOT] {
+    for typ in [TYP_RECORD, TYP_NODE, TYP_CHARTER, TYP_DOSSIER, TYP_SNAPSHOT] {
         if let Ok(envelope) = Envelope::parse(data, typ, MAX_ENTRY) {
             assert_eq!(envelope.to_bytes(), data, "what is accepted has one spelling");
         }
@@ -180,6 +189,30 @@ pub fn proof(data: &[u8]) {
     }
 }
 
+/// Dossiers: the archive, what stands in it, and the same bytes as one file of an archive that is whole and signed.
+pub fn dossier(data: &[u8]) {
+    if let Ok(files) = archive::read(data) {
+        assert_eq!(archive::write(&files).expect("is written"), data, "what is accepted has one spelling");
+    }
+    if let Ok(file) = FactsFile::parse(data) {
+        assert_eq!(file.to_string().as_bytes(), data, "what is accepted has one spelling");
+        let _ = file.verify(&[0; 32]);
+    }
+    let _ = Dossier::read(data);
+    let Some((which, rest)) = data.split_first() else { return };
+    let names =
+        ["facts.now.txt", "facts.then.txt", "status.txt", "summary.txt", "charters/1.json", "log/000000000000.json"];
+    let mut files: archive::Files = names.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
+    files.insert(names[usize::from(*which) % names.len()].to_owned(), rest.to_vec());
+    let (chat, day) = ("77-99NF-JP6Z-SZ8X".parse().expect("is one"), Day::MIN);
+    let manifest = Manifest::over(&files, chat, day, "log.example/77", 1, Millis::MAX);
+    manifest.seal(&mut files, &key());
+    let sealed = archive::write(&files).expect("is written");
+    assert_eq!(archive::read(&sealed).expect("is read back"), files);
+    assert_eq!(Manifest::open(&files).expect("is read back").0, manifest);
+    let _ = Dossier::read(&sealed);
+}
+
 /// Charters: the bytes as one, and as the body of one that its own root key signed.
 pub fn charter(data: &[u8]) {
     let _ = Charter::open(data);
@@ -261,6 +294,30 @@ pub fn address(data: &[u8]) {
         };
         assert!(found || !key.has_house(), "{line:?} does not find itself");
     }
+}
+
+/// A query as somebody types it, over a few addresses; the same text as a registered address.
+pub fn address_search(data: &[u8]) {
+    static INDEX: LazyLock<AddressFinder> = LazyLock::new(|| {
+        let (mut writer, finder) = index().expect("there is memory");
+        let street = ["5", "5, к. 2", "15", "7, лит. А", "12/18, стр. 1"];
+        for (n, house) in street.iter().enumerate() {
+            let id = format!("reformagkh:{}", n + 1).parse().expect("is an id");
+            let address = format!("г. Москва, ул. Садовая Б., д. {house}");
+            writer.add(0, &id, &address, "Город Москва").expect("is added");
+        }
+        writer.commit(&finder).expect("is committed");
+        finder
+    });
+    let text = String::from_utf8_lossy(data);
+    let words = AddressWords::of(&text);
+    assert_eq!(AddressWords::of(&text), words);
+    let readings = readings(&text);
+    assert!(readings.len() <= 3 && readings.iter().all(|r| !r.words.is_empty() || r.house.is_some()));
+    let Ok(query) = AddressQuery::parse(&text) else { return };
+    let found = INDEX.find(&query, 3, 3).expect("is answered");
+    assert!(found.len() <= 3 && !(query.is_empty() && !found.is_empty()));
+    assert_eq!(INDEX.find(&query, 3, 3).expect("is answered"), found);
 }
 
 /// The configuration: lines that begin with `--set` or `DOMOVOI_` are overrides, the rest is the file.

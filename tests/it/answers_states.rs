@@ -1,6 +1,8 @@
 //! Every answer of domain.md, brought about by records of real logs: the state, who stands behind it, since when, on what
 //! document, which records prove it, how fresh it is, in both languages.
 
+use std::collections::BTreeSet;
+
 use domovoi::node::answer::Question;
 use domovoi::node::log_view::When;
 use domovoi::node::verdict::{Verdict, VerdictState};
@@ -434,4 +436,21 @@ fn what_looks_official_and_is_not_is_named_with_what_it_resembles() {
     let gone = m.node.verdict_of_titled(&by_link(77), Some("Чaт дoма Лeнинa, 5"), None, When::default()).unwrap();
     assert_eq!(gone.state, VerdictState::RegionNotConnected);
     assert_eq!(m.state(Question::Bot(BotName::new("@d0m_bot").unwrap())), VerdictState::BotUnknown);
+}
+
+#[test]
+fn every_answer_stands_in_the_tables_of_both_manuals() {
+    let schema = serde_json::to_value(<VerdictState as utoipa::PartialSchema>::schema()).unwrap();
+    let states: BTreeSet<String> =
+        schema["enum"].as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_owned()).collect();
+    assert!(states.len() > 20);
+    for manual in ["manual.ru.md", "manual.en.md"] {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(manual);
+        let text = std::fs::read_to_string(path).unwrap();
+        let table = text.lines().skip_while(|l| !l.starts_with("| ответ |") && !l.starts_with("| answer |")).skip(2);
+        let rows = table.take_while(|l| l.starts_with('|')).map(|l| l.split('`').nth(1).unwrap().to_owned());
+        let rows: Vec<String> = rows.collect();
+        assert_eq!(rows.iter().cloned().collect::<BTreeSet<_>>(), states, "docs/{manual}");
+        assert_eq!(rows.len(), states.len(), "docs/{manual} has a state twice");
+    }
 }

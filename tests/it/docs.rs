@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
 use domovoi::federation::charter::{Charter, RegionOfOne};
 use domovoi::node::load::ring_of;
-use domovoi::node::verdict::VerdictState;
 use domovoi::registry::body::{
     Admin, AuthorityEnrolled, Body, Building, BuildingKind, ChatKind, ChatRegistered, KeyBytes, KeyGranted, List,
     ManagementAssigned, ManagementForm, OwnershipTransferred,
@@ -449,22 +448,6 @@ fn vectors_of_the_protocol_are_what_the_code_computes() {
     let named: BTreeSet<&str> = quoted.iter().map(|(name, _, _)| name.as_str()).collect();
     assert_eq!(named, computed.keys().copied().collect(), "every vector is quoted");
     assert_eq!(named.len(), quoted.len(), "each once");
-}
-
-#[test]
-fn every_answer_stands_in_the_tables_of_both_manuals() {
-    let schema = serde_json::to_value(<VerdictState as utoipa::PartialSchema>::schema()).unwrap();
-    let states: BTreeSet<String> =
-        schema["enum"].as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_owned()).collect();
-    assert!(states.len() > 20);
-    for manual in ["manual.ru.md", "manual.en.md"] {
-        let text = document(manual);
-        let table = text.lines().skip_while(|l| !l.starts_with("| ответ |") && !l.starts_with("| answer |")).skip(2);
-        let rows = table.take_while(|l| l.starts_with('|')).map(|l| l.split('`').nth(1).unwrap().to_owned());
-        let rows: Vec<String> = rows.collect();
-        assert_eq!(rows.iter().cloned().collect::<BTreeSet<_>>(), states, "docs/{manual}");
-        assert_eq!(rows.len(), states.len(), "docs/{manual} has a state twice");
-    }
 }
 
 #[test]

@@ -163,9 +163,11 @@ macro_rules! smoke {
 
 smoke!(
     address,
+    address_search,
     charter,
     clerk,
     config,
+    dossier,
     gar,
     houses,
     ids,

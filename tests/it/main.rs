@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod data;
 mod docs;
+mod dossier;
 mod durability;
 mod federation;
 mod follow;
@@ -36,8 +37,8 @@ mod regions;
 mod register;
 mod registry_decode;
 mod rules;
-#[cfg(feature = "search")]
 mod search;
+mod search_node;
 mod status;
 mod storage;
 mod storage_copies;

@@ -1,7 +1,8 @@
 //! The poster: read back by other programs. What poppler shows is what was to be printed, and zbar reads the address in the QR.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use domovoi::poster::Poster;
 use domovoi::poster::facts::{Answer, Facts, check};
@@ -10,7 +11,8 @@ use domovoi::registry::check_code::CheckCode;
 use domovoi::registry::secret_link::SecretLink;
 use serde_json::{Value, json};
 
-use crate::node::{Around, Node, run_in, sample};
+use crate::browser::Browser;
+use crate::node::{Around, Node, program, run_in, sample};
 
 const TOKEN: &str = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789-_AbCdE";
 const CHAT: &str = "77-90ZM-53D3-NE82";
@@ -239,15 +241,20 @@ fn the_fingerprint_follows_what_is_said_and_not_the_day() {
     assert!(!fresh.is_in(&cut[..cut.len() - 10]) && !fresh.is_in(&poster(&other)));
 }
 
-#[test]
-fn check_codes_are_as_the_protocol_says() {
+/// The vectors of docs/protocol.md: chat number, link digest, code.
+fn codes() -> Vec<[String; 3]> {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/protocol.md")).unwrap();
     let block = page.split("```codes check\n").nth(1).unwrap().split("```").next().unwrap();
-    let lines: Vec<Vec<&str>> = block.lines().map(|l| l.split(' ').collect()).collect();
-    assert!(lines.len() >= 3);
+    let line = |l: &str| l.split(' ').map(str::to_owned).collect::<Vec<_>>().try_into().unwrap();
+    let all: Vec<[String; 3]> = block.lines().map(line).collect();
+    assert!(all.len() >= 3);
+    all
+}
+
+#[test]
+fn check_codes_are_as_the_protocol_says() {
     let digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-    for line in lines {
-        let [number, digest, code] = line[..] else { panic!("{line:?}") };
+    for [number, digest, code] in codes() {
         let shown = CheckCode::of(number.parse().unwrap(), digest.parse().unwrap()).to_string();
         assert_eq!(shown, code);
         // Once more, as the page says it.
@@ -264,6 +271,17 @@ fn check_codes_are_as_the_protocol_says() {
         assert_eq!(code.replace('-', ""), all);
         let at = code.match_indices('-').map(|(i, _)| i).collect::<Vec<_>>();
         assert_eq!(at, [2, 6, 10]);
+    }
+}
+
+#[test]
+fn a_browser_makes_the_same_check_codes() {
+    let node = Node::moscow();
+    let mut browser = Browser::start();
+    browser.open(&format!("{}/", node.url()));
+    for [number, digest, code] in codes() {
+        let made = browser.eval(&format!("import('/assets/verify.js').then(v => v.checkCode('{number}', '{digest}'))"));
+        assert_eq!(made, json!(code));
     }
 }
 
@@ -347,6 +365,11 @@ fn a_regions_posters_are_made_in_one_go() {
         within_margins(&pdf);
     }
 
+    // Paper is compared with the chat's page.
+    let page = node.get(&format!("/chat/{}", chat_of(whole[0])["chat"].as_str().unwrap()));
+    let code = chat_of(whole[0])["check_code"].as_str().unwrap().to_owned();
+    assert!(String::from_utf8_lossy(&page.body).contains(&format!("Код проверки на плакате</dt><dd>{code}</dd>")));
+
     // Again: nothing is written. A poster that is cut off is made anew.
     let at = |name: &str| std::fs::metadata(out.join(name)).unwrap().modified().unwrap();
     let before: Vec<_> = names.iter().filter(|n| n.ends_with(".pdf")).map(|n| at(n)).collect();
@@ -381,6 +404,20 @@ fn a_regions_posters_are_made_in_one_go() {
     let made = poster(&[&chat, "--link", &link, "--out", one.to_str().unwrap()]).json();
     assert_eq!(made["check_code"], chat_of(whole[0])["check_code"]);
     assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(out.join(format!("{chat}.pdf"))).unwrap());
+    let typed = work.join("typed.pdf");
+    let mut asked = program(&node.data());
+    asked.args([
+        "--set",
+        "node.public_url=https://chats.example.ru",
+        "poster",
+        &chat,
+        "--out",
+        typed.to_str().unwrap(),
+    ]);
+    let mut asked = asked.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    asked.stdin.take().unwrap().write_all(format!("{link}\n").as_bytes()).unwrap();
+    assert!(asked.wait().unwrap().success());
+    assert_eq!(std::fs::read(&typed).unwrap(), std::fs::read(&one).unwrap());
     let other = format!("https://max.ru/join/{}", tokens(whole[4])[0]);
     let mut said = Vec::new();
     let mut refused = |chat: &str, link: &str, code: &str| {

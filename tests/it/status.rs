@@ -1,6 +1,7 @@
 //! Status proofs: what they prove, that nothing else passes for one, and the vectors that other implementations share.
 
 mod refused;
+mod size;
 mod vectors;
 
 use data_encoding::BASE64;

@@ -21,6 +21,7 @@ use crate::error::Result;
 use crate::node::Node;
 use crate::node::answer::Question;
 use crate::node::log_view::When;
+use crate::node::search::{Found, MAX_FOUND};
 use crate::node::verdict::{Said, Verdict, VerdictState};
 use crate::node::words::alone;
 use crate::registry::body::BotName;
@@ -39,8 +40,20 @@ struct Home {
     answer: Option<Answer>,
     /// What `home.js` says of a text that only looks like a chat's link, without asking the node.
     not_a_link: (Look, Said, Said),
-    /// The question is of no kind that the node can answer.
-    puzzled: bool,
+    /// Buildings by the address that was asked about.
+    houses: Houses,
+}
+
+/// What an address led to.
+enum Houses {
+    /// No address was asked about.
+    NotAsked,
+    /// Buildings, the best first; none is an answer, too.
+    Found(Found),
+    /// The index is still being made.
+    NotYet,
+    /// This node does not search.
+    Never,
 }
 
 /// A verdict and how it is shown.
@@ -62,14 +75,14 @@ impl Answer {
 
 /// A page that is an answer and nothing else.
 pub fn answered(status: StatusCode, page: Page, answer: Answer) -> Response {
-    render(status, &Home::of(page, String::new(), Some(answer), false))
+    render(status, &Home::of(page, String::new(), Some(answer), Houses::NotAsked))
 }
 
 impl Home {
-    fn of(page: Page, asked: String, answer: Option<Answer>, puzzled: bool) -> Home {
+    fn of(page: Page, asked: String, answer: Option<Answer>, houses: Houses) -> Home {
         let state = VerdictState::NotAChatLink;
         let (text, advice) = alone(state);
-        Home { not_a_link: (Look::of(state, &page), text, advice), page, asked, answer, puzzled }
+        Home { not_a_link: (Look::of(state, &page), text, advice), page, asked, answer, houses }
     }
     fn moment(&self, ms: &u64) -> String {
         words::moment(*ms, self.page.lang)
@@ -92,7 +105,7 @@ enum Meant {
     /// A join link, or something like it: a key to a house, never repeated.
     Link(String),
     Id(Question),
-    /// No id and no link.
+    /// No id and no link: an address.
     Words,
 }
 
@@ -121,21 +134,24 @@ async fn reply(node: Arc<Node>, page: Page, asked: Asked) -> Result<Response> {
         return Err(query("q", ""));
     }
     let (question, link) = match meant(text) {
-        Meant::Nothing => (None, false),
-        Meant::Words => (None, false),
-        Meant::Link(link) => (Some(Question::Link(link)), true),
-        Meant::Id(question) => (Some(question), false),
-    };
-    let puzzled = question.is_none() && !text.is_empty();
-    let answer = match question {
-        None => None,
-        Some(question) => {
-            let verdict = blocking(move || node.verdict(&question, None, When::default())).await?;
-            Some(Answer::of(verdict, &page, link))
+        Meant::Nothing => return Ok(render(StatusCode::OK, &Home::of(page, String::new(), None, Houses::NotAsked))),
+        Meant::Words => {
+            let (words, sought) = (text.to_owned(), text.to_owned());
+            let houses = match blocking(move || node.search(&sought, MAX_FOUND)).await {
+                Ok(found) => Houses::Found(found),
+                Err(e) if e.code() == "search.building" => Houses::NotYet,
+                Err(e) if e.code() == "search.absent" => Houses::Never,
+                Err(e) => return Err(e),
+            };
+            return Ok(render(StatusCode::OK, &Home::of(page, words, None, houses)));
         }
+        Meant::Link(link) => (Question::Link(link), true),
+        Meant::Id(question) => (question, false),
     };
+    let verdict = blocking(move || node.verdict(&question, None, When::default())).await?;
     let asked = if link { String::new() } else { text.to_owned() };
-    Ok(render(StatusCode::OK, &Home::of(page, asked, answer, puzzled)))
+    let answer = Some(Answer::of(verdict, &page, link));
+    Ok(render(StatusCode::OK, &Home::of(page, asked, answer, Houses::NotAsked)))
 }
 
 fn meant(text: &str) -> Meant {
@@ -164,13 +180,17 @@ fn meant(text: &str) -> Meant {
     }
 }
 
-/// Any link, and whatever could be a token without one. Rather one too many: what is like a link is not shown again. `home.js`
-/// has the same rule.
+/// A link, and whatever could be a token without one. Rather one too many: what is like a link is not shown again. `home.js`
+/// has the like.
 fn is_like_a_link(text: &str) -> bool {
     let token = |word: &str| word.len() >= 40 && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    !matches!(read_link(text), Err(NotChat::NoLink | NotChat::Empty))
-        || text.contains("/join/")
-        || text.split_whitespace().any(token)
+    let link = match read_link(text) {
+        Err(NotChat::NoLink | NotChat::Empty) => false,
+        // «ул.Ленина» has the form of a host as well.
+        Err(NotChat::Foreign) => text.is_ascii() || text.contains("://"),
+        _ => true,
+    };
+    link || text.contains("/join/") || text.split_whitespace().any(token)
 }
 
 #[cfg(test)]

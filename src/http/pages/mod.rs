@@ -9,6 +9,7 @@
 //! refuses them), set a cookie, or show a join link: a link is a key to a house.
 
 pub mod assets;
+mod check;
 mod errors;
 mod facts;
 mod home;
@@ -40,6 +41,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 pub fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/", get(home::home).post(home::answer))
+        .route("/check", get(check::check))
+        .route("/check/saved.html", get(check::saved))
         .route("/chat/{number}", get(facts::chat))
         .route("/building/{id}", get(facts::building))
         .with_state(node)

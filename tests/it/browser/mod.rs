@@ -12,8 +12,11 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod check;
 mod harness;
 mod pages;
+mod tap;
+mod vectors;
 
 /// Longest wait for anything: the first start on a busy machine takes some seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -153,12 +156,15 @@ impl Browser {
     /// Goes to a page, also where only the fragment differs, and waits until it is loaded. What was asked and said before
     /// is forgotten.
     pub fn open(&mut self, url: &str) {
+        self.events.clear();
         self.call("Page.navigate", json!({ "url": "about:blank" }));
         self.wait_for("Page.loadEventFired", 0);
         self.events.clear();
         let gone = self.call("Page.navigate", json!({ "url": url }));
         assert!(gone["errorText"].is_null(), "{url}: {gone}");
         self.wait_for("Page.loadEventFired", 0);
+        // The event may still have been that of the empty page before.
+        self.until("document.readyState === 'complete'");
     }
 
     /// The value of an expression, of a promise when it is kept. An exception of the page's is a panic here.
@@ -182,7 +188,7 @@ impl Browser {
 
     /// The text that a person sees.
     pub fn text(&mut self) -> String {
-        self.eval("document.body.innerText").as_str().unwrap().to_owned()
+        self.eval("document.body?.innerText ?? ''").as_str().unwrap().to_owned()
     }
 
     /// The rectangle pages are laid out in, CSS pixels.
@@ -195,6 +201,12 @@ impl Browser {
     /// Switches JavaScript of pages off or on, for pages that are opened from now on. [`Browser::eval`] works all the same.
     pub fn scripts(&mut self, on: bool) {
         self.call("Emulation.setScriptExecutionDisabled", json!({ "value": !on }));
+    }
+
+    /// Lets pages that are opened from now on believe that it is so much later.
+    pub fn later(&mut self, ms: u64) {
+        let source = format!("{{ const now = Date.now; Date.now = () => now() + {ms}; }}");
+        self.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source }));
     }
 
     /// Takes the network away, or gives it back.

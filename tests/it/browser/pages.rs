@@ -9,7 +9,7 @@ use super::*;
 use crate::node::{AUTHORITY, Around, Node, sample};
 
 /// Most bytes of a page with all it loads.
-const MAX_TRANSFER: u64 = 100_000;
+pub(super) const MAX_TRANSFER: u64 = 100_000;
 
 /// A join link of the generated list, its chat and house.
 struct Scene {
@@ -17,7 +17,11 @@ struct Scene {
     token: String,
     chat: String,
     building: String,
+    address: String,
 }
+
+/// The address of the house of [`scene`] as somebody types it.
+const SPOKEN: &str = "бульвар кронштадтский 35 корпус а";
 
 /// Moscow of 2014 with 600 generated chats, then the managements of 2016. The chosen chat's house changed its УК, has services,
 /// a bot, an imitation and an open objection beside it.
@@ -41,10 +45,16 @@ fn scene() -> Scene {
         (managers.len() > 1 && house["chats"].as_array().unwrap().len() == 1).then(|| {
             let text = |v: &Value| v.as_str().unwrap().to_owned();
             let token = cells[2].split("/join/").nth(1).unwrap().to_owned();
-            (token, text(&house["chats"][0]), cells[1].to_owned(), house["last_record"].to_string())
+            (
+                token,
+                text(&house["chats"][0]),
+                cells[1].to_owned(),
+                text(&house["address"]),
+                house["last_record"].to_string(),
+            )
         })
     });
-    let (token, chat, building, last) = chosen.expect("a house of the list that changed its management");
+    let (token, chat, building, address, last) = chosen.expect("a house of the list that changed its management");
     let signer = node.signer("operator");
     let prev = Some(serde_json::from_str(&last).unwrap());
     let around = Around { from: Some("2016-04-01"), basis: true, ..Around::default() };
@@ -60,7 +70,7 @@ fn scene() -> Scene {
         signer.record("bot.attested", bot, around).1,
         signer.record("impersonation.flagged", fake, around).1,
     ]);
-    Scene { node, token, chat, building }
+    Scene { node, token, chat, building, address }
 }
 
 /// The checker of accessibility, fetched by `scripts/axe`.
@@ -72,7 +82,7 @@ static AXE: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// What WCAG 2.2 AA forbids on the page that is open, as axe-core sees it.
-fn violations(b: &mut Browser) -> Value {
+pub(super) fn violations(b: &mut Browser) -> Value {
     b.eval(&format!("{}; 0", *AXE));
     let tags = "['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']";
     b.eval(&format!(
@@ -82,7 +92,7 @@ fn violations(b: &mut Browser) -> Value {
 }
 
 /// Bytes that came over the network since the page was opened.
-fn transferred(b: &mut Browser) -> u64 {
+pub(super) fn transferred(b: &mut Browser) -> u64 {
     b.asked();
     let ends = b.events.iter().filter(|e| e["method"] == "Network.loadingFinished");
     ends.map(|e| e["params"]["encodedDataLength"].as_f64().unwrap_or(0.0) as u64).sum()
@@ -170,4 +180,75 @@ fn every_page_is_small_closed_and_accessible_in_both_languages() {
         b.scripts(true);
     }
     assert!(!s.node.log().contains(&s.token));
+}
+
+#[test]
+fn a_link_stays_on_the_device_and_addresses_are_proposed_while_typing() {
+    let s = scene();
+    let url = s.node.url();
+    let mut b = Browser::start();
+
+    // With scripts the token goes into a fragment, and no request has it.
+    let pasted = format!("Наш чат: https://max.ru/join/{}, заходите", s.token);
+    send(&mut b, &s, "/?lang=en", &pasted);
+    // The page of the check takes it out of the address at once.
+    assert_eq!(b.eval("location.pathname + location.search"), "/check?lang=en");
+    assert_eq!(b.eval("document.querySelector('#link').value"), format!("https://max.ru/join/{}", s.token));
+    let asked = b.asked();
+    assert!(asked.iter().any(|a| a.url.contains("/check")), "{asked:?}");
+    for a in &asked {
+        let sent = a.url.split('#').next().unwrap();
+        assert!(!sent.contains(&s.token) && a.body.as_ref().is_none_or(|b| !b.contains(&s.token)), "{a:?}");
+    }
+    // What is no chat's link is told here, and nothing is asked.
+    for (lang, says) in [("", "Это не ссылка на чат MAX"), ("?lang=en", "Not a link to a MAX chat")] {
+        b.open(&format!("{url}/{lang}"));
+        let before = b.asked().len();
+        let fake = format!("https://max.ru.evil.example/join/{}", s.token);
+        b.eval(&format!("document.querySelector('#q').value = {}", json!(fake)));
+        b.eval("document.querySelector('form.ask').requestSubmit(), 0");
+        b.until("document.querySelector('#local h2')");
+        assert!(b.text().contains(says), "{}", b.text());
+        assert_eq!(b.asked().len(), before);
+        assert_eq!(violations(&mut b), json!([]));
+    }
+    b.screenshot("home-local-not-a-link");
+
+    // An address: proposals, by keyboard alone, and then the building's page.
+    b.open(&format!("{url}/"));
+    b.eval("document.querySelector('#q').focus(), 0");
+    b.call("Input.insertText", json!({ "text": SPOKEN }));
+    b.until("document.querySelector('#q').ariaExpanded === 'true'");
+    assert_eq!(violations(&mut b), json!([]));
+    b.screenshot("home-proposals");
+    assert_eq!(b.eval("document.querySelector('#proposals li').textContent"), s.address.as_str());
+    for (key, code) in [("ArrowDown", 40), ("Enter", 13)] {
+        b.events.clear();
+        for kind in ["rawKeyDown", "keyUp"] {
+            let pressed = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code });
+            b.call("Input.dispatchKeyEvent", pressed);
+        }
+        if key == "ArrowDown" {
+            assert_eq!(b.eval("document.querySelector('#q').getAttribute('aria-activedescendant')"), "proposal-0");
+        }
+    }
+    b.wait_for("Page.loadEventFired", 0);
+    assert_eq!(b.eval("decodeURIComponent(location.pathname)"), format!("/building/{}", s.building));
+    // Nobody is asked about a link while it is typed, nor about what is too short.
+    b.open(&format!("{url}/"));
+    for text in [format!("max.ru/join/{}", s.token), s.token.clone(), "ле".into()] {
+        let before = b.asked().len();
+        b.eval(&format!("document.querySelector('#q').value = {}", json!(text)));
+        b.eval("document.querySelector('#q').dispatchEvent(new Event('input')), new Promise(r => setTimeout(r, 400))");
+        assert_eq!(b.asked().len(), before, "{text}");
+    }
+
+    // Without scripts the same address is a list of links.
+    for (lang, suffix) in [("ru", ""), ("en", "?lang=en")] {
+        b.scripts(false);
+        send(&mut b, &s, &format!("/{suffix}"), SPOKEN);
+        b.scripts(true);
+        sound(&mut b, &s, &format!("answer-houses-{lang}"));
+        assert_eq!(b.eval("document.querySelector('.houses a').textContent"), s.address.as_str());
+    }
 }

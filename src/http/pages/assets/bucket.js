@@ -19,7 +19,7 @@ const badForm = (what) => refuse("bucket.form", `bucket: ${what}`);
 /** In the order in which claims are sorted. */
 const STANDINGS = ["official", "rotated", "owner_suspended", "declared", "suspended", "closed", "replaced", "moved", "void"];
 /** Which claim stands: lower first. */
-const RANK = { official: 0, owner_suspended: 0, suspended: 0, declared: 1, rotated: 2, moved: 3, replaced: 4, closed: 5 };
+const CLAIM_RANK = { official: 0, owner_suspended: 0, suspended: 0, declared: 1, rotated: 2, moved: 3, replaced: 4, closed: 5 };
 const STATES = {
   official: "official",
   owner_suspended: "suspended",
@@ -143,7 +143,7 @@ export async function answerOf(file, log, digest, now) {
   // first log on.
   const first = (chat) => all.filter((c) => c.chat === chat).reduce((n, c) => (c.since < n ? c.since : n), 2n ** 64n);
   const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
-  const standing = claims.toSorted((a, b) => RANK[a.standing] - RANK[b.standing] || order(first(a.chat), first(b.chat)) || order(a.chat, b.chat) || order(a.region, b.region));
+  const standing = claims.toSorted((a, b) => CLAIM_RANK[a.standing] - CLAIM_RANK[b.standing] || order(first(a.chat), first(b.chat)) || order(a.chat, b.chat) || order(a.region, b.region));
   const claim = standing[0] ?? null;
   const absent = commit.missing.length ? "region_not_connected" : stale ? "stale" : "not_registered";
   const state = claim ? STATES[claim.standing] : absent;

@@ -97,7 +97,7 @@ export function decimal(text) {
 }
 
 /** Nesting that is still read. */
-const MAX_DEPTH = 128;
+const MAX_NESTING = 128;
 const STRING = /"(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const NUMBER = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 const BLANK = /[ \t\n\r]*/y;
@@ -138,7 +138,7 @@ export function parseJson(text) {
     need(end);
   };
   const value = (depth) => {
-    if (depth > MAX_DEPTH) fail();
+    if (depth > MAX_NESTING) fail();
     if (next("{")) {
       const object = Object.create(null);
       list("}", () => {

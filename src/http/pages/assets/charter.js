@@ -75,6 +75,7 @@ export class Charters {
 
   versions = [];
 
+  /** Takes the next version; true where it is there already. */
   async add(text) {
     const next = await open(text);
     const latest = this.versions.at(-1);
@@ -89,6 +90,7 @@ export class Charters {
       await signedBy(next.envelope, latest.body);
     }
     this.versions.push(next);
+    return false;
   }
 
   /** The pinned charter's digest: what people compare. */

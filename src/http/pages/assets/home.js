@@ -39,6 +39,70 @@ form.addEventListener("submit", (event) => {
   }
 });
 
+// Addresses while typing: a combobox as the ARIA authoring practices have it. What is typed goes to this node, unless it is
+// like a link.
+const list = Object.assign(document.createElement("ul"), { className: "proposals", id: "proposals", hidden: true });
+const count = Object.assign(document.createElement("p"), { className: "unseen", role: "status" });
+let [timer, asking, chosen] = [0, new AbortController(), -1];
+list.setAttribute("role", "listbox");
+list.setAttribute("aria-label", form.querySelector("label").textContent);
+field.after(list, count);
+for (const [name, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": list.id })) {
+  field.setAttribute(name, value);
+}
+const show = (open) => {
+  list.hidden = !open;
+  field.setAttribute("aria-expanded", String(open));
+  choose(-1);
+};
+const choose = (at) => {
+  chosen = at;
+  [...list.children].forEach((option, i) => option.setAttribute("aria-selected", String(i === at)));
+  const option = list.children[at];
+  option ? field.setAttribute("aria-activedescendant", option.id) : field.removeAttribute("aria-activedescendant");
+  option?.scrollIntoView({ block: "nearest" });
+};
+const go = (option) => location.assign(to(`/building/${encodeURIComponent(option.dataset.building)}`));
+const propose = async (text) => {
+  asking = new AbortController();
+  const answer = await fetch(`/api/v1/search?limit=6&q=${encodeURIComponent(text)}`, { signal: asking.signal }).catch(() => null);
+  if (!answer?.ok) return show(false);
+  const { items } = await answer.json();
+  if (field.value.trim() !== text) return;
+  const options = items.map((house, i) => {
+    const option = Object.assign(document.createElement("li"), { id: `proposal-${i}`, textContent: house.address });
+    option.setAttribute("role", "option");
+    option.dataset.building = house.building;
+    return option;
+  });
+  list.replaceChildren(...options);
+  count.textContent = field.dataset.found + items.length;
+  show(items.length > 0);
+};
+field.addEventListener("input", () => {
+  clearTimeout(timer);
+  asking.abort();
+  const text = field.value.trim();
+  // An id or a number is asked about whole.
+  const isAddress = text.length >= 3 && /\p{L}{2}/u.test(text) && !/^[@-]|^[a-z]+:/.test(text) && !isLikeALink(text);
+  if (!isAddress) return show(false);
+  timer = setTimeout(() => propose(text), 200);
+});
+field.addEventListener("keydown", (event) => {
+  const last = list.children.length - 1;
+  if (list.hidden) return;
+  const steps = { ArrowDown: chosen < last ? chosen + 1 : 0, ArrowUp: chosen > 0 ? chosen - 1 : last };
+  if (event.key in steps) choose(steps[event.key]);
+  else if (event.key === "Escape") show(false);
+  else if (event.key === "Enter" && chosen >= 0) go(list.children[chosen]);
+  else return;
+  event.preventDefault();
+});
+list.addEventListener("mousedown", (event) => event.preventDefault());
+list.addEventListener("click", (event) => event.target.closest("li") && go(event.target.closest("li")));
+field.addEventListener("blur", () => show(false));
+show(false);
+
 // A poster's QR: where the browser reads codes itself, by a photo or by the camera.
 const qr = document.getElementById("qr");
 if ("BarcodeDetector" in window) {

@@ -20,13 +20,31 @@ function isPoint(bytes) {
   return reduced && !SMALL_ORDER.has(hex(y));
 }
 
+const P = 2n ** 255n - 19n;
+const D = 37095705934669439343138083508754565189542113879843219016388785533085940283555n;
+const onCurve = new Map();
+
+/** True where a point has this y: (y² − 1) / (dy² + 1) is a square (RFC 8032, 5.1.3). */
+function isOnCurve(bytes) {
+  const text = hex(bytes);
+  if (!onCurve.has(text)) {
+    const y = BigInt(`0x${hex(bytes.toReversed())}`) & (2n ** 255n - 1n);
+    let base = ((y * y - 1n) * (D * y * y + 1n)) % P;
+    let power = 1n;
+    for (let e = (P - 1n) / 2n; e > 0n; e >>= 1n, base = (base * base) % P) if (e & 1n) power = (power * base) % P;
+    onCurve.set(text, power === 1n);
+  }
+  return onCurve.get(text);
+}
+
 /** The key of 43 characters of base64url, or null. */
 export function readKey(text) {
   const bytes = typeof text === "string" ? unbase64url(text) : null;
-  return bytes && bytes.length === 32 && isPoint(bytes) ? bytes : null;
+  return bytes && isKeyBytes(bytes) ? bytes : null;
 }
 
-export const isKeyBytes = (bytes) => bytes.length === 32 && isPoint(bytes);
+/** True of 32 bytes that are a key's; a torsion component is not looked for. */
+export const isKeyBytes = (bytes) => bytes.length === 32 && isPoint(bytes) && isOnCurve(bytes);
 
 /** JWK thumbprint, RFC 7638, as text. */
 export async function thumbprint(key) {

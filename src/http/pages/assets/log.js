@@ -61,7 +61,7 @@ export function readNote(note) {
 const linesOf = (note, vkey) => note.signatures.filter((line) => line.name === vkey.name && line.id === vkey.id);
 
 /** Verifies that the key signed the note; lines of other keys are not looked at. */
-async function verifyNote(note, vkey) {
+export async function verifyNote(note, vkey) {
   const lines = linesOf(note, vkey);
   for (const line of lines) {
     if (!(await verifySignature(vkey.key, utf8(note.text), line.signature))) refuse("note.signature", `the signature by ${vkey.name} does not verify`);
@@ -84,7 +84,7 @@ export async function cosignedAt(note, vkey) {
 }
 
 /** The head that a checkpoint's text says: origin, size (a BigInt), root. */
-function readHead(text) {
+function readCheckpoint(text) {
   const form = () => refuse("checkpoint.form", "a checkpoint's text is three lines");
   if (/[\u0000-\u0009\u000b-\u001f]/.test(text)) form();
   const [origin, size, root, more] = text.slice(0, -1).split("\n");
@@ -105,7 +105,7 @@ export async function openCheckpoint(text, vkey, origin) {
   if (long > MAX_CHECKPOINT) refuse("checkpoint.too-long", `a checkpoint of ${long} bytes`);
   const note = readNote(text);
   await verifyNote(note, vkey);
-  const head = readHead(note.text);
+  const head = readCheckpoint(note.text);
   if (head.origin !== origin) refuse("checkpoint.origin", `the checkpoint is of ${head.origin}, not of ${origin}`);
   return { ...head, note };
 }
@@ -114,7 +114,8 @@ export const leafHash = (entry) => sha256(byte(0), entry);
 
 /** Verifies that a leaf is the entry of `index` in the tree of that size and root (RFC 9162, 2.1.3.2). */
 export async function verifyInclusion(leaf, index, size, path, root) {
-  if (size > MAX_SIZE || index >= size) refuse("proof.range", `no entry ${index} in a tree of ${size}`);
+  if (size > MAX_SIZE) refuse("tree.size", `a tree of ${size}`);
+  if (index >= size) refuse("proof.range", `no entry ${index} in a tree of ${size}`);
   let [at, last, hash] = [index, size - 1n, leaf];
   for (const sibling of path) {
     if (last === 0n) refuse("proof.length", "the path is too long");

@@ -1,7 +1,7 @@
 // Status proofs: what a region's log says about one thing at its newest commit, from one text (docs/protocol.md, "Status
 // proofs" and "Way down to several keys").
 
-import { base64, base64url, byte, compare, refuse, same, sha256, unbase64, unbase64url, utf8 } from "./bytes.js";
+import { base64, base64url, byte, compare, refuse, same, sha256, unbase64, unbase64url, unhex32, utf8 } from "./bytes.js";
 import { REGIONS, dayOf, fits, kindOf, readSpelled } from "./forms.js";
 import { thumbprint, readKey } from "./keys.js";
 import { cosignedAt, leafHash, nodeEntry, openCheckpoint, readNodeEntry, readNote, readTlogProof, splitOnce, verifyInclusion, verifyNodeEntry, writeTlogProof } from "./log.js";
@@ -206,15 +206,14 @@ export async function verifyStatusProof(proof, charters, cosigners = []) {
   held.sort((a, b) => compare(a.key, b.key));
   if (held.length > MAX_KEYS) wrong("too many keys");
   const root = await rootOf(proof.letters, proof.hashes, held);
-  if (!same(root, Uint8Array.from(commit.root.match(/../g), (pair) => parseInt(pair, 16)))) wrong("it does not lead to the committed root");
+  if (!same(root, unhex32(commit.root))) wrong("it does not lead to the committed root");
   isComplete(proof.about, proof.facts);
   const cosigned = [];
   for (const vkey of cosigners) {
     const time = await cosignedAt(head.note, vkey);
     if (time !== null) cosigned.push([vkey.name, time]);
   }
-  const facts = new Map(Array.from(proof.facts, ([name, f]) => [name, f]));
-  return { about: proof.about, log: proof.origin, region: by.region, size: commit.size, time: commit.time, charter: commit.charter, cosigned, facts };
+  return { about: proof.about, log: proof.origin, region: by.region, size: commit.size, time: commit.time, charter: commit.charter, cosigned, facts: proof.facts };
 }
 
 /** The last of a list of periods that had begun on a day. */

@@ -4,6 +4,7 @@
 export { Refused, hex } from "./bytes.js";
 export { Charters } from "./charter.js";
 export { MAX_BUCKET, answerOf, bucketName, digestOf, readBucket, readHead, verifyHead } from "./bucket.js";
+export { checkCode } from "./code.js";
 export { canonicalLink } from "./link.js";
 export { readVkey } from "./log.js";
 export { readStatusProof, sayStatus, verifyStatusProof } from "./status.js";
