@@ -69,7 +69,7 @@ impl Told {
         let key = if root { self.region.place.root() } else { self.region.place.operator(by % 2) };
         let time = self.region.time;
         let mut draft = self.region.draft(body, (!undated).then(|| day("2026-09-01")));
-        draft.basis = root.then(|| domovoi::registry::record::Basis {
+        draft.basis = root.then_some(domovoi::registry::record::Basis {
             kind: BasisKind::Order,
             number: None,
             date: None,
