@@ -5,8 +5,8 @@
 //! its inclusion proof under one checkpoint, and files of facts ([`facts_file`]) under two commits: the last one of the day the dossier is about, and today's. [`records`] says which
 //! records belong to a chat.
 //!
-//! Order of data: bytes → [`Dossier::read`] (decoded, nothing believed) → [`Dossier::chain`] (its charters, walked from the
-//! one that is trusted) → [`Dossier::verify`] → [`ProvedDossier`], which nothing else can make. Verification believes no
+//! Order of data: bytes → [`Dossier::read`] (decoded, nothing believed) → [`Contents::chain`] (its charters, walked from the
+//! one that is trusted) → [`Contents::verify`] → [`ProvedDossier`], which nothing else can make. Verification believes no
 //! summary and no list: it folds the records again, checks who signed them as the log's followers do, holds the facts against
 //! both state roots, and refuses what is missing and what is beside them.
 
