@@ -1,5 +1,6 @@
 //! Dossiers: what they prove on five days, that nothing else passes for one, and what a person reads.
 
+mod bounds;
 mod refused;
 mod scene;
 

@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::MAX_CHARTER;
 use crate::registry::ids::{ChatNumber, KeyThumb, OrgId, RecordId, RegionCode};
-use crate::registry::record::{Record, Subject};
+use crate::registry::record::Subject;
 use crate::registry::status_proof::{Name, ProvedStatus, StatusProof};
 use crate::registry::text::Day;
 use crate::tlog::decimal;
@@ -138,10 +138,6 @@ impl ProvedDossier {
         let mut all: Vec<_> = all.collect();
         all.sort_by_key(|(_, r)| r.link.index);
         all
-    }
-    /// A record by its id.
-    pub fn record(&self, id: &RecordId) -> Option<&Record> {
-        self.records.values().flatten().map(|r| &r.link.record).find(|r| r.id == *id)
     }
 }
 

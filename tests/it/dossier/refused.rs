@@ -23,18 +23,18 @@ use crate::regions::*;
 const AS_OF: &str = "2026-10-15";
 
 /// The commit key in force at the end of the scene.
-fn commit_key() -> SigningKey {
+pub fn commit_key() -> SigningKey {
     key(112)
 }
 
 /// The same files, listed and signed anew.
-fn sealed(mut files: Files, manifest: &Manifest, key: &SigningKey) -> Vec<u8> {
+pub fn sealed(mut files: Files, manifest: &Manifest, key: &SigningKey) -> Vec<u8> {
     let anew = Manifest::over(&files, manifest.chat, manifest.as_of, &manifest.log, manifest.size, manifest.made);
     anew.seal(&mut files, key);
     archive::write(&files).unwrap()
 }
 
-fn code(bytes: &[u8], trusted: &CharterChain) -> &'static str {
+pub fn code(bytes: &[u8], trusted: &CharterChain) -> &'static str {
     match open(bytes, trusted, &[]) {
         Ok(_) => "good",
         Err(e) => {
@@ -45,7 +45,7 @@ fn code(bytes: &[u8], trusted: &CharterChain) -> &'static str {
 }
 
 /// Index of the `n`-th record of this type.
-fn index_of(scene: &Scene, kind: &str, n: usize) -> u64 {
+pub fn index_of(scene: &Scene, kind: &str, n: usize) -> u64 {
     let is = |e: &Vec<u8>| DecodedRecord::decode(e).is_ok_and(|d| d.record.body.type_name() == kind);
     let found = scene.region.log.iter().enumerate().filter(|(_, e)| is(e)).nth(n);
     found.unwrap_or_else(|| panic!("{kind} {n}")).0 as u64
@@ -115,7 +115,7 @@ fn path(leaves: &[Hash], at: usize) -> Vec<Hash> {
 }
 
 /// The contents with what they have of this log taken from another one.
-fn over(mut contents: Contents, region: &Region) -> Contents {
+pub fn over(mut contents: Contents, region: &Region) -> Contents {
     contents.status = crate::status::prove(region, &Name::Subject(Subject::Chat(contents.chat)));
     let leaves: Vec<Hash> = region.log.iter().map(|e| leaf_hash(e)).collect();
     for (index, (entry, proof)) in &mut contents.entries {
@@ -127,7 +127,7 @@ fn over(mut contents: Contents, region: &Region) -> Contents {
 }
 
 /// Files of these contents, with the summary of the dossier they came from.
-fn files_of(contents: &Contents, dossier: &Dossier) -> Files {
+pub fn files_of(contents: &Contents, dossier: &Dossier) -> Files {
     let mut files = contents.files();
     files.insert(SUMMARY.into(), dossier.summary.clone());
     files
