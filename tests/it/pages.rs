@@ -76,6 +76,10 @@ fn a_question_is_answered_without_javascript_and_a_link_is_never_repeated() {
         let link = post(&node, path, &format!("https://max.ru/join/{TOKEN}"));
         assert_eq!((link.status, link.header("cache-control")), (200, "no-store"));
         assert!(link.text.contains(verdict) && link.text.contains(&format!("/chat/{chat}")), "{}", link.text);
+        // What it rests on is there to be fetched as it was signed.
+        let record = link.text.split('"').find(|u| u.starts_with("/api/v1/records/")).expect("a signed record");
+        let signed = get(&node, record);
+        assert!(signed.status == 200 && signed.text.contains("signatures"), "{}", signed.text);
         let separator = if path == "/" { "?" } else { "&" };
         let in_the_url = get(&node, &format!("{path}{separator}q=max.ru/join/{TOKEN}"));
         for page in [&link, &in_the_url] {

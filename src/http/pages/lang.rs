@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 
 use super::assets;
-use crate::node::verdict::Said;
+use crate::node::verdict::{Evidence, Said};
 use crate::registry::ids::{BuildingId, ChatNumber};
 
 /// Russian, or English by `lang=en` in the query.
@@ -62,6 +62,10 @@ impl Page {
     /// The page of a building.
     pub fn building(&self, building: &BuildingId) -> String {
         self.to(&format!("/building/{}", encoded(&building.to_string())))
+    }
+    /// A record as it was signed. `Evidence` has where it stands.
+    pub fn record(&self, e: &Evidence) -> String {
+        format!("/api/v1/records/{}?log={}", e.index, encoded(&e.log))
     }
     /// This page in the other language.
     pub fn switched(&self) -> String {
