@@ -15,6 +15,7 @@ use crate::registry::bucket_file::{BucketFile, FederationHead, LinkAnswer, MAX_B
 use crate::registry::ids::RegionCode;
 use crate::registry::jurisdiction::FederationKeys;
 use crate::registry::link::{LinkDigest, canonical_link};
+use crate::registry::status_proof::Name;
 use crate::sync::charters::walk_federation;
 
 /// Largest head, bytes.
@@ -76,12 +77,12 @@ fn federation(context: &Context, charters: &[PathBuf]) -> Result<(Api, Federatio
 }
 
 /// `domovoi verify NAME --nowhere`: the node proves that no region has the name, or says that one has.
-pub fn nowhere(context: &Context, name: &str, charters: &[PathBuf]) -> Result<()> {
+pub fn nowhere(context: &Context, name: &Name, charters: &[PathBuf]) -> Result<()> {
     let (api, keys) = federation(context, charters)?;
-    let json: serde_json::Value = api.get("verify/absence", &[("name", name.to_owned())])?;
+    let json: serde_json::Value = api.get("verify/absence", &[("name", name.to_string())])?;
     let answer = AbsenceProof::decode(json.to_string().as_bytes())?.verify(&keys, name, now_ms())?;
     let value = json!({
-        "state": answer.state, "name": name, "covered": answer.covered, "stale": answer.stale,
+        "state": answer.state, "name": name.to_string(), "covered": answer.covered, "stale": answer.stale,
         "missing": answer.missing.iter().map(ToString::to_string).collect::<Vec<_>>(),
     });
     context.out.result(&value, |out| {

@@ -294,7 +294,7 @@ impl Verify {
                     Err(_) => format!("link:{}", LinkDigest::of_link(&canonical_link(what)?)),
                 },
             };
-            return super::private::nowhere(context, &name, &self.charter);
+            return super::private::nowhere(context, &name.parse()?, &self.charter);
         }
         let mut query = self.when.query();
         query.push(match what.split_once(':') {

@@ -20,6 +20,7 @@ use crate::node::Node;
 use crate::node::charters::{read_chain, read_version};
 use crate::registry::absence::AbsenceProof;
 use crate::registry::bucket_file::FederationHead;
+use crate::registry::status_proof::Name;
 
 fn none(what: &str) -> Error {
     Error::refuse("bucket.not-found", what, "read /api/v1/verify/bucket for the present head and its bits")
@@ -114,7 +115,7 @@ async fn absence(State(node): State<Arc<Node>>, Query(q): Query<AbsenceQuery>) -
         return Err(query("name", &q.name));
     }
     let proof = match node.federation() {
-        Some(federation) => federation.absence(&q.name)?,
+        Some(federation) => federation.absence(&q.name.parse::<Name>()?)?,
         None => None,
     };
     proof.map(Json).ok_or_else(|| none("this node writes no federation log, or has not computed its maps yet"))

@@ -31,6 +31,7 @@ use crate::registry::signature::PublicKey;
 use crate::registry::state::View;
 use crate::registry::state_proof::Quoted;
 use crate::registry::statemap::{StateMap, map_key};
+use crate::registry::status_proof::Name;
 use crate::registry::strict::List;
 use crate::storage::log_store::{LogReader, LogStore};
 use crate::tlog::checkpoint::Checkpoint;
@@ -76,9 +77,9 @@ impl FederationView {
     ///
     /// # Errors
     /// `union.present` where one has.
-    pub fn absence(&self, name: &str) -> Result<Option<AbsenceProof>> {
+    pub fn absence(&self, name: &Name) -> Result<Option<AbsenceProof>> {
         let Some(current) = self.current.read().clone() else { return Ok(None) };
-        let key = map_key(name);
+        let key = map_key(&name.to_string());
         match current.union.get(&key) {
             None => Ok(Some(AbsenceProof { head: current.head.clone(), map: MapProof::of(&current.union, &key) })),
             Some(_) => Err(Error::refuse(

@@ -6,6 +6,7 @@ use super::bucket_file::{FederationHead, Unknown};
 use super::jurisdiction::FederationKeys;
 use super::map_proof::MapProof;
 use super::statemap::map_key;
+use super::status_proof::Name;
 use super::strict::{from_object, object};
 use crate::error::{Error, Result};
 
@@ -33,13 +34,14 @@ impl AbsenceProof {
     }
 
     /// Verifies that no covered region has `name`, and says whether that is all and young enough to be called
-    /// "registered nowhere". `now` in Unix milliseconds.
+    /// "registered nowhere". `now` in Unix milliseconds. A name has one spelling: nothing stands at any other, which would
+    /// prove what is registered absent.
     ///
     /// # Errors
     /// Those of [`FederationHead::verify`]; `proof.map`.
-    pub fn verify(&self, log: &FederationKeys, name: &str, now: u64) -> Result<Unknown> {
+    pub fn verify(&self, log: &FederationKeys, name: &Name, now: u64) -> Result<Unknown> {
         let commit = self.head.verify(log)?;
-        self.map.verify_absent(&commit.root.0, &map_key(name))?;
+        self.map.verify_absent(&commit.root.0, &map_key(&name.to_string()))?;
         Ok(Unknown::of(&commit, log, now))
     }
 }

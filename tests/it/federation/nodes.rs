@@ -123,13 +123,23 @@ fn a_link_is_checked_without_saying_which() {
     let proof = node.get(&format!("/api/v1/verify/absence?name=chat:{absent_chat}")).body;
     let proof = AbsenceProof::decode(&proof).unwrap();
     let keys = founded.verified.federation().unwrap();
-    let state = |name: &str, at: u64| proof.verify(&keys, name, at).map(|u| u.state);
+    let state = |name: &str, at: u64| proof.verify(&keys, &name.parse().unwrap(), at).map(|u| u.state);
     let time = domovoi::node::now_ms();
     assert_eq!(state(&format!("chat:{absent_chat}"), time).unwrap(), "not_registered");
     assert_eq!(state(&format!("chat:{absent_chat}"), time + 25 * 3_600_000).unwrap(), "stale");
     for other in ["reformagkh:7", "reformagkh:8"].map(|b| format!("building:{b}")) {
         assert_eq!(state(&other, time).unwrap_err().code(), "proof.map");
     }
+
+    // Nothing stands at another spelling of a name: nobody may have that for a proof.
+    for (name, code) in
+        [("chat:77-0000-0000-000U", "chat.number"), ("chat:..", "chat.number"), ("reformagkh:7", "subject.unknown")]
+    {
+        let refused = node.get(&format!("/api/v1/verify/absence?name={name}"));
+        assert_eq!(refused.json()["code"], json!(code), "{name}");
+    }
+    let registered = format!("chat:{}", chats[4].0).to_lowercase();
+    assert_ne!(node.get(&format!("/api/v1/verify/absence?name={registered}")).status, 200);
 
     // A bucket is padded, says the same again, and is refused when a byte of it is changed.
     let (signed, _) = head(&node, &founded).unwrap();
