@@ -118,6 +118,7 @@ pub fn forms(good: &str, s: &Scene) -> Cases {
         ("no signature", "status.form", good.replacen(&format!("{}\n", line_of(good, "signed ")), "", 1)),
         ("a kind nobody knows", "subject.unknown", edit(good, "about ", |_| "about flat:7".into())),
         ("a number that is none", "chat.number", edit(good, "about ", |_| "about chat:77".into())),
+        ("a number in small letters", "chat.number", edit(good, "about ", |l| l.to_lowercase())),
         ("a digest in capitals", "link.digest", {
             let link = prove(&s.moscow, &Name::Link(link(0xab))).to_string();
             edit(&link, "about ", |l| l.replacen("abab", "ABab", 1))
