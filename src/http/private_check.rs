@@ -83,15 +83,8 @@ pub(super) async fn charter_texts(node: Arc<Node>) -> Result<Vec<String>> {
     .await
 }
 
-/// The first charter of the federation whose log this node writes, as it was signed. A client that has it from the
-/// federation compares; one that takes it from here trusts this node for it.
-#[utoipa::path(get, path = "/api/v1/verify/charter",
-    responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
-async fn charter(State(node): State<Arc<Node>>) -> Result<Response> {
-    charter_file(node.layout.federation(), None).await
-}
-
-/// A version of that charter, as it was signed: whoever has one walks to the newest.
+/// A version of the charter of the federation whose log this node writes, as it was signed: whoever has one from the
+/// federation walks from there to the newest.
 #[utoipa::path(get, path = "/api/v1/verify/charters/{version}", params(("version" = u64, Path, description = "Version of the charter.")),
     responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
 async fn charter_version(State(node): State<Arc<Node>>, Path(version): Path<u64>) -> Result<Response> {
@@ -127,7 +120,6 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(head))
         .routes(routes!(bucket))
         .routes(routes!(absence))
-        .routes(routes!(charter))
         .routes(routes!(charters))
         .routes(routes!(charter_version))
 }
