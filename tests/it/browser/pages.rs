@@ -252,3 +252,43 @@ fn a_link_stays_on_the_device_and_addresses_are_proposed_while_typing() {
         assert_eq!(b.eval("document.querySelector('.houses a').textContent"), s.address.as_str());
     }
 }
+
+/// Chromium on Linux has no reader of codes of its own, so that one stands in for it here, which says what it is told; the page,
+/// the photo and the way to the check are real.
+#[test]
+fn a_posters_code_is_read_where_the_browser_can_read_codes() {
+    let s = scene();
+    let url = s.node.url();
+    let mut b = Browser::start();
+    b.open(&format!("{url}/"));
+    assert_eq!(b.eval("document.querySelector('#qr').hidden"), true, "no reader, no offer");
+    let photo = b.screenshot("home-without-reader");
+
+    let reader =
+        "window.BarcodeDetector = class { async detect() { return window.code ? [{ rawValue: window.code }] : []; } };";
+    b.call("Page.addScriptToEvaluateOnNewDocument", json!({ "source": reader }));
+    for code in [format!("{url}/check#{}", s.token), format!("https://max.ru/join/{}", s.token)] {
+        b.open(&format!("{url}/"));
+        b.until("!document.querySelector('#qr').hidden");
+        assert_eq!(violations(&mut b), json!([]));
+        b.choose_file("#photo", &photo);
+        b.until(
+            "document.querySelector('#qr [role=status]').textContent === document.querySelector('#qr').dataset.none",
+        );
+        // The same file again would be no change.
+        let other = b.screenshot("home-reader");
+        b.eval(&format!("window.code = {}, 0", json!(code)));
+        b.choose_file("#photo", &other);
+        b.until("location.pathname === '/check' && document.querySelector('#link')?.value");
+        assert_eq!(b.eval("document.querySelector('#link').value"), format!("https://max.ru/join/{}", s.token));
+        assert!(b.asked().iter().all(|a| !a.url.split('#').next().unwrap().contains(&s.token)));
+    }
+    // Somebody else's page is no chat's link, whatever token it carries; and without a camera that is said.
+    b.open(&format!("{url}/"));
+    b.eval(&format!("window.code = {}, 0", json!(format!("https://fake.example/check#{}", s.token))));
+    b.choose_file("#photo", &photo);
+    b.until("document.querySelector('#local h2')");
+    b.eval("document.querySelector('#qr button').click(), 0");
+    b.until("document.querySelector('#qr [role=status]').textContent === document.querySelector('#qr').dataset.camera");
+    assert!(b.asked().iter().all(|a| a.url.starts_with(&url)));
+}
