@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::statemap::map_key;
+use super::super::statemap::tests::key;
 use super::*;
 
 type Model = BTreeMap<Bytes32, Bytes32>;
@@ -29,24 +29,6 @@ fn expected(leaves: &[(Bytes32, Bytes32)], key: &Bytes32) -> MapProof {
     let other = here.first().filter(|(k, _)| k != key);
     let other = other.map(|(key, value)| OtherLeaf { key: RecordId(*key), value: RecordId(*value) });
     MapProof { siblings: List(siblings), other }
-}
-
-/// Few distinct keys, many with long common beginnings, as in the map's own tests.
-fn key() -> impl Strategy<Value = Bytes32> {
-    prop_oneof![
-        any::<[u8; 32]>(),
-        (0u8..40).prop_map(|b| map_key(&format!("chat:{b}"))),
-        (0usize..256, any::<bool>()).prop_map(|(at, ones)| {
-            let mut key = if ones { [0xff; 32] } else { [0; 32] };
-            key[at / 8] ^= 0x80 >> (at % 8);
-            key
-        }),
-        (0u8..4).prop_map(|last| {
-            let mut key = [7; 32];
-            key[31] = last;
-            key
-        }),
-    ]
 }
 
 fn holds(proof: &MapProof, root: &Bytes32, key: &Bytes32, value: Option<&Bytes32>) -> bool {

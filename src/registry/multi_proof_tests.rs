@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::statemap::map_key;
+use super::super::statemap::tests::key;
 use super::*;
 
 type Model = BTreeMap<Bytes32, Bytes32>;
@@ -39,23 +39,6 @@ fn expected(leaves: &Leaves, keys: &[Bytes32], depth: usize, shape: &mut String,
     shape.push('i');
     let left = expected(&left, &lk, depth + 1, shape, hashes);
     inner_hash(&left, &expected(&right, &rk, depth + 1, shape, hashes))
-}
-
-/// Few distinct keys, many with long common beginnings.
-fn key() -> impl Strategy<Value = Bytes32> {
-    prop_oneof![
-        (0u8..40).prop_map(|b| map_key(&format!("chat:{b}"))),
-        (0usize..256, any::<bool>()).prop_map(|(at, ones)| {
-            let mut key = if ones { [0xff; 32] } else { [0; 32] };
-            key[at / 8] ^= 0x80 >> (at % 8);
-            key
-        }),
-        (0u8..4).prop_map(|last| {
-            let mut key = [7; 32];
-            key[31] = last;
-            key
-        }),
-    ]
 }
 
 fn world() -> impl Strategy<Value = (Model, BTreeSet<Bytes32>)> {

@@ -403,7 +403,7 @@ impl FromIterator<(Bytes32, Bytes32)> for StateMap {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use proptest::prelude::*;
@@ -431,7 +431,7 @@ mod tests {
     }
 
     /// Few distinct keys, many of them with long common beginnings.
-    fn key() -> impl Strategy<Value = Bytes32> {
+    pub fn key() -> impl Strategy<Value = Bytes32> {
         prop_oneof![
             any::<[u8; 32]>(),
             any::<u8>().prop_map(|b| map_key(&format!("chat:{b}"))),
