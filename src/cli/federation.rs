@@ -201,8 +201,14 @@ impl Found {
                 log_vkey: Text::new(&vkey)?,
                 commit_key: KeyBytes(PublicKey::of(&commit)),
                 url: Text::new(&url)?,
+                cosigners: None,
             }),
             exceptions: None,
+            witnesses: None,
+            quorums: None,
+            announced: None,
+            retired: None,
+            cuts: None,
         };
         let bytes = Charter::sign(&body, &roots.iter().collect::<Vec<_>>())?;
         let chain = CharterChain::pinned(&bytes)?;

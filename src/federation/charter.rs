@@ -11,6 +11,7 @@ use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::roles::{AnnouncedKey, Cosigners, Cut, Quorums, RetiredKey, Standing, Witness};
 use crate::error::{Error, Result};
 use crate::registry::body::{KeyBytes, List};
 use crate::registry::envelope::{Envelope, MAX_SIGNATURES, TYP_CHARTER};
@@ -53,6 +54,12 @@ pub struct Region {
     pub commit_key: KeyBytes,
     /// Where its node is.
     pub url: Text,
+    /// Keys with which its node cosigns the logs of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosigners: Option<Cosigners>,
+    /// Suspended or withdrawn; absent: it takes part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing: Option<Standing>,
 }
 
 /// What a charter says.
@@ -88,6 +95,21 @@ pub struct CharterBody {
     /// Entries of logs that are a no-op for everyone, from this version on and looking back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exceptions: Option<List<ExceptedEntry, 256>>,
+    /// Witnesses that are no nodes of the federation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witnesses: Option<List<Witness, 32>>,
+    /// How many cosignatures make a checkpoint good; absent: none are asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quorums: Option<Quorums>,
+    /// Keys that are to take a place later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<List<AnnouncedKey, 256>>,
+    /// Keys that have left their places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retired: Option<List<RetiredKey, 4096>>,
+    /// Logs whose history was decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cuts: Option<List<Cut, 256>>,
 }
 
 /// The log a ministry's node writes.
@@ -102,6 +124,9 @@ pub struct FederationLog {
     pub commit_key: KeyBytes,
     /// Where its node is.
     pub url: Text,
+    /// Keys with which its node cosigns the logs of others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosigners: Option<Cosigners>,
 }
 
 /// An entry that should never have been in its log, and does not end it.
@@ -173,9 +198,16 @@ impl Charter {
                 log_vkey: Text::new(&one.log_vkey)?,
                 commit_key: KeyBytes(one.commit_key),
                 url: Text::new(&one.url)?,
+                cosigners: None,
+                standing: None,
             }]),
             federation: None,
             exceptions: None,
+            witnesses: None,
+            quorums: None,
+            announced: None,
+            retired: None,
+            cuts: None,
         };
         Charter::sign(&body, &[root])
     }

@@ -16,3 +16,4 @@
 pub mod chain;
 pub mod charter;
 pub mod dossier;
+pub mod roles;

@@ -115,4 +115,4 @@ pub(super) fn number<'de, D: serde::Deserializer<'de>>(d: D) -> std::result::Res
     Ok(Millis::deserialize(d)?.get())
 }
 
-pub(super) use words;
+pub(crate) use words;

@@ -1,7 +1,9 @@
 //! A client that expects the worst of the peer: bounded bytes, bounded time, no redirects, no decompression.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
 
 use crate::error::{Error, Result};
@@ -20,10 +22,25 @@ pub mod limit {
 }
 
 /// A peer: where its node is, and how to talk to it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Peer {
     base: reqwest::Url,
     client: reqwest::Client,
+    /// Stands in for the network; none where there is a real one.
+    simulated: Option<Arc<dyn Transport>>,
+}
+
+/// What a peer answered: status and body.
+pub type Answer = (StatusCode, Vec<u8>);
+
+/// A network that a simulation makes: it sees every request and says what comes back. All that a [`Peer`] checks of an
+/// answer it checks of these too.
+pub trait Transport: Send + Sync {
+    /// The answer to `GET path` (`body` is none) or `POST path`.
+    ///
+    /// # Errors
+    /// As the network has them: `peer.unreachable`.
+    fn ask<'a>(&'a self, base: &'a str, path: &'a str, body: Option<Vec<u8>>) -> BoxFuture<'a, Result<Answer>>;
 }
 
 fn unreachable(url: &str, e: &reqwest::Error) -> Error {
@@ -35,6 +52,10 @@ fn unreachable(url: &str, e: &reqwest::Error) -> Error {
         at = error.source();
     }
     Error::retry("peer.unreachable", format!("{url}: {cause}"), "check the address and that the node is running")
+}
+
+fn too_large(url: &str, max: usize) -> Error {
+    Error::isolate("peer.too_large", format!("{url} sends more than {max} bytes"), "the peer is broken or hostile")
 }
 
 impl Peer {
@@ -62,7 +83,12 @@ impl Peer {
             builder = builder.tls_certs_only([certificate]);
         }
         let client = builder.build().map_err(|e| bad(e.to_string()))?;
-        Ok(Peer { base, client })
+        Ok(Peer { base, client, simulated: None })
+    }
+
+    /// The same peer over a simulated network.
+    pub fn over(self, network: Arc<dyn Transport>) -> Peer {
+        Peer { simulated: Some(network), ..self }
     }
 
     /// The node's root.
@@ -82,27 +108,48 @@ impl Peer {
 
     /// GET of `path`, at most `max` bytes. `None` where the peer has no such thing.
     pub async fn get(&self, path: &str, max: usize) -> Result<Option<Vec<u8>>> {
-        let url = self.address(path)?;
-        let mut answer = self.client.get(url.clone()).send().await.map_err(|e| unreachable(url.as_str(), &e))?;
-        match answer.status() {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(None),
+        let (status, body) = self.ask(path, None, max).await?;
+        match status {
+            StatusCode::OK => Ok(Some(body)),
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(None),
             status => {
-                return Err(Error::retry("peer.status", format!("{url} answered {status}"), "try again later"));
+                let url = self.address(path)?;
+                Err(Error::retry("peer.status", format!("{url} answered {status}"), "try again later"))
             }
         }
+    }
+
+    /// POST of `body` to `path`: the status, whatever it is, and at most `max` bytes of the answer.
+    pub async fn post(&self, path: &str, body: Vec<u8>, max: usize) -> Result<Answer> {
+        self.ask(path, Some(body), max).await
+    }
+
+    async fn ask(&self, path: &str, body: Option<Vec<u8>>, max: usize) -> Result<Answer> {
+        let url = self.address(path)?;
+        let (status, body) = match &self.simulated {
+            Some(network) => network.ask(self.url(), path, body).await?,
+            None => self.over_http(&url, body, max).await?,
+        };
+        if body.len() > max {
+            return Err(too_large(url.as_str(), max));
+        }
+        Ok((status, body))
+    }
+
+    async fn over_http(&self, url: &reqwest::Url, body: Option<Vec<u8>>, max: usize) -> Result<Answer> {
+        let request = match body {
+            None => self.client.get(url.clone()),
+            Some(body) => self.client.post(url.clone()).body(body),
+        };
+        let mut answer = request.send().await.map_err(|e| unreachable(url.as_str(), &e))?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(|e| unreachable(url.as_str(), &e))? {
             if body.len() + chunk.len() > max {
-                return Err(Error::isolate(
-                    "peer.too_large",
-                    format!("{url} sends more than {max} bytes"),
-                    "the peer is broken or hostile",
-                ));
+                return Err(too_large(url.as_str(), max));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Some(body))
+        Ok((answer.status(), body))
     }
 
     /// A file of the peer's log.

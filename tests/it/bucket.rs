@@ -49,6 +49,7 @@ fn charter() -> Vec<u8> {
             log_vkey: text(&log_key().verifier().to_string()),
             commit_key: KeyBytes(PublicKey::of(&commit_key())),
             url: text("https://federation.example"),
+            cosigners: None,
         });
     })
 }

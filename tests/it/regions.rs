@@ -130,6 +130,11 @@ pub fn first_charter(places: &[Place], change: impl FnOnce(&mut CharterBody)) ->
         regions: List(places.iter().map(|p| p.member()).collect()),
         federation: None,
         exceptions: None,
+        witnesses: None,
+        quorums: None,
+        announced: None,
+        retired: None,
+        cuts: None,
     };
     change(&mut body);
     sign_charter(&body, &[0, 1])

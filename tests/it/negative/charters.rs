@@ -60,6 +60,7 @@ fn federation_log() -> FederationLog {
         log_vkey: vkey(origin, 8),
         commit_key: public(9),
         url: text("https://federation.example"),
+        cosigners: None,
     }
 }
 
