@@ -11,8 +11,8 @@ use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{keys, policy};
 use super::roles::{AnnouncedKey, Cosigners, Cut, Quorums, RetiredKey, Standing, Witness};
+use super::{keys, policy};
 use crate::error::{Error, Result};
 use crate::registry::body::{KeyBytes, List};
 use crate::registry::envelope::{Envelope, MAX_SIGNATURES, TYP_CHARTER};
@@ -421,6 +421,7 @@ impl VerifiedCharter {
             log_key: VerifierKey::parse(log.log_vkey.as_str()).ok()?,
             commit_key: log.commit_key.0.clone(),
             staleness_hours: self.body.staleness_hours,
+            version: self.body.version,
         })
     }
     /// What the rules need to know of one region's log. `None` where this version names no such log.

@@ -115,9 +115,8 @@ pub(super) fn check(b: &CharterBody) -> Result<()> {
     for p in &placed {
         let Some(name) = p.name.as_deref() else { continue };
         let before = names.insert(name, p);
-        let pair = |q: &Placed| {
-            q.role == KeyRole::Witness && q.place() == p.place() && q.public.len() != p.public.len()
-        };
+        let pair =
+            |q: &Placed| q.role == KeyRole::Witness && q.place() == p.place() && q.public.len() != p.public.len();
         if before.is_some_and(|q| !pair(q)) {
             return Err(invalid(format!("the key name «{name}» is used twice")));
         }
@@ -183,9 +182,9 @@ pub(super) fn check_next(before: &CharterBody, after: &CharterBody) -> Result<()
     for p in left(&was, &is) {
         // Keys of other kinds than Ed25519 go with the Ed25519 key beside them.
         let Some(key) = p.key() else { continue };
-        let said = listed.get(&key.to_bytes()).is_some_and(|r| {
-            (r.role, r.region, r.version) == (p.role, p.region, after.version)
-        });
+        let said = listed
+            .get(&key.to_bytes())
+            .is_some_and(|r| (r.role, r.region, r.version) == (p.role, p.region, after.version));
         if !said {
             return Err(wrong(format!("the key {} leaves its place and is not listed as retired", key.thumb())));
         }

@@ -123,7 +123,11 @@ impl FederationWriter {
         let known = keys_of_log(&chain, &origin, layout)?;
         let log_keys: Vec<&VerifierKey> = known.iter().map(|k| &k.log_key).collect();
         let named = &known[0];
-        let (store, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key, None)?;
+        let cut = chain.cuts_of(&origin).last().map(|cut| {
+            let since = known.iter().filter(|k| k.version >= cut.version).map(|k| &k.log_key).collect();
+            (*cut, since)
+        });
+        let (store, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key, None, cut)?;
         let reader = store.reader();
         let last = last_of(&reader)?;
         let terms = terms_of(chain.latest());

@@ -43,8 +43,10 @@ use secrecy::SecretString;
 
 use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::registry::jurisdiction::LogCut;
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::PublicKey;
+use crate::storage::cut::cut_log;
 use crate::storage::durable::remove;
 use crate::storage::index::SledIndex;
 use crate::storage::lock::KeyClaim;
@@ -268,7 +270,11 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let log_keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
     let commit_key = &charters.latest().commit_key;
     let confirmed = opening.confirm_restored_head;
-    let (store, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key, confirmed)?;
+    let cut = chain.cuts_of(&origin).last().map(|cut| {
+        let since: Vec<&VerifierKey> = charters.signers(cut.version).map(|j| &j.log_key).collect();
+        (*cut, since)
+    });
+    let (store, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key, confirmed, cut)?;
     let reader = store.reader();
     let start = |state, map, open_index: sequencer::OpenIndex| {
         let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state, map));
@@ -293,7 +299,9 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
 }
 
 /// Opens a log this node writes: its keys, which must be those that the charter names (of `log_keys` the one in force stands
-/// first), and its files, rolled forward where the last stop left a batch half done.
+/// first), and its files, rolled forward where the last stop left a batch half done. Where the charter has cut the log, it begins
+/// at the cut, under a key that came with it: `cut` names those.
+#[allow(clippy::too_many_arguments)]
 fn open_log(
     layout: &Layout,
     origin: &str,
@@ -301,6 +309,7 @@ fn open_log(
     log_keys: &[&VerifierKey],
     commit_key: &PublicKey,
     confirmed: Option<u64>,
+    cut: Option<(LogCut, Vec<&VerifierKey>)>,
 ) -> Result<(LogStore, SequencerKeys)> {
     let passphrase = passphrase.ok_or_else(|| {
         Error::stop(
@@ -326,6 +335,10 @@ fn open_log(
             format!("{} is not the commit key the charter names", layout.key("commit").display()),
             "restore the key or the charter",
         ));
+    }
+    if let Some((cut, since)) = cut {
+        let head = Checkpoint { origin: origin.to_owned(), size: cut.size, root: cut.root };
+        cut_log(&layout.log(), &layout.private(), (cut.size, cut.root), &since, &head.sign(&log_key)?)?;
     }
     let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), log_keys)?;
     store.confirm_restored(confirmed)?;
