@@ -34,6 +34,7 @@ mod pages;
 mod pasted_links;
 mod poster;
 mod regions;
+mod processes;
 mod register;
 mod registry_decode;
 mod rules;
