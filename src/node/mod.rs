@@ -12,6 +12,7 @@
 mod absence;
 pub mod answer;
 pub mod charters;
+pub mod clock;
 pub mod config;
 pub mod coverage;
 pub mod dossier;
@@ -54,6 +55,7 @@ use crate::storage::log_store::LogStore;
 use crate::storage::{format, keys};
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::{NoteSigner, VerifierKey};
+use clock::Clock;
 use federation_log::{FederationView, FederationWriter};
 use layout::Layout;
 use load::Progress;
@@ -108,6 +110,8 @@ pub struct Node {
     pub layout: Layout,
     /// Hours after which an answer is called stale.
     pub stale_after_hours: u64,
+    /// What the node takes the time to be.
+    pub clock: Clock,
     own: Option<(Arc<LogView>, Sequencer)>,
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
@@ -116,9 +120,9 @@ pub struct Node {
     dossiers: parking_lot::Mutex<()>,
 }
 
-/// Unix milliseconds now.
+/// Unix milliseconds now, by this machine's clock: for what is not part of a node, which has a [`Clock`].
 pub fn now_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+    clock::system_date()
 }
 
 /// What a node is opened with.
@@ -133,6 +137,8 @@ pub struct Opening<'o> {
     pub stale_after_hours: u64,
     /// The operator's word that nobody saw a later head than this size, after a restore from a backup.
     pub confirm_restored_head: Option<u64>,
+    /// What the node takes the time to be.
+    pub clock: Clock,
 }
 
 impl Node {
@@ -153,7 +159,7 @@ impl Node {
         };
         let federation = match layout.federation().has_own_log() {
             true => {
-                let writer = FederationWriter::open(&layout.federation(), opening.passphrase)?;
+                let writer = FederationWriter::open(&layout.federation(), opening.passphrase, opening.clock.clone())?;
                 Some((writer.view().clone(), parking_lot::Mutex::new(writer), AtomicBool::new(false)))
             }
             false => None,
@@ -162,6 +168,7 @@ impl Node {
         Ok(Node {
             layout,
             stale_after_hours,
+            clock: opening.clock,
             own,
             federation,
             followed: RwLock::default(),
@@ -278,7 +285,8 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let reader = store.reader();
     let start = |state, map, open_index: sequencer::OpenIndex| {
         let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state, map));
-        Sequencer::start(view.clone(), store, open_index, keys, opening.bounds).map(|s| (view, s))
+        let clock = opening.clock.clone();
+        Sequencer::start(view.clone(), store, open_index, keys, opening.bounds, clock).map(|s| (view, s))
     };
     if let Some((state, replay)) = load::from_hot(&layout.hot(), &reader, &charters)? {
         // Nothing asks the index: opening it, the longest part of a start, goes on behind.

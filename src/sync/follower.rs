@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::client::Peer;
+use super::client::{Peer, Transport};
 use super::cut::{Standing, check_cuts, is_contradicted, standing};
 use super::evidence::Evidence;
 use super::round;
@@ -13,10 +13,11 @@ use crate::error::{Action, Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
 use crate::node::charters::{keep_latest, read_chain};
+use crate::node::clock::Clock;
 use crate::node::layout::Layout;
 use crate::node::load::{index_batch, join_batches, load, ring_of};
 use crate::node::log_view::{LogView, Role};
-use crate::node::{FollowStatus, Followed, Held, now_ms};
+use crate::node::{FollowStatus, Followed, Held};
 use crate::registry::jurisdiction::{Charters, LogCut};
 use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
 use crate::registry::state::State;
@@ -77,6 +78,7 @@ pub struct Follower {
     /// What readers see.
     pub followed: Arc<Followed>,
     peer: Peer,
+    clock: Clock,
     /// The node's data directory.
     data: Layout,
     layout: Layout,
@@ -85,7 +87,7 @@ pub struct Follower {
 }
 
 /// Where a follower comes from: one entry of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Source {
     /// Name, for people.
     pub name: String,
@@ -95,6 +97,22 @@ pub struct Source {
     pub charter_sha256: Option<String>,
     /// PEM of a development certificate.
     pub ca: Option<Vec<u8>>,
+    /// Stands in for the network; none where there is a real one.
+    pub network: Option<Arc<dyn Transport>>,
+}
+
+impl Source {
+    /// The peer, not asked yet.
+    ///
+    /// # Errors
+    /// `peer.url`.
+    pub fn peer(&self) -> Result<Peer> {
+        let peer = Peer::new(&self.url, self.ca.as_deref())?;
+        Ok(match &self.network {
+            Some(network) => peer.over(network.clone()),
+            None => peer,
+        })
+    }
 }
 
 /// Fetches a peer's charter and holds it against the pin.
@@ -120,6 +138,7 @@ impl Follower {
         origin: &str,
         source: &Source,
         charter: Option<&[u8]>,
+        clock: Clock,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Follower> {
         let layout = data.mirror(origin);
@@ -143,7 +162,8 @@ impl Follower {
         let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state, replay.map));
         Ok(Follower {
             followed: Arc::new(Followed { view, status: RwLock::new(status) }),
-            peer: Peer::new(&source.url, source.ca.as_deref())?,
+            peer: source.peer()?,
+            clock,
             incoming: Incoming(layout.data().join("incoming")),
             data: data.clone(),
             layout,
@@ -156,7 +176,7 @@ impl Follower {
     /// After a fork there are no more rounds: whoever signed two trees is not believed again because one of them is served
     /// later. The answers grow stale, and say so. Only the charter is asked for: a version that cuts the log decides it.
     pub async fn round(&self) -> Result<()> {
-        self.followed.status.write().last_attempt = Some(now_ms());
+        self.followed.status.write().last_attempt = Some(self.clock.now_ms());
         if self.followed.status.read().held.as_ref().is_some_and(|h| h.code == FORK) {
             let walked = self.walk_charters().await;
             if self.pending_cut().is_none() {
@@ -173,7 +193,7 @@ impl Follower {
             let mut status = self.followed.status.write();
             match &result {
                 Ok(()) => {
-                    status.last_success = Some(now_ms());
+                    status.last_success = Some(self.clock.now_ms());
                     (status.held, status.last_error) = (None, None);
                 }
                 Err(e) => status.last_error = Some(e.to_string()),
@@ -320,17 +340,21 @@ impl Follower {
             origin: view.origin.clone(),
             code: e.code().into(),
             detail: e.detail().into(),
-            seen_at: now_ms(),
+            seen_at: self.clock.now_ms(),
             accepted_checkpoint: view.reader.checkpoint_text().map(|t| text(t.as_bytes())),
             served_checkpoint: served.map(text),
             vkey: self.log_keys().last().map_or_else(String::new, ToString::to_string),
         };
-        let name = evidence.keep(&self.layout.evidence()).unwrap_or_else(|e| format!("(not written: {e})"));
+        let name = match e.code() {
+            // A decision is no misdeed.
+            "region.suspended" => String::new(),
+            _ => evidence.keep(&self.layout.evidence()).unwrap_or_else(|e| format!("(not written: {e})")),
+        };
         tracing::error!(origin = %view.origin, code = e.code(), detail = e.detail(), "a followed log is held at its last good commit");
         Held {
             code: e.code().into(),
             detail: e.to_string(),
-            since: self.followed.status.read().held.as_ref().map_or_else(now_ms, |h| h.since),
+            since: self.followed.status.read().held.as_ref().map_or_else(|| self.clock.now_ms(), |h| h.since),
             size: view.head().map_or(0, |h| h.index + 1),
             evidence: name,
         }
