@@ -71,7 +71,11 @@ impl Tally {
 }
 
 fn form(what: impl Into<String>) -> Error {
-    Error::refuse("charter.draft", format!("draft of a charter: {}", what.into()), "begin anew with «domovoi charter new»")
+    Error::refuse(
+        "charter.draft",
+        format!("draft of a charter: {}", what.into()),
+        "begin anew with «domovoi charter new»",
+    )
 }
 
 impl Draft {
@@ -80,7 +84,8 @@ impl Draft {
     /// # Errors
     /// Those of [`Draft::check`].
     pub fn new(charter: CharterBody, before: Option<&[u8]>) -> Result<Draft> {
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| form("the charter before it is not text"));
+        let text =
+            |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| form("the charter before it is not text"));
         let before = before.map(text).transpose()?;
         let draft = Draft { kind: KIND.into(), charter, before, signatures: Vec::new() };
         draft.check()?;
@@ -356,9 +361,8 @@ impl CharterBody {
     /// # Errors
     /// `charter.no_key`.
     pub fn remove_key(&mut self, key: &PublicKey) -> Result<()> {
-        let count = |b: &CharterBody| {
-            b.root_keys.0.len() + b.regions.0.iter().map(|r| r.root_keys.0.len()).sum::<usize>()
-        };
+        let count =
+            |b: &CharterBody| b.root_keys.0.len() + b.regions.0.iter().map(|r| r.root_keys.0.len()).sum::<usize>();
         let before = count(self);
         self.root_keys.0.retain(|k| k.thumb() != key.thumb());
         self.regions.0.iter_mut().for_each(|r| r.root_keys.0.retain(|k| k.thumb() != key.thumb()));
@@ -424,7 +428,10 @@ impl Card {
         if region.root_threshold == 0 || signed < region.root_threshold as usize {
             return Err(Error::refuse(
                 "charter.threshold",
-                format!("{signed} root keys of region {} signed its card, {} are needed", region.code, region.root_threshold),
+                format!(
+                    "{signed} root keys of region {} signed its card, {} are needed",
+                    region.code, region.root_threshold
+                ),
                 "have more key holders sign it",
             ));
         }
@@ -436,5 +443,9 @@ impl Card {
 }
 
 fn card(what: impl Into<String>) -> Error {
-    Error::refuse("charter.card", format!("card of a region: {}", what.into()), "have the region make it: «domovoi charter card»")
+    Error::refuse(
+        "charter.card",
+        format!("card of a region: {}", what.into()),
+        "have the region make it: «domovoi charter card»",
+    )
 }

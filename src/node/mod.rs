@@ -39,6 +39,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ed25519_dalek::SigningKey;
 use parking_lot::RwLock;
 use secrecy::SecretString;
 
@@ -306,6 +307,26 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     start(state, replay.map, Box::new(|| Ok(index)))
 }
 
+/// The key of this role that the charter names: the one in place, or the one that lies ready to follow it, `<role>-next.pem`.
+/// So a rollover needs no moment at which a file must be exchanged.
+fn named_key(
+    layout: &Layout,
+    role: &str,
+    passphrase: &SecretString,
+    named: impl Fn(&SigningKey) -> bool,
+) -> Result<Option<SigningKey>> {
+    let key = keys::read(&layout.key(role), passphrase)?;
+    if named(&key) {
+        return Ok(Some(key));
+    }
+    let next = layout.key(&format!("{role}-next"));
+    if !next.exists() {
+        return Ok(None);
+    }
+    let next = keys::read(&next, passphrase)?;
+    Ok(named(&next).then_some(next))
+}
+
 /// Opens a log this node writes: its keys, which must be those that the charter names (of `log_keys` the one in force stands
 /// first), and its files, rolled forward where the last stop left a batch half done. Where the charter has cut the log, it begins
 /// at the cut, under a key that came with it: `cut` names those.
@@ -326,24 +347,24 @@ fn open_log(
             "set DOMOVOI_PASSPHRASE or passphrase_file",
         )
     })?;
-    let log_key = keys::read(&layout.key("log"), passphrase)?;
-    let claim = KeyClaim::acquire(&log_key)?;
-    let log_key = NoteSigner::new(origin, log_key)?;
-    let commit = keys::read(&layout.key("commit"), passphrase)?;
-    if log_keys.first().is_none_or(|k| k.to_string() != log_key.verifier().to_string()) {
-        return Err(Error::stop(
+    let named = |key: &SigningKey| log_keys.first().is_some_and(|k| *k.verifying_key() == key.verifying_key());
+    let log_key = named_key(layout, "log", passphrase, named)?.ok_or_else(|| {
+        Error::stop(
             "key.log",
             format!("{} is not the log key the charter names", layout.key("log").display()),
             "restore the key or the charter",
-        ));
-    }
-    if PublicKey::of(&commit) != *commit_key {
-        return Err(Error::stop(
+        )
+    })?;
+    let claim = KeyClaim::acquire(&log_key)?;
+    let log_key = NoteSigner::new(origin, log_key)?;
+    let named = |key: &SigningKey| PublicKey::of(key) == *commit_key;
+    let commit = named_key(layout, "commit", passphrase, named)?.ok_or_else(|| {
+        Error::stop(
             "key.commit",
             format!("{} is not the commit key the charter names", layout.key("commit").display()),
             "restore the key or the charter",
-        ));
-    }
+        )
+    })?;
     if let Some((cut, since)) = cut {
         let head = Checkpoint { origin: origin.to_owned(), size: cut.size, root: cut.root };
         cut_log(&layout.log(), &layout.private(), (cut.size, cut.root), &since, &head.sign(&log_key)?)?;
