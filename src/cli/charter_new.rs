@@ -106,7 +106,10 @@ fn place(word: &str) -> Result<(KeyRole, Option<RegionCode>)> {
         "mirror" => KeyRole::Mirror,
         "verifier" => KeyRole::Verifier,
         _ => {
-            return Err(wrong(word, "federation-root, region-root:CODE, log[:CODE], commit, witness, mirror, verifier"));
+            return Err(wrong(
+                word,
+                "federation-root, region-root:CODE, log[:CODE], commit, witness, mirror, verifier",
+            ));
         }
     };
     Ok((role, region))

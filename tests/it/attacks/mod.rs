@@ -1,0 +1,3 @@
+//! Attacks, one named test each (docs/threat-model.md).
+
+mod charters;
