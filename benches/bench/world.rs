@@ -159,6 +159,7 @@ pub fn open(dir: &Path) -> Outcome<Node> {
         stale_after_hours: 24,
         confirm_restored_head: None,
         signing: Signing::allowed(),
+        clock: domovoi::node::clock::Clock::system(),
     };
     Ok(Node::open(opening, &mut |_, _| {})?)
 }

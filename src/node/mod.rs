@@ -12,6 +12,7 @@
 mod absence;
 pub mod answer;
 pub mod charters;
+pub mod clock;
 pub mod config;
 pub mod coverage;
 pub mod dossier;
@@ -53,6 +54,7 @@ use crate::storage::lock::KeyClaim;
 use crate::storage::log_store::{LogStore, Pending};
 use crate::storage::{format, keys};
 use crate::tlog::note::{NoteSigner, VerifierKey};
+use clock::Clock;
 use federation_log::{FederationView, FederationWriter};
 use layout::Layout;
 use load::Progress;
@@ -108,6 +110,8 @@ pub struct Node {
     pub layout: Layout,
     /// Hours after which an answer is called stale.
     pub stale_after_hours: u64,
+    /// What the node takes the time to be.
+    pub clock: Clock,
     own: Option<Own>,
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
@@ -116,9 +120,9 @@ pub struct Node {
     dossiers: parking_lot::Mutex<()>,
 }
 
-/// Unix milliseconds now.
+/// Unix milliseconds now, by this machine's clock: for what is not part of a node, which has a [`Clock`].
 pub fn now_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+    clock::system_date()
 }
 
 /// What a node is opened with.
@@ -133,6 +137,8 @@ pub struct Opening<'o> {
     pub stale_after_hours: u64,
     /// The operator's word that nobody saw a later head than this size, after a restore from a backup.
     pub confirm_restored_head: Option<u64>,
+    /// What the node takes the time to be.
+    pub clock: Clock,
     /// Whether the own log's writer may sign at once, or has somebody to ask before.
     pub signing: Signing,
 }
@@ -163,7 +169,7 @@ impl Node {
         };
         let federation = match layout.federation().has_own_log() {
             true => {
-                let writer = FederationWriter::open(&layout.federation(), opening.passphrase)?;
+                let writer = FederationWriter::open(&layout.federation(), opening.passphrase, opening.clock.clone())?;
                 Some((writer.view().clone(), parking_lot::Mutex::new(writer), AtomicBool::new(false)))
             }
             false => None,
@@ -172,6 +178,7 @@ impl Node {
         Ok(Node {
             layout,
             stale_after_hours,
+            clock: opening.clock,
             own,
             federation,
             followed: RwLock::default(),
@@ -296,7 +303,8 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let start = |state, map, open_index: sequencer::OpenIndex| {
         let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state, map));
         let opened = Opened { store, pending, keys, confirmed };
-        let sequencer = Sequencer::start(view.clone(), opened, open_index, signing.clone(), opening.bounds)?;
+        let clock = opening.clock.clone();
+        let sequencer = Sequencer::start(view.clone(), opened, open_index, signing.clone(), opening.bounds, clock)?;
         Ok(Own { view, sequencer, signing, fence })
     };
     if let Some((state, replay)) = load::from_hot(&layout.hot(), &reader, &charters)? {

@@ -17,6 +17,7 @@ use ed25519_dalek::SigningKey;
 use rayon::prelude::*;
 use tokio::sync::oneshot;
 
+use super::clock::Clock;
 use super::load::{CHUNK, index_batch, join_batches, ring_of};
 use super::log_view::LogView;
 use super::signing::Signing;
@@ -129,6 +130,7 @@ impl Sequencer {
         open_index: OpenIndex,
         signing: Signing,
         bounds: Bounds,
+        clock: Clock,
     ) -> Result<Sequencer> {
         let Opened { store, mut pending, keys, confirmed } = opened;
         let (queue, waiting) = sync_channel(bounds.waiting);
@@ -140,7 +142,7 @@ impl Sequencer {
         })?;
         let ring = ring_of(&view.state());
         let commit = keys.commit.clone();
-        let mut writer = Writer { ring, view, store, keys, indexer, signing: signing.clone() };
+        let mut writer = Writer { ring, view, store, keys, indexer, signing: signing.clone(), clock };
         let begun = signing.is_allowed();
         if begun {
             writer.begin(pending.take(), confirmed)?;
@@ -316,6 +318,7 @@ struct Writer {
     keys: SequencerKeys,
     indexer: SyncSender<IndexBatch>,
     signing: Signing,
+    clock: Clock,
 }
 
 /// One record of a batch on its way: which submission and place it came from, and what is known of it.
@@ -394,8 +397,7 @@ impl Writer {
     }
 
     fn now(&self) -> u64 {
-        let clock =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let clock = self.clock.now_ms();
         // Commit time is strictly increasing, also when the clock goes back.
         self.view.state().head().map_or(clock, |h| clock.max(h.time + 1))
     }

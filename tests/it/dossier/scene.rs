@@ -225,6 +225,7 @@ pub fn open(data: &Path) -> Node {
         stale_after_hours: 24,
         confirm_restored_head: None,
         signing: Signing::allowed(),
+        clock: domovoi::node::clock::Clock::system(),
     };
     Node::open(opening, &mut |_, _| {}).unwrap()
 }
