@@ -15,6 +15,7 @@ use domovoi::http::static_log;
 use domovoi::node::clock::Clock;
 use domovoi::node::layout::Layout;
 use domovoi::node::sequencer::{Bounds, Outcome};
+use domovoi::node::signing::Signing;
 use domovoi::node::{Node, Opening};
 use domovoi::sync::client::Answer;
 use domovoi::sync::follower::{Follower, Source};
@@ -137,6 +138,7 @@ impl Machine {
             stale_after_hours: STALE,
             confirm_restored_head: None,
             clock: self.clock.clone(),
+            signing: Signing::allowed(),
         };
         let node = Arc::new(Node::open(opening, &mut |_, _| {})?);
         let (app, _) = log_api::router().with_state(node.clone()).split_for_parts();
