@@ -5,7 +5,7 @@
 //! and after. [`chain`] keeps the versions walked through. From the charter in force comes a region's [`Jurisdiction`](crate::registry::state::Jurisdiction): all that
 //! the rules of `registry` ask about a log's origin, keys and ОКТМО prefixes.
 //!
-//! [`dossier`] verifies an archive about one chat by nothing but such a chain.
+//! [`dossier`] verifies an archive about one chat by nothing but such a chain, [`evidence`] a file about a log that broke its word.
 //!
 //! Order of data: bytes → envelope → decoded body, checked for contradictions → signatures counted →
 //! [`VerifiedCharter`](charter::VerifiedCharter), which nothing else can make.
@@ -16,4 +16,5 @@
 pub mod chain;
 pub mod charter;
 pub mod dossier;
+pub mod evidence;
 pub mod roles;
