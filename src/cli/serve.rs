@@ -11,7 +11,7 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
-    Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
+    Live, Options, Server, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
 };
 use crate::node::clock::Clock;
 use crate::node::config::Config;
@@ -94,6 +94,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         .merge(proofs::router().with_state(node.clone()))
         .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
+        .merge(evidence_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()));
     let app = openapi::finish(api)?
         .merge(static_log::router(Arc::new(NodeLogs(node.clone()))))
