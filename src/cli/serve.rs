@@ -11,7 +11,8 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
-    Live, Options, Server, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
+    Live, Options, Server, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs, reads,
+    search, static_log,
 };
 use crate::node::clock::Clock;
 use crate::node::config::Config;

@@ -181,8 +181,7 @@ impl Evidence {
         if bytes.len() > MAX_EVIDENCE {
             return Err(form(format!("{} bytes", bytes.len())));
         }
-        let evidence: Evidence =
-            crate::registry::strict::from_object(bytes).map_err(|e| form(e.to_string()))?;
+        let evidence: Evidence = crate::registry::strict::from_object(bytes).map_err(|e| form(e.to_string()))?;
         if evidence.format != FORMAT {
             return Err(form("it does not begin as evidence of version 1"));
         }
@@ -234,7 +233,8 @@ impl Evidence {
             }
             _ => {
                 // Something signed by somebody else may stand where the node could read nothing: it shows nothing then.
-                let (accepted, served) = (open(&self.accepted_checkpoint)?, open(&self.served_checkpoint).unwrap_or(None));
+                let (accepted, served) =
+                    (open(&self.accepted_checkpoint)?, open(&self.served_checkpoint).unwrap_or(None));
                 let size = |s: &Option<Signed<'_>>| s.as_ref().map(|s| s.checkpoint.checkpoint().size);
                 match (size(&accepted), size(&served)) {
                     (Some(accepted), Some(served)) if served < accepted => Ok(Finding::Rollback { accepted, served }),
@@ -312,9 +312,8 @@ fn split_view(
     }
     let mut keys = vec![small.by.key.to_string(), large.by.key.to_string()];
     keys.dedup();
-    let both = |key: &CosignerKey| {
-        [&small, &large].iter().all(|s| matches!(key.time_of(s.checkpoint.note()), Ok(Some(_))))
-    };
+    let both =
+        |key: &CosignerKey| [&small, &large].iter().all(|s| matches!(key.time_of(s.checkpoint.note()), Ok(Some(_))));
     let cosigners = cosigners(chain).into_iter().filter(both).map(|k| k.to_string()).collect();
     Ok(Finding::SplitView { smaller: smaller.size, larger: larger.size, keys, cosigners })
 }
@@ -376,7 +375,8 @@ fn refusal(chain: &CharterChain, origin: &str, entry: &[u8], ring: &KeyRing) -> 
             NodeRecord::Regions(r) => &r.log,
             NodeRecord::Federation(r) => &r.log,
         };
-        let of_region = chain.versions().iter().filter_map(|c| c.region_by_origin(origin)).map(|r| r.commit_key.0.clone());
+        let of_region =
+            chain.versions().iter().filter_map(|c| c.region_by_origin(origin)).map(|r| r.commit_key.0.clone());
         let of_federation = chain.versions().iter().filter_map(VerifiedCharter::federation).map(|f| f.commit_key);
         let good = of_region.chain(of_federation).any(|key| decoded.clone().verify(&key).is_ok());
         return match (good, **log == *origin) {
@@ -419,9 +419,10 @@ fn charters(chain: &CharterChain, first: &[u8], second: &[u8]) -> Result<Finding
         return Err(unshown("the two are not different charters of one version"));
     }
     // Both must be signed by those whom the trusted chain names: of the version before, or of this one where it is pinned.
-    let judge = chain.version(version.saturating_sub(1)).or_else(|| chain.version(version)).ok_or_else(|| {
-        unshown(format!("the chain reaches neither version {version} nor the one before"))
-    })?;
+    let judge = chain
+        .version(version.saturating_sub(1))
+        .or_else(|| chain.version(version))
+        .ok_or_else(|| unshown(format!("the chain reaches neither version {version} nor the one before")))?;
     let signers = |bytes: &[u8]| signers(judge, bytes);
     let (one, other) = (signers(first)?, signers(second)?);
     let needed = judge.charter().threshold as usize;

@@ -24,6 +24,7 @@ use crate::node::layout::{Layout, origin_hash};
 use crate::node::log_view::LogView;
 use crate::node::query::history_view;
 use crate::node::sequencer::{MAX_SUBMISSION, Outcome};
+use crate::node::standing::Standing;
 use crate::node::verdict::Freshness;
 use crate::node::{FollowStatus, Node};
 use crate::registry::text::Millis;
@@ -236,6 +237,8 @@ pub struct MemberView {
     /// How following stands.
     #[schema(value_type = Object)]
     pub status: FollowStatus,
+    /// The same in one word.
+    pub standing: Standing,
     /// How far this node's copy is.
     pub freshness: Freshness,
     /// Where its mirror is served.
@@ -256,7 +259,7 @@ async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
         // Let go before `freshness` reads it again: a follower that waits to write in between would stop both for ever.
         let status = f.status.read().clone();
         let mirror = format!("/mirror/{}/", origin_hash(&f.view.origin));
-        MemberView { status, freshness: node.freshness(&f.view), mirror }
+        MemberView { status, standing: node.standing(&f), freshness: node.freshness(&f.view), mirror }
     });
     Json(FederationView { members: members.collect() })
 }

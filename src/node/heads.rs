@@ -51,4 +51,3 @@ pub fn heads(node: &Node) -> Heads {
 fn head(view: &LogView, own: bool, evidence: Option<String>) -> Option<Head> {
     Some(Head { origin: view.origin.clone(), checkpoint: view.reader.checkpoint_text()?.to_string(), own, evidence })
 }
-

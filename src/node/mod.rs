@@ -31,6 +31,7 @@ pub mod resemblance;
 pub mod search;
 pub mod sequencer;
 pub mod snapshot;
+pub mod standing;
 pub mod union;
 pub mod verdict;
 pub mod words;

@@ -46,8 +46,9 @@ pub fn is_name(name: &str) -> bool {
 /// # Errors
 /// `evidence.not-found`.
 pub fn read(folder: &Path, name: &str) -> Result<Vec<u8>> {
-    let missing =
-        || Error::refuse("evidence.not-found", "there is no such evidence", "see «domovoi evidence list» for the names");
+    let missing = || {
+        Error::refuse("evidence.not-found", "there is no such evidence", "see «domovoi evidence list» for the names")
+    };
     if !is_name(name) {
         return Err(missing());
     }

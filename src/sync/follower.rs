@@ -248,7 +248,9 @@ impl Follower {
         if size < stored {
             if let Some(proof) = self.split(&checkpoint, peer).await {
                 seen.proof = Some(proof);
-                return Err(hold::fork(format!("the log's key signed two trees; the one of size {size} is no part of the other")));
+                return Err(hold::fork(format!(
+                    "the log's key signed two trees; the one of size {size} is no part of the other"
+                )));
             }
             return Err(Error::isolate(
                 "peer.rollback",
@@ -283,7 +285,9 @@ impl Follower {
                 incoming.clear();
                 seen.proof = self.split(&checkpoint, peer).await;
                 return Err(match seen.proof {
-                    Some(_) => hold::fork(format!("the log's key signed two trees; that of size {size} does not begin with what was accepted")),
+                    Some(_) => hold::fork(format!(
+                        "the log's key signed two trees; that of size {size} does not begin with what was accepted"
+                    )),
                     None => e,
                 });
             }
@@ -382,7 +386,8 @@ fn entry_proof(
     size: u64,
     ring: &KeyRing,
 ) -> Option<Proof> {
-    let index = e.detail().strip_prefix("entry ")?.split(':').next()?.parse().ok().filter(|i| (stored..size).contains(i))?;
+    let index =
+        e.detail().strip_prefix("entry ")?.split(':').next()?.parse().ok().filter(|i| (stored..size).contains(i))?;
     let entry = read_entries(incoming, index, index + 1, stored, size).ok()?.iter().next()?.to_vec();
     let new: HashMap<TileId, &Vec<Hash>> = grown.tiles.iter().map(|(id, hashes)| (*id, hashes)).collect();
     let path = inclusion_proof(&GrownTiles { new, old: &view.reader }, index, size).ok()?;

@@ -77,7 +77,10 @@ async fn log(node: &Arc<Node>, followed: &Arc<Followed>, head: &Head, peer: &Pee
                 source: peer.url().to_owned(),
             };
             let (a, b) = (accepted.size, served.checkpoint().size);
-            let e = hold::fork(format!("the log's key signed two trees: one of size {a} shown here, one of {b} shown to {}", peer.url()));
+            let e = hold::fork(format!(
+                "the log's key signed two trees: one of size {a} shown here, one of {b} shown to {}",
+                peer.url()
+            ));
             hold::hold(&layout, followed, &node.clock, &e, &seen);
             hold::save(&layout, followed);
         }
@@ -109,7 +112,12 @@ fn own_log(node: &Arc<Node>, own: &Arc<LogView>, head: &Head, peer: &Peer) {
         format: crate::federation::evidence::FORMAT.into(),
         origin: own.origin.clone(),
         code: OWN.into(),
-        detail: format!("{} has a head of {} entries that this node did not sign; it has {}", peer.url(), there.size, here.size),
+        detail: format!(
+            "{} has a head of {} entries that this node did not sign; it has {}",
+            peer.url(),
+            there.size,
+            here.size
+        ),
         seen_at: node.clock.now_ms(),
         source: peer.url().to_owned(),
         accepted_checkpoint: Some(text.to_string()),

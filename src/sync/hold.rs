@@ -71,7 +71,8 @@ pub fn hold_with(layout: &Layout, followed: &Followed, clock: &Clock, e: &Error,
 /// Keeps what a restart must not forget.
 pub fn save(layout: &Layout, followed: &Followed) {
     let status = followed.status.read().clone();
-    let json = serde_json::json!({ "last_success": status.last_success, "peer_size": status.peer_size, "held": status.held });
+    let json =
+        serde_json::json!({ "last_success": status.last_success, "peer_size": status.peer_size, "held": status.held });
     // Only freshness is lost with it.
     if let Err(e) = write_atomic(&file(layout), json.to_string().as_bytes()) {
         tracing::warn!(error = %e, "the sync status could not be written");

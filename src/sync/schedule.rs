@@ -102,7 +102,9 @@ async fn from_copies(followers: &[Follower], all: &[Peer], shutdown: &mut watch:
                 match follower.round_from(other).await {
                     Ok(true) => break,
                     Ok(false) => {}
-                    Err(e) => tracing::warn!(origin = %follower.followed.view.origin, copy = other.url(), error = %e, "a copy of a log is of no use"),
+                    Err(e) => {
+                        tracing::warn!(origin = %follower.followed.view.origin, copy = other.url(), error = %e, "a copy of a log is of no use")
+                    }
                 }
             }
         }
