@@ -21,7 +21,7 @@ use crate::node::sequencer::{Bounds, Outcome};
 use crate::node::{Node, Opening};
 use crate::storage::durable::{read_bounded, sync_dir};
 use crate::sync::follower::Source;
-use crate::sync::schedule;
+use crate::sync::{alerts, schedule};
 
 /// Submissions that may wait for the writer; more are told to come again.
 const WAITING: usize = 1024;
@@ -106,6 +106,8 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
     let (stop, stopping) = watch::channel(false);
     let joining = tokio::spawn(joining(node.clone(), live.clone(), stopping.clone()));
+    let of_now = live.clone();
+    let alerting = tokio::spawn(alerts::watch(node.clone(), move || of_now.config(), stopping.clone()));
     let following = tokio::spawn(following(node.clone(), live.clone(), stopping));
     context.out.line(&context.out.pick(
         format!("Узел работает: {}", server.local_url()),
@@ -118,6 +120,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
     stop.send_replace(true);
     let _ = following.await;
     let _ = joining.await;
+    let _ = alerting.await;
     result
 }
 

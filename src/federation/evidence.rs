@@ -329,7 +329,7 @@ fn is_void(chain: &CharterChain, origin: &str, one: &Signed<'_>, other: &Signed<
 }
 
 /// Every cosigner that a version of the charter names.
-fn cosigners(chain: &CharterChain) -> Vec<CosignerKey> {
+pub fn cosigners(chain: &CharterChain) -> Vec<CosignerKey> {
     let mut found: Vec<CosignerKey> = Vec::new();
     for body in chain.versions().iter().map(VerifiedCharter::charter) {
         let nodes = body.regions.0.iter().filter_map(|r| r.cosigners.as_ref());

@@ -194,6 +194,7 @@ impl Follower {
         }
         let size = self.followed.view.head().map_or(0, |h| h.index + 1);
         self.followed.status.write().round(&self.clock, size, result.as_ref().err());
+        super::meters::round(&self.followed, result.is_ok());
         hold::save(&self.layout, &self.followed);
         result
     }

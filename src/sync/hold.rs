@@ -58,6 +58,7 @@ pub fn hold_with(layout: &Layout, followed: &Followed, clock: &Clock, e: &Error,
     let view = &followed.view;
     let name = evidence_store::keep(&layout.evidence(), evidence).unwrap_or_else(|e| format!("(not written: {e})"));
     tracing::error!(origin = %view.origin, code = e.code(), detail = e.detail(), "a followed log is held at its last good commit");
+    super::meters::evidence(&followed.status.read().clone(), layout);
     let mut status = followed.status.write();
     // A fork stays what the log is held for, whatever is found later.
     if status.held.as_ref().is_some_and(|h| h.code == FORK) && e.code() != FORK {
@@ -66,6 +67,7 @@ pub fn hold_with(layout: &Layout, followed: &Followed, clock: &Clock, e: &Error,
     let since = status.held.as_ref().map_or_else(|| clock.now_ms(), |h| h.since);
     let size = view.head().map_or(0, |h| h.index + 1);
     status.held = Some(Held { code: e.code().into(), detail: e.to_string(), since, size, evidence: name });
+    super::meters::standing(&status, size);
 }
 
 /// Keeps what a restart must not forget.

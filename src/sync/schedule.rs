@@ -20,7 +20,7 @@ const MAX_BACKOFF: Duration = Duration::from_secs(300);
 const ROUND: Duration = Duration::from_secs(600);
 
 /// Failures to reach a log's own node after which the copies of others are looked at.
-const COPIES_AFTER: u32 = 3;
+const COPIES_AFTER: u32 = 2;
 
 /// Starts following `sources`; each ends when `shutdown` turns true.
 pub fn start(
