@@ -320,12 +320,8 @@ fn split_view(
 
 /// True where a cut lies between the keys of `one` and `other`, and `one` goes on beyond it under the old key.
 fn is_void(chain: &CharterChain, origin: &str, one: &Signed<'_>, other: &Signed<'_>) -> bool {
-    let between = chain.versions().iter().filter(|c| {
-        let version = c.charter().version;
-        version > one.by.last && version <= other.by.first
-    });
-    let cuts = between.flat_map(|c| c.charter().cuts.iter().flat_map(|cuts| &cuts.0));
-    cuts.into_iter().any(|cut| cut.origin.as_str() == origin && one.checkpoint.checkpoint().size > cut.size)
+    let between = |version: u64| version > one.by.last && version <= other.by.first;
+    chain.cuts_of(origin).iter().any(|cut| between(cut.version) && one.checkpoint.checkpoint().size > cut.size)
 }
 
 /// Every cosigner that a version of the charter names.

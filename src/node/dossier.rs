@@ -120,7 +120,7 @@ impl Node {
 
     fn seal(&self, view: &Arc<LogView>, manifest: &Manifest, files: &mut Files) -> Result<()> {
         match (&self.own, &self.federation) {
-            (Some((own, sequencer)), _) if own.origin == view.origin => sequencer.seal(manifest, files),
+            (Some(own), _) if own.view.origin == view.origin => own.sequencer.seal(manifest, files),
             (_, Some((_, writer, _))) => writer.lock().seal(manifest, files),
             _ => {
                 let why = format!("this node has no key that may sign a dossier of the log {}", view.origin);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::client::{Peer, Transport, limit};
+use super::cut::{Standing, check_cuts, is_contradicted, standing};
 use super::hold::{self, Seen};
 use super::round;
 use crate::error::{Action, Error, Result};
@@ -19,7 +20,9 @@ use crate::node::layout::Layout;
 use crate::node::load::{index_batch, join_batches, load, ring_of};
 use crate::node::log_view::{LogView, Role};
 use crate::node::{Followed, Via};
+use crate::registry::jurisdiction::{Charters, LogCut};
 use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
+use crate::registry::state::State;
 use crate::registry::strict::List;
 use crate::registry::verify::KeyRing;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic};
@@ -81,6 +84,8 @@ pub struct Follower {
     pub followed: Arc<Followed>,
     peer: Peer,
     clock: Clock,
+    /// The node's data directory.
+    data: Layout,
     layout: Layout,
     incoming: Incoming,
     work: Arc<Mutex<Work>>,
@@ -164,6 +169,7 @@ impl Follower {
             peer: source.peer()?,
             clock,
             incoming: Incoming(layout.data().join("incoming")),
+            data: data.clone(),
             layout,
             work: Arc::new(Mutex::new(Work { mirror, index, ring })),
         })
@@ -177,12 +183,16 @@ impl Follower {
     /// One round. The status says afterwards what became of it; an error is also returned, for the scheduler's backoff.
     ///
     /// After a fork there are no more rounds: whoever signed two trees is not believed again because one of them is served
-    /// later. The answers grow stale, and say so.
+    /// later. The answers grow stale, and say so. Only the charter is asked for: a version that cuts the log decides it.
     pub async fn round(&self) -> Result<()> {
-        if hold::is_forked(&self.followed) {
-            return Ok(());
-        }
         self.followed.status.write().last_attempt = Some(self.clock.now_ms());
+        let forked = hold::is_forked(&self.followed);
+        if forked {
+            let walked = self.walk_charters(&self.peer).await;
+            if self.pending_cut().is_none() {
+                return walked;
+            }
+        }
         let mut seen = Seen { source: self.peer.url().to_owned(), ..Seen::default() };
         let result = match self.walk_charters(&self.peer).await {
             Ok(()) => self.try_round(&self.peer, &self.incoming, &mut seen).await,
@@ -193,7 +203,7 @@ impl Follower {
             _ => {}
         }
         let size = self.followed.view.head().map_or(0, |h| h.index + 1);
-        self.followed.status.write().round(&self.clock, size, result.as_ref().err());
+        self.followed.status.write().round(&self.clock, size, forked, result.as_ref().err());
         super::meters::round(&self.followed, result.is_ok());
         hold::save(&self.layout, &self.followed);
         result
@@ -241,10 +251,13 @@ impl Follower {
 
     async fn try_round(&self, peer: &Peer, incoming: &Incoming, seen: &mut Seen) -> Result<()> {
         let view = &self.followed.view;
+        view.chain().takes_part(&view.origin)?;
         let (checkpoint, note) = round::checkpoint(peer, &self.log_keys(), &view.origin).await?;
         seen.served = Some(note);
         let (size, root) = (checkpoint.checkpoint().size, checkpoint.checkpoint().root);
+        self.check_signer(&checkpoint)?;
         self.followed.status.write().peer_size = size;
+        self.settle_cut(size, peer, incoming).await?;
         let stored = view.reader.size();
         if size < stored {
             if let Some(proof) = self.split(&checkpoint, peer).await {
@@ -293,6 +306,8 @@ impl Follower {
                 });
             }
         };
+        let charters = view.state().charters().clone();
+        check_cuts(&charters, &view.reader, stored, &leaves)?;
         round::tiles(peer, &grown.tiles).await?;
         let (followed, work, incoming) = (self.followed.clone(), self.work.clone(), incoming.clone());
         let taken = tokio::task::spawn_blocking(move || {
@@ -315,7 +330,8 @@ impl Follower {
     /// served one is smaller, from the peer's own where it is larger.
     async fn split(&self, served: &VerifiedCheckpoint, peer: &Peer) -> Option<Proof> {
         let (accepted, _) = hold::accepted(&self.followed)?;
-        super::gossip::split(&self.followed.view, &accepted, served.checkpoint(), peer).await.ok().flatten()
+        let proof = super::gossip::split(&self.followed.view, &accepted, served.checkpoint(), peer).await.ok().flatten()?;
+        hold::proves_fork(&self.followed, served.note_text(), &proof).then_some(proof)
     }
 
     /// Keys that may sign the log's next checkpoint.
@@ -324,12 +340,59 @@ impl Follower {
         state.charters().log_keys(state.charter()).cloned().collect()
     }
 
+    fn check_signer(&self, checkpoint: &VerifiedCheckpoint) -> Result<()> {
+        let (charters, charter) = {
+            let state = self.followed.view.state();
+            (state.charters().clone(), state.charter())
+        };
+        let size = checkpoint.checkpoint().size;
+        charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())
+    }
+
+    /// A cut of the log that what is kept here does not know of.
+    fn pending_cut(&self) -> Option<LogCut> {
+        let state = self.followed.view.state();
+        state.charters().pending_cut(state.charter()).copied()
+    }
+
+    /// Sets the copy aside where a cut has decided against a part of it, as soon as the log's node serves what goes on from
+    /// the cut: until then it is better than nothing.
+    async fn settle_cut(&self, served: u64, peer: &Peer, incoming: &Incoming) -> Result<()> {
+        let Some(cut) = self.pending_cut() else { return Ok(()) };
+        if served < cut.size {
+            return Ok(());
+        }
+        let reader = &self.followed.view.reader;
+        let (stored, root) = reader.head();
+        let void = match standing(reader, stored, &cut)? {
+            Standing::Void => true,
+            Standing::Stands if stored == 0 || stored == cut.size => false,
+            Standing::Stands => is_contradicted(peer, stored, root, cut).await?,
+        };
+        if !void {
+            return Ok(());
+        }
+        incoming.clear();
+        let (followed, work) = (self.followed.clone(), self.work.clone());
+        tokio::task::spawn_blocking(move || begin_anew(&followed.view, &mut work.lock(), &cut))
+            .await
+            .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
+    }
+
     /// Takes the charters that followed, if the peer has any: the next entries may be governed by them, and an entry that
     /// holds this log may be excepted by one. An exception of what was already taken in is a replay of the mirror; only
     /// where that succeeds is the charter kept.
     async fn walk_charters(&self, peer: &Peer) -> Result<()> {
         let mut chain = self.followed.view.chain();
-        let taken = super::charters::walk(peer, &mut chain).await?;
+        // Versions that other nodes served are as good: the root keys have signed them.
+        let mut taken = super::charters::walk_kept(&self.data, &mut chain)?;
+        let walked = super::charters::walk(peer, &mut chain).await;
+        taken.extend(walked.as_deref().unwrap_or_default().iter().cloned());
+        self.take(chain, taken).await?;
+        walked.map(|_| ())
+    }
+
+    async fn take(&self, chain: CharterChain, taken: Vec<Vec<u8>>) -> Result<()> {
         if taken.is_empty() {
             return Ok(());
         }
@@ -338,6 +401,20 @@ impl Follower {
             .await
             .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
     }
+}
+
+/// Sets the copy aside, as files that stay readable, and begins with nothing; the log must contain the cut's head.
+fn begin_anew(view: &LogView, work: &mut Work, cut: &LogCut) -> Result<()> {
+    let charters = view.state().charters().clone();
+    let (mut map, mut state) = (view.map_mut(), view.state_mut());
+    let place = work.mirror.begin_anew(cut.size, cut.root)?;
+    tracing::error!(origin = %view.origin, version = cut.version, size = cut.size, set_aside = %place.display(),
+        "the charter has cut this log; the copy that was decided against is set aside, the log is fetched anew");
+    work.index.wipe()?;
+    *map = Default::default();
+    *state = State::new(Charters::clone(&charters));
+    work.ring = ring_of(&state);
+    Ok(())
 }
 
 /// Puts a longer chain in place, on disk first.
@@ -463,13 +540,7 @@ fn take_in(
         let state = view.state();
         (state.charters().clone(), state.charter())
     };
-    if !charters.log_keys(charter).any(|key| checkpoint.note().verify(key).is_ok()) {
-        return Err(Error::isolate(
-            "peer.log_key",
-            "the checkpoint is signed by a key of an earlier charter than the log has adopted",
-            "the log's node is broken, or somebody has its old key",
-        ));
-    }
+    charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())?;
     mirror.publish(checkpoint.note_text())?;
     incoming.clear();
     Ok(())

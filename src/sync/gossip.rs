@@ -70,7 +70,7 @@ async fn log(node: &Arc<Node>, followed: &Arc<Followed>, head: &Head, peer: &Pee
     let served = round::open_checkpoint(head.checkpoint.as_bytes(), &log_keys(view), &view.origin)?;
     let files = peer.files_of(&view.origin, head.own);
     match split(view, &accepted, served.checkpoint(), &files).await {
-        Ok(Some(proof)) => {
+        Ok(Some(proof)) if hold::proves_fork(followed, &head.checkpoint, &proof) => {
             let seen = Seen {
                 served: Some(head.checkpoint.as_bytes().to_vec()),
                 proof: Some(proof),
@@ -154,7 +154,8 @@ async fn fetch_evidence(view: &LogView, peer: &Peer, name: &str) -> Result<Optio
     let Some(bytes) = peer.get(&path, MAX_EVIDENCE).await? else { return Ok(None) };
     let evidence = Evidence::decode(&bytes).map_err(|e| e.with_action(Action::Isolate))?;
     if evidence.origin != view.origin || evidence.code != FORK {
-        return Ok(None);
+        let what = format!("{} names evidence that is about something else", peer.url());
+        return Err(Error::isolate("gossip.form", what, "the peer is broken or hostile; it is asked again later"));
     }
     // What the node cannot verify under its own chain is nobody's guilt yet.
     let finding = evidence.verify(&view.chain())?;

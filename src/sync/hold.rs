@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::Error;
-use crate::federation::evidence::{Evidence, FORK, FORMAT, Proof};
+use crate::federation::evidence::{Evidence, FORK, FORMAT, Finding, Proof};
 use crate::node::clock::Clock;
 use crate::node::layout::Layout;
 use crate::node::{FollowStatus, Followed, Held};
@@ -36,20 +36,30 @@ pub fn accepted(followed: &Followed) -> Option<(Checkpoint, String)> {
     Some((checkpoint, note.to_string()))
 }
 
-/// Keeps the evidence and says why the log is held at its last good commit.
-pub fn hold(layout: &Layout, followed: &Followed, clock: &Clock, e: &Error, seen: &Seen) {
-    let view = &followed.view;
-    let evidence = Evidence {
+/// True where the charters, too, say that this is a fork: a cut may have made one of the two trees void.
+pub fn proves_fork(followed: &Followed, served: &str, proof: &Proof) -> bool {
+    let seen = Seen { served: Some(served.as_bytes().to_vec()), proof: Some(proof.clone()), source: String::new() };
+    let evidence = file_of(followed, 0, FORK, "", &seen);
+    matches!(evidence.verify(&followed.view.chain()), Ok(Finding::SplitView { .. }))
+}
+
+fn file_of(followed: &Followed, seen_at: u64, code: &str, detail: &str, seen: &Seen) -> Evidence {
+    Evidence {
         format: FORMAT.into(),
-        origin: view.origin.clone(),
-        code: e.code().into(),
-        detail: e.detail().into(),
-        seen_at: clock.now_ms(),
+        origin: followed.view.origin.clone(),
+        code: code.into(),
+        detail: detail.into(),
+        seen_at,
         source: seen.source.clone(),
         accepted_checkpoint: accepted(followed).map(|(_, note)| note),
         served_checkpoint: seen.served.as_deref().map(|note| String::from_utf8_lossy(note).into_owned()),
         proof: seen.proof.clone(),
-    };
+    }
+}
+
+/// Keeps the evidence and says why the log is held at its last good commit.
+pub fn hold(layout: &Layout, followed: &Followed, clock: &Clock, e: &Error, seen: &Seen) {
+    let evidence = file_of(followed, clock.now_ms(), e.code(), e.detail(), seen);
     hold_with(layout, followed, clock, e, &evidence);
 }
 

@@ -10,6 +10,7 @@ use domovoi::node::clock::Clock;
 use domovoi::node::log_view::{LogView, Role, When};
 use domovoi::node::query::Reader;
 use domovoi::node::sequencer::Bounds;
+use domovoi::node::signing::Signing;
 use domovoi::node::verdict::{Verdict, VerdictState};
 use domovoi::node::{FollowStatus, Followed, Node, Opening, now_ms};
 use domovoi::registry::body::*;
@@ -54,6 +55,7 @@ impl Ministry {
             bounds,
             stale_after_hours: 24,
             confirm_restored_head: None,
+            signing: Signing::allowed(),
             clock,
         };
         let node = Node::open(opening, &mut |_, _| {}).unwrap();

@@ -296,14 +296,14 @@ fn a_clock_that_goes_back_makes_no_answer_fresh_and_stops_nothing() {
     let ministry = Ministry::at(&[(&world, 0)], clock.clone());
     let followed = ministry.node.followed().remove(0);
     let freshness = || ministry.node.freshness(&followed.view);
-    followed.status.write().round(&clock, 1, None);
+    followed.status.write().round(&clock, 1, false, None);
     assert!(!freshness().stale);
     // Two days pass, and the date is set back by two: the answer is two days old all the same.
     pass(2 * DAY as i64, 0);
     assert!(freshness().stale && freshness().age_seconds >= 2 * 86_400);
     // The next round is believed by the new date, which is the earlier one.
     pass(0, -(DAY as i64));
-    followed.status.write().round(&clock, 1, None);
+    followed.status.write().round(&clock, 1, false, None);
     assert!(!freshness().stale);
     pass(2 * DAY as i64, 2 * DAY as i64);
     assert!(freshness().stale);
