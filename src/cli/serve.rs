@@ -68,6 +68,7 @@ impl Serve {
                 stale_after_hours: config.sync.stale_after_hours,
                 confirm_restored_head: self.confirm_restored_head,
                 clock: Clock::system(),
+                signing: crate::node::signing::Signing::allowed(),
             },
             &mut |done, total| {
                 bar.set_length(total);
