@@ -23,13 +23,22 @@ use crate::charters::rolled;
 use crate::regions::*;
 use crate::rules::world::basis;
 
-/// What a proof is made of, from a log in memory.
+/// A proof from a log in memory.
 pub fn prove(r: &Region, about: &Name) -> StatusProof {
+    prove_with(r, about, false)
+}
+
+/// The same with the addresses of a chat's houses.
+pub fn addressed(r: &Region, about: &Name) -> StatusProof {
+    prove_with(r, about, true)
+}
+
+fn prove_with(r: &Region, about: &Name, addresses: bool) -> StatusProof {
     let leaves: Vec<Hash> = r.log.iter().map(|e| domovoi::tlog::leaf_hash(e)).collect();
     let path = path_of_the_last(&leaves).into_iter().map(|h| Hash(h.0)).collect();
     let checkpoint = String::from_utf8(r.checkpoint()).unwrap();
     let tlog = TlogProof { extra: None, index: leaves.len() as u64 - 1, path, checkpoint };
-    StatusProof::of(&r.state, &r.map, about, r.log.last().unwrap(), tlog).unwrap()
+    StatusProof::of(&r.state, &r.map, about, addresses, r.log.last().unwrap(), tlog).unwrap()
 }
 
 pub fn cosigner(n: u8) -> Cosigner {
@@ -130,7 +139,7 @@ fn what_a_proof_says_is_what_the_log_has() {
     assert_eq!(said.state, Some(VerdictState::Official), "{said:?}");
     assert_ne!(prove(&s.moscow, &chat(s.first)).to_string(), before);
     // Two authorities stand in it now: the one on record and its successor.
-    assert_eq!(prove(&s.moscow, &chat(s.first)).to_string().matches("\nfact authority:").count(), 2);
+    assert_eq!(prove(&s.moscow, &chat(s.first)).to_string().matches("\nfact {\"authority\":").count(), 2);
     let suspended = AuthoritySuspended { authority: MOSCOW.authority(1), reason: StandingReason::Decision };
     s.moscow.say(Body::AuthoritySuspended(suspended), Some(day("2020-01-01")), &[&MOSCOW.root()]);
     assert_eq!(ask(&s, &chat(s.first)).state, Some(VerdictState::Suspended));
@@ -144,8 +153,9 @@ fn what_a_proof_says_is_what_the_log_has() {
 fn a_proof_with_any_byte_changed_is_refused() {
     let s = scene();
     let by = [cosigner(1).verifier().clone()];
-    for about in [chat(s.first), Name::Link(link(2)), Name::Link(link(99))] {
-        let text = cosigned(&prove(&s.moscow, &about).to_string(), &[(1, 1_800_000_000)]);
+    let proofs = [chat(s.first), Name::Link(link(2)), Name::Link(link(99))].map(|about| prove(&s.moscow, &about));
+    for proof in proofs.into_iter().chain([addressed(&s.moscow, &chat(s.first))]) {
+        let text = cosigned(&proof.to_string(), &[(1, 1_800_000_000)]);
         let good = verify(&text, &s.chain, &by).unwrap();
         assert_eq!(good.cosigned, [("witness.example/1".to_owned(), 1_800_000_000)]);
         for at in 0..text.len() {
