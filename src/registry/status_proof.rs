@@ -5,7 +5,7 @@
 //! domovoi/status-proof@v2
 //! about chat:<number>
 //! fact <facts, as committed>            none, or one a line, sorted by the names of whose they are
-//! map <places> <base64 of hashes>       that these are in the committed state, and that what is missing is not
+//! map <signs> <hashes>                  that these are in the committed state, and that what is missing is not
 //! commit <payload of state.committed>
 //! signed <base64url of the signature>   by the commit key of the charter that the commit names
 //!
@@ -19,7 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use data_encoding::{BASE64, BASE64URL_NOPAD};
+use data_encoding::BASE64URL_NOPAD;
 
 use super::envelope::{Envelope, MAX_ENTRY, TYP_NODE};
 use super::facts::{AuthorityFacts, BuildingFacts, ChatFacts, Facts, LinkFacts, leaf_value};
@@ -348,9 +348,7 @@ impl StatusProof {
             last.clone_from(&name);
             facts.insert(name, (named, json.to_owned(), leaf));
         };
-        let (shape, hashes) = map.split_once(' ').ok_or_else(|| bad("the map proof has no hashes"))?;
-        let hashes = BASE64.decode(hashes.as_bytes()).map_err(|_| bad("hashes are not canonical base64"))?;
-        let map = MultiProof::read(shape, &hashes)?;
+        let map = MultiProof::parse(map)?;
         let payload = line(&mut lines, "commit")?.to_owned();
         let signature = BASE64URL_NOPAD.decode(line(&mut lines, "signed")?.as_bytes()).ok();
         let signature = signature.and_then(|s| <[u8; 64]>::try_from(s).ok());
@@ -495,8 +493,7 @@ impl fmt::Display for StatusProof {
         for (_, json, _) in self.facts.values() {
             writeln!(f, "fact {json}")?;
         }
-        writeln!(f, "map {} {}", self.map.shape(), BASE64.encode(&self.map.bytes()))?;
-        writeln!(f, "commit {}", self.payload)?;
+        writeln!(f, "map {}\ncommit {}", self.map, self.payload)?;
         write!(f, "signed {}\n\n{}", BASE64URL_NOPAD.encode(&self.signature), self.tlog)
     }
 }

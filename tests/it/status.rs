@@ -4,7 +4,6 @@ mod refused;
 mod size;
 mod vectors;
 
-use data_encoding::BASE64;
 use domovoi::federation::chain::CharterChain;
 use domovoi::node::proved::proved;
 use domovoi::node::verdict::VerdictState;
@@ -13,6 +12,7 @@ use domovoi::registry::ids::{ChatNumber, LinkDigest};
 use domovoi::registry::record::Subject;
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::status_proof::{Name, ProvedStatus, StatusProof};
+use domovoi::registry::z85;
 use domovoi::tlog::Hash;
 use domovoi::tlog::cosignature::{Cosigner, CosignerKey};
 use domovoi::tlog::note::Note;
@@ -217,7 +217,7 @@ fn sizes_are_those_of_the_protocol() {
     let s = scene();
     let text = cosigned(&prove(&s.moscow, &chat(s.first)).to_string(), &[(1, 1), (2, 2), (3, 3)]);
     let map = text.lines().find(|l| l.starts_with("map ")).unwrap();
-    let hashes = BASE64.decode(map.rsplit(' ').next().unwrap().as_bytes()).unwrap();
+    let hashes = z85::decode(map.rsplit(' ').next().unwrap()).unwrap();
     assert!(hashes.len().is_multiple_of(32) && text.len() < 4096, "{} bytes", text.len());
     assert!(StatusProof::parse(&"a".repeat(1 << 20)).unwrap_err().code() == "status.too-long");
     let digest: LinkDigest = link(1);
@@ -238,7 +238,12 @@ fn a_proof_from_a_node_verifies_without_it() {
     assert!(node.run(&["prove", &number, "--out", &file]).ok);
     let absent = "https://max.ru/join/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     assert!(node.run(&["prove", absent, "--out", &english]).ok);
+    let addressed = path("с адресом.txt");
+    assert!(node.run(&["prove", &number, "--with-address", "--out", &addressed]).ok);
     assert_eq!(node.get(&format!("/api/v1/proofs/chat:{number}")).body, std::fs::read(&file).unwrap());
+    let asked = |query: &str| node.get(&format!("/api/v1/proofs/chat:{number}?with_address={query}"));
+    assert_eq!((asked("1").body, asked("0").body), (std::fs::read(&addressed).unwrap(), std::fs::read(&file).unwrap()));
+    asked("2").problem(400, "query.value");
     assert!(!std::fs::read_to_string(&english).unwrap().contains("AAAAAAAAAAAAAAA"), "the token is nobody's business");
 
     let mut ministry = crate::follow::ministry();
@@ -261,6 +266,11 @@ fn a_proof_from_a_node_verifies_without_it() {
     let said = verify(&file, &[]).json();
     assert_eq!((&said["state"], &said["known"]), (&serde_json::json!("official"), &serde_json::json!(true)), "{said}");
     assert_eq!(verify(&english, &[]).json()["known"], false);
+    // Whoever reads is told that an address is not there, rather than not told it.
+    let none = "(адреса в этом доказательстве нет)";
+    assert!(said["recorded"].to_string().contains(none), "{said}");
+    let said = verify(&addressed, &[]).json()["recorded"].to_string();
+    assert!(said.contains("ул. ") && !said.contains(none), "{said}");
     let witness = cosigner(1).verifier().to_string();
     assert_eq!(verify(&file, &["--cosigner", &witness]).code(), "status.cosigner");
     let changed = std::fs::read_to_string(&file).unwrap().replacen("Дом 1", "Дом 2", 1);

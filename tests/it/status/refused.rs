@@ -7,6 +7,7 @@ use domovoi::registry::envelope::{Envelope, TYP_NODE};
 use domovoi::registry::multi_proof::MultiProof;
 use domovoi::registry::statemap::map_key;
 use domovoi::registry::status_proof::Name;
+use domovoi::registry::z85;
 use domovoi::tlog::checkpoint::Checkpoint;
 use domovoi::tlog::note::NoteSigner;
 use domovoi::tlog::tree::Frontier;
@@ -24,11 +25,7 @@ fn composed(r: &Region, about: &str, facts: &[(String, String)]) -> String {
     let lines: String = facts.iter().map(|(_, json)| format!("fact {json}\n")).collect();
     let any = prove(r, &Name::Link(link(77))).to_string();
     let rest = &any[any.find("\ncommit ").unwrap() + 1..];
-    format!(
-        "domovoi/status-proof@v2\nabout {about}\n{lines}map {} {}\n{rest}",
-        map.shape(),
-        BASE64.encode(&map.bytes())
-    )
+    format!("domovoi/status-proof@v2\nabout {about}\n{lines}map {map}\n{rest}")
 }
 
 /// The facts with the names of whose they are.
@@ -66,9 +63,9 @@ fn edit_tlog(proof: &str, change: impl Fn(&str) -> String) -> String {
 fn edit_map(proof: &str, change: impl Fn(&mut String, &mut Vec<u8>)) -> String {
     edit(proof, "map ", |line| {
         let (shape, hashes) = line["map ".len()..].split_once(' ').unwrap();
-        let (mut shape, mut hashes) = (shape.to_owned(), BASE64.decode(hashes.as_bytes()).unwrap());
+        let (mut shape, mut hashes) = (shape.to_owned(), z85::decode(hashes).unwrap());
         change(&mut shape, &mut hashes);
-        format!("map {shape} {}", BASE64.encode(&hashes))
+        format!("map {shape} {}", z85::encode(&hashes))
     })
 }
 
@@ -166,12 +163,6 @@ pub fn forms(good: &str, s: &Scene) -> Cases {
         ),
         ("facts that are no JSON", "status.form", edit(good, "fact {\"chat\":", |l| l[..l.len() - 1].into())),
         ("facts that are an array", "status.form", edit(good, "fact {\"chat\":", |_| "fact []".into())),
-        (
-            "hashes without padding",
-            "status.form",
-            edit(good, "map ", |l| l.trim_end_matches('=').to_owned() + if l.ends_with('=') { "" } else { "=" }),
-        ),
-        ("hashes that are no base64", "status.form", edit(good, "map ", |l| format!("{}*", &l[..l.len() - 1]))),
         ("a signature that is too short", "status.form", edit(good, "signed ", |l| l[..l.len() - 2].into())),
         (
             "a signature in the other base64",
@@ -216,6 +207,41 @@ pub fn maps(good: &str, s: &Scene) -> Cases {
     vec![
         ("a letter nobody knows", "proof.map", edit_map(good, |shape, _| shape.replace_range(0..1, "x"))),
         ("another letter", "proof.map", edit_map(good, |shape, _| *shape = shape.replacen('l', "e", 1))),
+        ("an inner node as a letter", "proof.map", edit_map(good, |shape, _| shape.insert(0, 'i'))),
+        ("a number of nought", "proof.map", edit_map(good, |shape, _| shape.insert_str(shape.len() - 1, "0l"))),
+        ("a number with a nought before it", "proof.map", edit_map(good, |shape, _| shape.insert(0, '0'))),
+        (
+            "a number larger by one",
+            "proof.map",
+            edit_map(good, |shape, _| {
+                let at = shape.find(['l', 'o', 'e']).unwrap();
+                let more = shape[..at].parse::<u32>().unwrap() + 1;
+                shape.replace_range(..at, &more.to_string());
+            }),
+        ),
+        ("more places than any proof", "proof.map", edit_map(good, |shape, _| *shape = "16383l".repeat(2))),
+        ("a number beyond any", "proof.map", edit_map(good, |shape, _| shape.insert_str(0, &"9".repeat(400)))),
+        ("no hashes and no space", "proof.map", edit(good, "map ", |l| l.rsplit_once(' ').unwrap().0.into())),
+        (
+            "hashes with a character that is none",
+            "proof.map",
+            edit(good, "map ", |l| format!("{}~", &l[..l.len() - 1])),
+        ),
+        (
+            "hashes in base64",
+            "proof.map",
+            edit(good, "map ", |l| {
+                let (signs, hashes) = l.rsplit_once(' ').unwrap();
+                format!("{signs} {}", BASE64.encode(&z85::decode(hashes).unwrap()))
+            }),
+        ),
+        (
+            "a group of hashes beyond four bytes",
+            "proof.map",
+            edit(good, "map ", |l| format!("{}#####", &l[..l.len() - 5])),
+        ),
+        ("half a group of hashes", "proof.map", edit(good, "map ", |l| l[..l.len() - 2].into())),
+        ("a space at the end of the hashes", "proof.map", edit(good, "map ", |l| format!("{l} "))),
         ("a letter is missing", "proof.map", edit_map(good, |shape, _| shape.truncate(shape.len() - 1))),
         ("a letter too many", "proof.map", edit_map(good, |shape, _| shape.push('e'))),
         ("a hash is missing", "proof.map", edit_map(good, |_, hashes| hashes.truncate(hashes.len() - 32))),
@@ -227,7 +253,7 @@ pub fn maps(good: &str, s: &Scene) -> Cases {
             "a proof deeper than a key",
             "proof.map",
             edit_map(good, |shape, hashes| {
-                *shape = "i".repeat(300);
+                *shape = "300".into();
                 *hashes = vec![5; 300 * 32];
             }),
         ),

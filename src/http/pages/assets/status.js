@@ -1,7 +1,7 @@
 // Status proofs: what a region's log says about one thing at its newest commit, from one text (docs/protocol.md, "Status
 // proofs" and "Way down to several keys").
 
-import { base64, base64url, byte, compare, refuse, same, sha256, unbase64, unbase64url, unhex32, utf8 } from "./bytes.js";
+import { base64url, byte, compare, refuse, same, sha256, unbase64url, unhex32, unz85, utf8 } from "./bytes.js";
 import { REGIONS, dayOf, kindOf, readSpelled } from "./forms.js";
 import { thumbprint, readKey } from "./keys.js";
 import { cosignedAt, leafHash, nodeEntry, openCheckpoint, readNodeEntry, readNodeRecord, readNote, readTlogProof, splitOnce, verifyInclusion, verifyNodeEntry, writeTlogProof } from "./log.js";
@@ -24,6 +24,25 @@ export const mapLeaf = (key, value) => sha256(byte(0x10), key, value);
 export const mapInner = (left, right) => sha256(byte(0x11), left, right);
 export const mapEmpty = () => sha256(byte(0x12));
 export const bit = (key, depth) => (key[depth >> 3] >> (7 - (depth & 7))) & 1;
+
+/** Most places and most hashes of a map proof. */
+const MOST = MAX_KEYS * MAX_DEPTH;
+
+/** What stands on the way down, by letters ("i": an inner node), and the hashes beside it. */
+function readMapProof(text) {
+  const [signs, encoded] = splitOnce(text, " ") ?? wrong("no signs, or no hashes");
+  const bytes = unz85(encoded) ?? wrong("the hashes are not in their one spelling");
+  if (bytes.length % 32 || bytes.length > MOST * 32) wrong("more hashes than any has, or no whole number of them");
+  const hashes = Array.from({ length: bytes.length / 32 }, (_, i) => bytes.slice(32 * i, 32 * i + 32));
+  let letters = "";
+  for (const [sign] of signs.matchAll(/[1-9][0-9]*|[^]/g)) {
+    const times = Number(sign);
+    if (!(times > 0) && !"loe".includes(sign)) wrong("an unknown sign, or a number that begins with a nought");
+    if ((times || 1) > MOST - letters.length) wrong("more places than any has");
+    letters += times > 0 ? "i".repeat(times) : sign;
+  }
+  return { letters, hashes };
+}
 
 /** The root that a way down to these keys leads to; `keys` are sorted, each {key, value}, value null where nothing is. */
 async function rootOf(letters, hashes, keys) {
@@ -98,11 +117,9 @@ export async function readStatusProof(text) {
     facts.set(name, fact);
     last = name;
   }
-  const [letters, encoded] = splitOnce(value("map"), " ") ?? form("the map proof has no hashes");
-  const bytes = unbase64(encoded) ?? form("hashes are not canonical base64");
-  if (bytes.length % 32 || bytes.length > MAX_KEYS * MAX_DEPTH * 32 || letters.length > MAX_KEYS * MAX_DEPTH) wrong("longer than any, or no whole number of hashes");
-  if (!/^[iloe]*$/.test(letters)) wrong("an unknown letter");
-  const hashes = Array.from({ length: bytes.length / 32 }, (_, i) => bytes.slice(32 * i, 32 * i + 32));
+  // What is read of it has one spelling.
+  const map = value("map");
+  const { letters, hashes } = readMapProof(map);
   const payload = value("commit");
   const signature = unbase64url(value("signed"));
   if (signature?.length !== 64) form("a signature is 64 bytes in canonical base64url");
@@ -112,7 +129,7 @@ export async function readStatusProof(text) {
   if (commit.type !== "state.committed") form("the entry is not a state.committed");
   if (tlog.extra) form("the tlog-proof has extra data, which nothing signs");
   readNote(tlog.checkpoint);
-  const again = [HEADER, `about ${about}`, ...Array.from(facts.values(), (f) => `fact ${f.json}`), `map ${letters} ${base64(bytes)}`];
+  const again = [HEADER, `about ${about}`, ...Array.from(facts.values(), (f) => `fact ${f.json}`), `map ${map}`];
   again.push(`commit ${payload}`, `signed ${base64url(signature)}`, "", writeTlogProof(tlog));
   if (again.join("\n") !== text) form("it is not in its one spelling");
   return { about, facts, letters, hashes, commit, payload, signature, tlog, origin: commit.log };
