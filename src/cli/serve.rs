@@ -13,6 +13,7 @@ use crate::http::log_api::NodeLogs;
 use crate::http::{
     Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
 };
+use crate::node::clock::Clock;
 use crate::node::config::Config;
 use crate::node::federation_log::confirm_restored;
 use crate::node::sequencer::{Bounds, Outcome};
@@ -65,6 +66,8 @@ impl Serve {
                 },
                 stale_after_hours: config.sync.stale_after_hours,
                 confirm_restored_head: self.confirm_restored_head,
+                clock: Clock::system(),
+                signing: crate::node::signing::Signing::allowed(),
             },
             &mut |done, total| {
                 bar.set_length(total);
@@ -185,6 +188,7 @@ fn sources(config: &Config) -> Vec<Source> {
                 None
             }
         }),
+        network: None,
     };
     config.follow.iter().map(source).collect()
 }
