@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::extract::{Path, Query};
 use super::problem::Problem;
-use super::reads::{Page, blocking, own, query};
+use super::reads::{Page, blocking, flag, own, query};
 use super::static_log::{LogFiles, Which};
 use crate::error::{Error, Result};
 use crate::node::charters::{read_chain, read_version};
@@ -131,12 +131,8 @@ pub struct SubmitView {
     request_body(content = String, content_type = "application/jsonl"),
     responses((status = 200, body = SubmitView), Problem))]
 async fn submit(State(node): State<Arc<Node>>, Query(q): Query<SubmitQuery>, body: Bytes) -> Result<Json<SubmitView>> {
-    let dry_run = match q.dry_run {
-        None | Some(0) => false,
-        Some(1) => true,
-        // Whoever asked for less than he would get must not get it.
-        Some(other) => return Err(query("dry_run", &other.to_string())),
-    };
+    // Whoever asked for less than he would get must not get it.
+    let dry_run = flag("dry_run", q.dry_run)?;
     // One more than is taken is enough to refuse: millions of one-byte lines must not become millions of allocations.
     let lines = body.split(|b| *b == b'\n').filter(|l| !l.is_empty()).take(MAX_SUBMISSION + 1);
     let entries = lines.map(<[u8]>::to_vec).collect();
