@@ -330,7 +330,8 @@ impl Follower {
     /// served one is smaller, from the peer's own where it is larger.
     async fn split(&self, served: &VerifiedCheckpoint, peer: &Peer) -> Option<Proof> {
         let (accepted, _) = hold::accepted(&self.followed)?;
-        let proof = super::gossip::split(&self.followed.view, &accepted, served.checkpoint(), peer).await.ok().flatten()?;
+        let proof =
+            super::gossip::split(&self.followed.view, &accepted, served.checkpoint(), peer).await.ok().flatten()?;
         hold::proves_fork(&self.followed, served.note_text(), &proof).then_some(proof)
     }
 
