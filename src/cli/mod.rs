@@ -10,6 +10,7 @@ mod charter_new;
 mod charter_words;
 pub mod dossier;
 pub mod drafts;
+pub mod evidence;
 pub mod export;
 pub mod federation;
 pub mod files;
@@ -127,6 +128,11 @@ pub enum Command {
     Charter(charter::Charter),
     #[command(about = "Журнал федерации: основать, изменить устав", subcommand)]
     Federation(federation::Federation),
+    #[command(
+        about = "Свидетельства против журналов: перечислить, показать, проверить без сети, сохранить",
+        subcommand
+    )]
+    Evidence(evidence::Evidence),
     #[command(about = "Полностью проверить журнал: каталог или адрес узла")]
     Fsck(files::Fsck),
     #[command(about = "Построить индекс заново по журналу")]
@@ -215,6 +221,7 @@ pub fn run() -> i32 {
         Command::Follow(c) => c.run(&context),
         Command::Charter(c) => c.run(&context),
         Command::Federation(c) => c.run(&context),
+        Command::Evidence(c) => c.run(&context),
         Command::Fsck(c) => c.run(&context),
         Command::Reindex(c) => c.run(&context),
         Command::Backup(c) => c.run(&context),

@@ -130,7 +130,12 @@ impl FederationWriter {
             let since = known.iter().filter(|k| k.version >= cut.version).map(|k| &k.log_key).collect();
             (*cut, since)
         });
-        let (store, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key, None, cut)?;
+        let (mut store, pending, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key, cut)?;
+        store.confirm_restored(None)?;
+        if let Some(pending) = pending {
+            let checkpoint = Checkpoint { origin: origin.clone(), size: pending.size, root: pending.root };
+            store.publish_pending(pending, &checkpoint.sign(&keys.log)?)?;
+        }
         let reader = store.reader();
         let last = last_of(&reader)?;
         let terms = terms_of(chain.latest());

@@ -127,6 +127,24 @@ impl MirrorStore {
         Ok(store)
     }
 
+    /// What is published from now on must contain this head.
+    ///
+    /// Errors: `disk.write`.
+    pub fn require(&mut self, size: u64, root: Hash) -> Result<()> {
+        let head = Head { size, root, next: size };
+        write_atomic(&self.floor_path, head.to_text().as_bytes())?;
+        self.floor = Some(head);
+        Ok(())
+    }
+
+    /// Removes what only a mirror has beside its files, so that the log can be opened by the node that writes it.
+    ///
+    /// Errors: `disk.write`.
+    pub fn hand_over(self) -> Result<()> {
+        remove(&self.head_path)?;
+        remove(&self.floor_path)
+    }
+
     /// Reads the mirror: all entries that were appended; `read` and the checkpoint only what is published.
     pub fn reader(&self) -> LogReader {
         self.reader.clone()

@@ -14,6 +14,7 @@ mod data;
 mod docs;
 mod dossier;
 mod durability;
+mod evidence;
 mod federation;
 mod follow;
 mod forge;

@@ -417,7 +417,14 @@ fn a_forked_log_goes_on_after_a_cut_and_only_as_the_cut_says() {
     // The old key goes on with its history: void.
     one.build(4, vec![]);
     serve(&one);
-    held("log.cut");
+    let refused = |what: &str| {
+        until(&format!("it is refused: {what}"), || {
+            let m = member(&node, &origin)?;
+            m["status"]["last_error"].as_str().is_some_and(|e| e.contains("log.cut") && e.contains(what)).then_some(())
+        });
+    };
+    refused("before charter version 2");
+    held("peer.fork");
     assert_eq!(node.get(&format!("/api/v1/buildings/{}", building(2))).status, 200, "what was accepted stays readable");
     // The new key with a history that does not contain the cut's head: refused as well.
     let mut wrong = Region::empty(MOSCOW, &chain);
@@ -430,7 +437,7 @@ fn a_forked_log_goes_on_after_a_cut_and_only_as_the_cut_says() {
     wrong.adopt();
     serve(&wrong);
     until("what was void is set aside", || (member(&node, &origin)?["freshness"]["size"] == 0).then_some(()));
-    held("log.cut");
+    refused("decided for");
     // The log as the charter decided.
     base.given(&cut);
     base.log_key = key(150);
