@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::load::{index_batch, join_batches, ring_of};
 use super::log_view::LogView;
+use super::shares::KeyShares;
 use crate::error::{Error, Result};
 use crate::federation::dossier::archive::Files;
 use crate::federation::dossier::manifest::Manifest;
@@ -97,9 +98,14 @@ pub struct SequencerKeys {
 /// Gives the index, as of the state the writer starts from. Called on the index's own thread, since it may take long.
 pub type OpenIndex = Box<dyn FnOnce() -> Result<SledIndex> + Send>;
 
+/// Of the places in the queue one key may hold this part at most.
+const SHARE_OF_A_KEY: usize = 8;
+
 /// The running writer: a queue into it and its thread.
 pub struct Sequencer {
     queue: SyncSender<Submission>,
+    view: Arc<LogView>,
+    shares: Arc<KeyShares>,
     thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
     failed: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
@@ -124,7 +130,7 @@ impl Sequencer {
         })?;
         let ring = ring_of(&view.state());
         let commit = keys.commit.clone();
-        let mut writer = Writer { ring, view, store, keys, indexer };
+        let mut writer = Writer { ring, view: view.clone(), store, keys, indexer };
         writer.adopt_charter()?;
         let (flag, stop) = (failed.clone(), stopping.clone());
         let thread = spawn("sequencer", move || {
@@ -141,7 +147,8 @@ impl Sequencer {
             // What the index has not got yet is replayed from the log at the next start.
             let _ = indexing.join();
         })?;
-        Ok(Sequencer { queue, thread: parking_lot::Mutex::new(Some(thread)), failed, stopping, commit })
+        let shares = KeyShares::new((bounds.waiting / SHARE_OF_A_KEY).max(1));
+        Ok(Sequencer { queue, view, shares, thread: parking_lot::Mutex::new(Some(thread)), failed, stopping, commit })
     }
 
     /// Signs a dossier of this log, with the key of its commits: of the node's two keys the one that signs JWS, each kind
@@ -157,6 +164,11 @@ impl Sequencer {
         if self.stopping.load(Ordering::SeqCst) {
             return Err(gone());
         }
+        let (view, shares) = (self.view.clone(), self.shares.clone());
+        let taken = tokio::task::spawn_blocking(move || shares.take(&view, &entries).map(|share| (share, entries)));
+        // Held until the answer is there.
+        let (_share, entries) =
+            taken.await.map_err(|e| Error::retry("submit.stopped", e.to_string(), "look into the node's log"))??;
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Submission { entries, dry_run, reply }).map_err(|e| match e {
             std::sync::mpsc::TrySendError::Full(_) => busy(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::client::Peer;
+use super::client::{Network, Peer};
 use super::evidence::Evidence;
 use super::round;
 use crate::error::{Action, Error, Result};
@@ -90,6 +90,18 @@ pub struct Source {
     pub charter_sha256: Option<String>,
     /// PEM of a development certificate.
     pub ca: Option<Vec<u8>>,
+    /// How it is reached.
+    pub network: Network,
+}
+
+impl Source {
+    /// The peer at its URL.
+    ///
+    /// # Errors
+    /// As [`Network::configured`].
+    pub fn peer(&self) -> Result<Peer> {
+        self.network.configured(&self.url, self.ca.as_deref())
+    }
 }
 
 /// Fetches a peer's charter and holds it against the pin.
@@ -137,8 +149,8 @@ impl Follower {
         (status.name, status.url) = (source.name.clone(), source.url.clone());
         let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state, replay.map));
         Ok(Follower {
-            followed: Arc::new(Followed { view, status: RwLock::new(status) }),
-            peer: Peer::new(&source.url, source.ca.as_deref())?,
+            followed: Arc::new(Followed { view, status: RwLock::new(status), heard: Default::default() }),
+            peer: source.peer()?,
             incoming: Incoming(layout.data().join("incoming")),
             layout,
             work: Arc::new(Mutex::new(Work { mirror, index, ring })),

@@ -1,11 +1,15 @@
-//! Runs every follower on its own: a round every interval, backoff with jitter after a failure, no one waits for another.
+//! Runs every follower on its own: a round every interval, backoff with jitter after a failure, no one waits for another. What
+//! ends a round ends that round only: an error, the deadline, a panic.
 
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
 
-use super::client::Peer;
 use super::follower::{Follower, Source, fetch_charter};
 use crate::error::{Action, Error, Result};
 use crate::node::Node;
@@ -17,6 +21,10 @@ const MAX_BACKOFF: Duration = Duration::from_secs(300);
 
 /// Longest time a round may take; the next one goes on where it stopped.
 const ROUND: Duration = Duration::from_secs(600);
+
+/// First rounds are spread over an interval, and over so long at most: a node that starts asks nobody in step with others, and
+/// is up to date soon.
+const SPREAD: Duration = Duration::from_secs(10);
 
 /// Starts following `sources`; each ends when `shutdown` turns true.
 pub fn start(
@@ -33,23 +41,32 @@ pub fn start(
 }
 
 async fn follow(node: Arc<Node>, source: Source, interval: Duration, mut shutdown: watch::Receiver<bool>) {
-    let mut failures = 0u32;
     let mut followers: Vec<Follower> = Vec::new();
+    // What is on disk is answered from at once; only the network waits for its turn.
+    let known = known_origins(&node, &source);
+    let opened = caught(reopen(&node, &source, known, None, &mut followers));
+    tokio::select! {
+        opened = opened => if let Err(e) = opened { failed(&source, &e, 0) },
+        _ = shutdown.changed() => return,
+    }
+    let mut next = Instant::now() + interval.min(SPREAD).mul_f64(fraction());
+    let mut failures = 0u32;
     while !*shutdown.borrow() {
-        let round = async {
-            if followers.is_empty() {
-                followers = open(&node, &source).await?;
+        tokio::select! {
+            () = sleep_until(next) => {}
+            // Whoever is there again need not wait out the pause after its failures, only the usual one.
+            () = heard(&followers), if failures > 0 => {
+                failures = 0;
+                next = next.min(Instant::now() + interval.mul_f64(fraction()));
+                continue;
             }
-            for follower in &followers {
-                follower.round().await?;
-            }
-            Ok(())
-        };
+            _ = shutdown.changed() => break,
+        }
+        let round = caught(round(&node, &source, &mut followers));
         let result = tokio::select! {
-            done = tokio::time::timeout(ROUND, round) => match done {
-                Ok(done) => done,
-                Err(_) => Err(crate::error::Error::retry("sync.round", "the round took longer than ten minutes", "the next one goes on from there")),
-            },
+            done = timeout(ROUND, round) => done.unwrap_or_else(|_| {
+                Err(Error::retry("sync.round", "the round took longer than ten minutes", "the next one goes on from there"))
+            }),
             _ = shutdown.changed() => break,
         };
         let pause = match result {
@@ -59,31 +76,80 @@ async fn follow(node: Arc<Node>, source: Source, interval: Duration, mut shutdow
             }
             Err(e) => {
                 failures = failures.saturating_add(1);
-                tracing::warn!(peer = %source.name, error = %e, failures, "a round of following did not succeed");
+                failed(&source, &e, failures);
+                if matches!(e.code(), PANIC | "sync.task") {
+                    // What is in memory may be half done; what is on disk is not.
+                    followers.clear();
+                }
                 backoff(interval, failures)
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = shutdown.changed() => break,
-        }
+        next = Instant::now() + pause;
     }
+}
+
+fn failed(source: &Source, error: &Error, failures: u32) {
+    tracing::warn!(peer = %source.name, %error, failures, "a round of following did not succeed");
+}
+
+/// One round of every log of the source.
+async fn round(node: &Arc<Node>, source: &Source, followers: &mut Vec<Follower>) -> Result<()> {
+    if followers.is_empty() {
+        open(node, source, followers).await?;
+    }
+    for follower in followers.iter() {
+        follower.round().await?;
+    }
+    Ok(())
+}
+
+/// Until one of these peers has been in touch by itself.
+async fn heard(followers: &[Follower]) {
+    if followers.is_empty() {
+        return std::future::pending().await;
+    }
+    let waiting = followers.iter().map(|f| Box::pin(f.followed.heard.notified()));
+    futures_util::future::select_all(waiting).await;
+}
+
+/// Code of a panic inside a round.
+const PANIC: &str = "sync.panic";
+
+/// What comes of `work`; a panic in it is an error.
+async fn caught(work: impl Future<Output = Result<()>>) -> Result<()> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|cx| {
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| {
+            Poll::Ready(Err(Error::retry(
+                "sync.panic",
+                "this program failed in a round of following",
+                "report this as a defect; it is tried again",
+            )))
+        })
+    })
+    .await
+}
+
+/// At random, 0 to 1.
+fn fraction() -> f64 {
+    f64::from(rand::random::<u16>()) / f64::from(u16::MAX)
 }
 
 /// Doubles with every failure up to [`MAX_BACKOFF`], plus up to a quarter at random so that peers are not asked in step.
 fn backoff(interval: Duration, failures: u32) -> Duration {
     let base = interval.saturating_mul(1 << failures.min(8)).min(MAX_BACKOFF.max(interval));
-    base + base.mul_f64(0.25 * f64::from(rand::random::<u16>()) / f64::from(u16::MAX))
+    base + base.mul_f64(0.25 * fraction())
 }
 
 /// Opens the mirrors of a source. What is on disk is used even when the peer is down; the charter is fetched the first
 /// time only.
-async fn open(node: &Arc<Node>, source: &Source) -> Result<Vec<Follower>> {
+async fn open(node: &Arc<Node>, source: &Source, followers: &mut Vec<Follower>) -> Result<()> {
     let known: Vec<String> = known_origins(node, source);
     let (origins, charter) = match known.is_empty() {
         false => (known, None),
         true => {
-            let peer = Peer::new(&source.url, source.ca.as_deref())?;
+            let peer = source.peer()?;
             let (charter, bytes) = fetch_charter(&peer, source.charter_sha256.as_deref()).await?;
             // A charter names many regions; this node is asked for the one whose log it serves. Its word on that is only
             // where to look: the checkpoint is verified under that log's key before anything else.
@@ -100,18 +166,29 @@ async fn open(node: &Arc<Node>, source: &Source) -> Result<Vec<Follower>> {
             (Some(origin).filter(|_| !own).into_iter().collect(), Some(bytes))
         }
     };
-    let mut followers = Vec::with_capacity(origins.len());
+    reopen(node, source, origins, charter, followers).await
+}
+
+/// Opens the mirrors of these origins; `charter` is written where there is none yet.
+async fn reopen(
+    node: &Arc<Node>,
+    source: &Source,
+    origins: Vec<String>,
+    charter: Option<Vec<u8>>,
+    followers: &mut Vec<Follower>,
+) -> Result<()> {
+    let mut opened = Vec::with_capacity(origins.len());
     for origin in origins {
         let (layout, source, charter) = (node.layout.clone(), source.clone(), charter.clone());
-        let opened = tokio::task::spawn_blocking(move || {
+        let opening = tokio::task::spawn_blocking(move || {
             Follower::open(&layout, &origin, &source, charter.as_deref(), &mut |_, _| {})
         });
-        let follower =
-            opened.await.map_err(|e| crate::error::Error::retry("sync.task", e.to_string(), "see the log"))??;
+        let follower = opening.await.map_err(|e| Error::retry("sync.task", e.to_string(), "see the log"))??;
         node.follow(follower.followed.clone());
-        followers.push(follower);
+        opened.push(follower);
     }
-    Ok(followers)
+    *followers = opened;
+    Ok(())
 }
 
 /// Origins of this source that are on disk already.
