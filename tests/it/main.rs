@@ -4,6 +4,7 @@ mod address_real;
 mod answers;
 mod answers_states;
 mod api;
+mod attacks;
 mod browser;
 mod bucket;
 mod charters;
