@@ -14,6 +14,7 @@ use crate::http::{
     Live, Options, Server, changes, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search,
     static_log,
 };
+use crate::node::clock::Clock;
 use crate::node::config::{Config, SyncSection};
 use crate::node::federation_log::confirm_restored;
 use crate::node::sequencer::{Bounds, Outcome};
@@ -67,6 +68,8 @@ impl Serve {
                 },
                 stale_after_hours: config.sync.stale_after_hours,
                 confirm_restored_head: self.confirm_restored_head,
+                clock: Clock::system(),
+                signing: crate::node::signing::Signing::allowed(),
             },
             &mut |done, total| {
                 bar.set_length(total);

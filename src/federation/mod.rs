@@ -5,6 +5,9 @@
 //! and after. [`chain`] keeps the versions walked through. From the charter in force comes a region's [`Jurisdiction`](crate::registry::state::Jurisdiction): all that
 //! the rules of `registry` ask about a log's origin, keys and ОКТМО prefixes.
 //!
+//! [`roles`] are the parts of a charter beside the regions, [`keys`] what may become of a key from version to version,
+//! [`policy`] who must cosign which log.
+//!
 //! [`dossier`] verifies an archive about one chat by nothing but such a chain.
 //!
 //! Order of data: bytes → envelope → decoded body, checked for contradictions → signatures counted →
@@ -16,4 +19,6 @@
 pub mod chain;
 pub mod charter;
 pub mod dossier;
+pub mod keys;
+pub mod policy;
 pub mod roles;

@@ -6,14 +6,15 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use super::clock::Clock;
 use super::layout::Layout;
 use super::log_view::LogView;
 use super::sequencer::SequencerKeys;
-use super::{Node, charters, now_ms, open_log};
+use super::{Node, charters, open_log};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
@@ -99,7 +100,9 @@ pub struct FederationWriter {
     store: LogStore,
     keys: SequencerKeys,
     last: Option<Step>,
-    started: Instant,
+    clock: Clock,
+    /// What its clock counted at the start.
+    started: Duration,
     /// Regions whose logs have keys that the charter does not name; each is told of once.
     strange: HashSet<RegionCode>,
 }
@@ -117,18 +120,24 @@ impl FederationWriter {
     ///
     /// # Errors
     /// Those of a region's log, and `federation.charter` where the charter names no such log.
-    pub fn open(layout: &Layout, passphrase: Option<&secrecy::SecretString>) -> Result<FederationWriter> {
+    pub fn open(layout: &Layout, passphrase: Option<&secrecy::SecretString>, clock: Clock) -> Result<FederationWriter> {
         let chain = charters::read_chain(layout)?;
         let origin = layout.origin()?;
         let known = keys_of_log(&chain, &origin, layout)?;
         let log_keys: Vec<&VerifierKey> = known.iter().map(|k| &k.log_key).collect();
         let named = &known[0];
-        let (store, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key, None)?;
+        let (mut store, pending, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key)?;
+        store.confirm_restored(None)?;
+        if let Some(pending) = pending {
+            let checkpoint = Checkpoint { origin: origin.clone(), size: pending.size, root: pending.root };
+            store.publish_pending(pending, &checkpoint.sign(&keys.log)?)?;
+        }
         let reader = store.reader();
         let last = last_of(&reader)?;
         let terms = terms_of(chain.latest());
         let view = Arc::new(FederationView { origin, reader, current: RwLock::default() });
-        Ok(FederationWriter { view, chain, terms, store, keys, last, started: Instant::now(), strange: HashSet::new() })
+        let started = clock.count();
+        Ok(FederationWriter { view, chain, terms, store, keys, last, clock, started, strange: HashSet::new() })
     }
 
     /// Signs a dossier of a followed log, with the key of this log's commits.
@@ -177,7 +186,7 @@ impl FederationWriter {
     /// The logs that the charter names, by region: those this node follows, and its own. A log is only believed to be the
     /// region's where it has adopted the keys that a version of the federation's charter names.
     fn covered(&mut self, node: &Node) -> Vec<Covered> {
-        let own = node.own().map(|view| (view.clone(), now_ms()));
+        let own = node.own().map(|view| (view.clone(), self.clock.now_ms()));
         let followed = node.followed();
         let followed = followed.iter().map(|f| {
             // Asked first: what is read afterwards is at least as new.
@@ -211,12 +220,12 @@ impl FederationWriter {
             let now = covered.iter().find(|c| c.region == r.region);
             now.is_none_or(|c| c.view.state().size() < r.size)
         };
-        self.started.elapsed() < WAIT_FOR_REGIONS && before.filter(named).any(behind)
+        self.clock.count().saturating_sub(self.started) < WAIT_FOR_REGIONS && before.filter(named).any(behind)
     }
 
     fn is_due(&self, covered: &[Covered]) -> bool {
         let heads: Vec<_> = covered.iter().map(|c| (c.region, c.view.state().size(), c.seen)).collect();
-        self.last.as_ref().is_none_or(|last| last.is_overtaken(&heads, &self.terms, now_ms()))
+        self.last.as_ref().is_none_or(|last| last.is_overtaken(&heads, &self.terms, self.clock.now_ms()))
     }
 
     fn write(&mut self, together: Together) -> Result<()> {
@@ -224,7 +233,7 @@ impl FederationWriter {
         let regions = together.regions(log);
         let (first, regions_id) = NodeRecord::Regions(regions.clone()).sign(&self.keys.commit)?;
         let size = self.view.reader.size() + 2;
-        let commit = together.commit(log, &self.terms, self.last.as_ref(), (size, regions_id, now_ms()))?;
+        let commit = together.commit(log, &self.terms, self.last.as_ref(), (size, regions_id, self.clock.now_ms()))?;
         let (second, id) = NodeRecord::Federation(commit.clone()).sign(&self.keys.commit)?;
         let staged = self.store.stage(vec![first, second])?;
         self.store.write_tiles(&staged)?;

@@ -1,7 +1,7 @@
 //! One running node: the log it writes, the logs it follows, and the answers it gives from both.
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
-//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this
+//! (one log as readers see it), [`sequencer`] (the single writer), [`signing`] (when it may sign), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this
 //! chat official?), [`resemblance`] (what looks official),
 //! [`search`] (which building is meant?), [`dossier`] (all of that about one chat, for an auditor), [`federation_log`] on a
 //! ministry's node. A record comes in through
@@ -12,6 +12,7 @@
 mod absence;
 pub mod answer;
 pub mod charters;
+pub mod clock;
 pub mod config;
 pub mod coverage;
 pub mod dossier;
@@ -29,6 +30,7 @@ pub mod resemblance;
 pub mod search;
 pub mod sequencer;
 mod shares;
+pub mod signing;
 pub mod snapshot;
 pub mod union;
 pub mod verdict;
@@ -47,17 +49,19 @@ use crate::federation::charter::{Charter, VerifiedCharter};
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::PublicKey;
 use crate::storage::durable::remove;
+use crate::storage::fence::Fence;
 use crate::storage::index::SledIndex;
 use crate::storage::lock::KeyClaim;
-use crate::storage::log_store::LogStore;
+use crate::storage::log_store::{LogStore, Pending};
 use crate::storage::{format, keys};
-use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::{NoteSigner, VerifierKey};
+use clock::Clock;
 use federation_log::{FederationView, FederationWriter};
 use layout::Layout;
 use load::Progress;
 use log_view::{LogView, Role};
-use sequencer::{Bounds, Outcome, Sequencer, SequencerKeys, check_submission};
+use sequencer::{Bounds, Opened, Outcome, Sequencer, SequencerKeys, check_submission};
+use signing::Signing;
 
 /// How a followed log stands with this node.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -109,7 +113,9 @@ pub struct Node {
     pub layout: Layout,
     /// Hours after which an answer is called stale.
     pub stale_after_hours: u64,
-    own: Option<(Arc<LogView>, Sequencer)>,
+    /// What the node takes the time to be.
+    pub clock: Clock,
+    own: Option<Own>,
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
     search: search::Search,
@@ -117,9 +123,9 @@ pub struct Node {
     dossiers: parking_lot::Mutex<()>,
 }
 
-/// Unix milliseconds now.
+/// Unix milliseconds now, by this machine's clock: for what is not part of a node, which has a [`Clock`].
 pub fn now_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+    clock::system_date()
 }
 
 /// What a node is opened with.
@@ -134,6 +140,18 @@ pub struct Opening<'o> {
     pub stale_after_hours: u64,
     /// The operator's word that nobody saw a later head than this size, after a restore from a backup.
     pub confirm_restored_head: Option<u64>,
+    /// What the node takes the time to be.
+    pub clock: Clock,
+    /// Whether the own log's writer may sign at once, or has somebody to ask before.
+    pub signing: Signing,
+}
+
+/// The node's own log.
+struct Own {
+    view: Arc<LogView>,
+    sequencer: Sequencer,
+    signing: Signing,
+    fence: Fence,
 }
 
 impl Node {
@@ -154,7 +172,7 @@ impl Node {
         };
         let federation = match layout.federation().has_own_log() {
             true => {
-                let writer = FederationWriter::open(&layout.federation(), opening.passphrase)?;
+                let writer = FederationWriter::open(&layout.federation(), opening.passphrase, opening.clock.clone())?;
                 Some((writer.view().clone(), parking_lot::Mutex::new(writer), AtomicBool::new(false)))
             }
             false => None,
@@ -163,6 +181,7 @@ impl Node {
         Ok(Node {
             layout,
             stale_after_hours,
+            clock: opening.clock,
             own,
             federation,
             followed: RwLock::default(),
@@ -172,7 +191,15 @@ impl Node {
     }
     /// The node's own log.
     pub fn own(&self) -> Option<&Arc<LogView>> {
-        self.own.as_ref().map(|(view, _)| view)
+        self.own.as_ref().map(|own| &own.view)
+    }
+    /// Whether the own log's writer may sign.
+    pub fn signing(&self) -> Option<&Signing> {
+        self.own.as_ref().map(|own| &own.signing)
+    }
+    /// The fence of the own log as it was when the log was opened: a head that was signed, or was about to be.
+    pub fn opening_fence(&self) -> Option<Fence> {
+        self.own.as_ref().map(|own| own.fence)
     }
     /// The federation's log, if this node writes it.
     pub fn federation(&self) -> Option<&Arc<FederationView>> {
@@ -217,7 +244,7 @@ impl Node {
     pub async fn submit(&self, entries: Vec<Vec<u8>>, dry_run: bool) -> Result<Vec<Outcome>> {
         check_submission(&entries)?;
         match &self.own {
-            Some((_, sequencer)) => sequencer.submit(entries, dry_run).await,
+            Some(own) => own.sequencer.submit(entries, dry_run).await,
             None => Err(Error::refuse(
                 "submit.no_log",
                 "this node has no log of its own",
@@ -227,15 +254,15 @@ impl Node {
     }
     /// False after the log could not be written.
     pub fn healthy(&self) -> bool {
-        let own = self.own.as_ref().is_none_or(|(_, s)| !s.failed());
+        let own = self.own.as_ref().is_none_or(|own| !own.sequencer.failed());
         own && self.federation.as_ref().is_none_or(|(_, _, failed)| !failed.load(Ordering::SeqCst))
     }
     /// Finishes what waits and closes the log. The state is kept in the hot file, for a fast start.
     pub fn close(&self) {
         self.search.stop();
-        let Some((view, sequencer)) = &self.own else { return };
-        sequencer.stop();
-        if let Err(e) = load::write_hot(&self.layout.hot(), &view.state()) {
+        let Some(own) = &self.own else { return };
+        own.sequencer.stop();
+        if let Err(e) = load::write_hot(&self.layout.hot(), &own.view.state()) {
             tracing::warn!(error = %e, "the hot file could not be written; the next start will take longer");
         }
     }
@@ -252,7 +279,7 @@ pub fn open_index(layout: &Layout) -> Result<SledIndex> {
     SledIndex::open(&layout.index())
 }
 
-fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<(Arc<LogView>, Sequencer)> {
+fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<Own> {
     let chain = charters::read_chain(layout)?;
     let origin = layout.origin()?;
     chain.latest().region_by_origin(&origin).ok_or_else(|| {
@@ -277,11 +304,17 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let log_keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
     let commit_key = &charters.latest().commit_key;
     let confirmed = opening.confirm_restored_head;
-    let (store, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key, confirmed)?;
-    let reader = store.reader();
+    let (mut store, pending, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key)?;
+    if opening.signing.is_allowed() {
+        store.confirm_restored(confirmed)?;
+    }
+    let (reader, fence, signing) = (store.reader(), store.fence_state(), opening.signing.clone());
     let start = |state, map, open_index: sequencer::OpenIndex| {
         let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state, map));
-        Sequencer::start(view.clone(), store, open_index, keys, opening.bounds).map(|s| (view, s))
+        let opened = Opened { store, pending, keys, confirmed };
+        let clock = opening.clock.clone();
+        let sequencer = Sequencer::start(view.clone(), opened, open_index, signing.clone(), opening.bounds, clock)?;
+        Ok(Own { view, sequencer, signing, fence })
     };
     if let Some((state, replay)) = load::from_hot(&layout.hot(), &reader, &charters)? {
         // Nothing asks the index: opening it, the longest part of a start, goes on behind.
@@ -302,15 +335,14 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
 }
 
 /// Opens a log this node writes: its keys, which must be those that the charter names (of `log_keys` the one in force stands
-/// first), and its files, rolled forward where the last stop left a batch half done.
+/// first), and its files, rolled forward where the last stop left a batch half done: its head is still to be signed.
 fn open_log(
     layout: &Layout,
     origin: &str,
     passphrase: Option<&SecretString>,
     log_keys: &[&VerifierKey],
     commit_key: &PublicKey,
-    confirmed: Option<u64>,
-) -> Result<(LogStore, SequencerKeys)> {
+) -> Result<(LogStore, Option<Pending>, SequencerKeys)> {
     let passphrase = passphrase.ok_or_else(|| {
         Error::stop(
             "key.passphrase",
@@ -336,15 +368,6 @@ fn open_log(
             "restore the key or the charter",
         ));
     }
-    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), log_keys)?;
-    store.confirm_restored(confirmed)?;
-    if let Some(pending) = pending {
-        tracing::info!(
-            size = pending.size,
-            "a batch was journalled but not published before the last stop: rolling forward"
-        );
-        let checkpoint = Checkpoint { origin: origin.to_owned(), size: pending.size, root: pending.root };
-        store.publish_pending(pending, &checkpoint.sign(&log_key)?)?;
-    }
-    Ok((store, SequencerKeys { log: log_key, commit, claim }))
+    let (store, pending) = LogStore::open(&layout.log(), &layout.private(), log_keys)?;
+    Ok((store, pending, SequencerKeys { log: log_key, commit, claim }))
 }

@@ -392,7 +392,7 @@ impl StatusProof {
     /// # Errors
     /// `status.charter` where the charters do not reach the version the log had adopted, or name another log;
     /// `commit.signature`, those of the tlog-proof, `status.commit` where the commit does not end the log it is proved in,
-    /// `status.excepted` where a newer charter undoes what the commit counted, `proof.map`, `status.facts` where facts are
+    /// `status.excepted` where a newer charter undoes what the commit counted, `log.cut` where it cut the log below, `proof.map`, `status.facts` where facts are
     /// missing or surplus, `cosignature.false`. Lines of cosigners that are not among `cosigners` are not looked at.
     pub fn verify(&self, charters: &Charters, cosigners: &[CosignerKey]) -> Result<ProvedStatus> {
         let commit = &self.commit;
@@ -408,11 +408,25 @@ impl StatusProof {
         // A later version may have replaced the log key before the log adopted it; an earlier key signs nothing any more.
         let leaf = leaf_hash(&self.entry);
         let mut verified = Err(lacking("no charter names a log key"));
-        for key in charters.log_keys(commit.charter) {
-            verified = self.tlog.verify(leaf, key);
-            if !matches!(&verified, Err(e) if e.code() == "note.unsigned") {
-                break;
+        for j in charters.signers(commit.charter) {
+            match self.tlog.verify(leaf, &j.log_key) {
+                Err(e) if e.code() == "note.unsigned" => {
+                    if !matches!(&verified, Err(e) if e.code() == "log.cut") {
+                        verified = Err(e);
+                    }
+                    continue;
+                }
+                // What a key signed beyond a later cut is void; the key that came with the cut may have signed it too.
+                Ok(head) => match charters.stands(j.charter_version, commit.size) {
+                    Ok(()) => verified = Ok(head),
+                    Err(e) => {
+                        verified = Err(e);
+                        continue;
+                    }
+                },
+                Err(e) => verified = Err(e),
             }
+            break;
         }
         let verified = verified?;
         let head = verified.checkpoint();

@@ -58,6 +58,7 @@ static SHARED: Semaphore = Semaphore::const_new(48);
 pub struct Network {
     allowed: Vec<AddressRange>,
     names: Arc<dyn Resolve>,
+    simulated: Option<Arc<dyn Transport>>,
 }
 
 impl Network {
@@ -68,7 +69,12 @@ impl Network {
 
     /// With another resolver of names.
     pub fn with_names(allowed: Vec<AddressRange>, names: Arc<dyn Resolve>) -> Network {
-        Network { allowed, names }
+        Network { allowed, names, simulated: None }
+    }
+
+    /// One that a simulation makes.
+    pub fn simulated(transport: Arc<dyn Transport>) -> Network {
+        Network { simulated: Some(transport), ..Network::default() }
     }
 
     /// A peer whose URL the operator wrote into the configuration.
@@ -76,7 +82,7 @@ impl Network {
     /// # Errors
     /// `peer.url`, `peer.address`.
     pub fn configured(&self, url: &str, ca: Option<&[u8]>) -> Result<Peer> {
-        Peer::reaching(url, ca, Reach::configured(url, &self.allowed), self.names.clone())
+        self.peer(url, ca, Reach::configured(url, &self.allowed))
     }
 
     /// A peer whose URL somebody else named: a charter, another peer.
@@ -84,7 +90,15 @@ impl Network {
     /// # Errors
     /// `peer.url`, `peer.address`.
     pub fn named(&self, url: &str, ca: Option<&[u8]>) -> Result<Peer> {
-        Peer::reaching(url, ca, Reach::public(&self.allowed), self.names.clone())
+        self.peer(url, ca, Reach::public(&self.allowed))
+    }
+
+    fn peer(&self, url: &str, ca: Option<&[u8]>, reach: Reach) -> Result<Peer> {
+        let peer = Peer::reaching(url, ca, reach, self.names.clone())?;
+        Ok(match &self.simulated {
+            Some(transport) => peer.over(transport.clone()),
+            None => peer,
+        })
     }
 }
 

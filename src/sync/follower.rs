@@ -6,17 +6,21 @@ use std::sync::Arc;
 use parking_lot::{Mutex, RwLock};
 
 use super::client::{Network, Peer};
+use super::cut::{Standing, check_cuts, is_contradicted, standing};
 use super::evidence::Evidence;
 use super::round;
 use crate::error::{Action, Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
 use crate::node::charters::{keep_latest, read_chain};
+use crate::node::clock::Clock;
 use crate::node::layout::Layout;
 use crate::node::load::{index_batch, join_batches, load, ring_of};
 use crate::node::log_view::{LogView, Role};
-use crate::node::{FollowStatus, Followed, Held, now_ms};
+use crate::node::{FollowStatus, Followed, Held};
+use crate::registry::jurisdiction::{Charters, LogCut};
 use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
+use crate::registry::state::State;
 use crate::registry::verify::KeyRing;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
@@ -74,13 +78,16 @@ pub struct Follower {
     /// What readers see.
     pub followed: Arc<Followed>,
     peer: Peer,
+    clock: Clock,
+    /// The node's data directory.
+    data: Layout,
     layout: Layout,
     incoming: Incoming,
     work: Arc<Mutex<Work>>,
 }
 
 /// Where a follower comes from: one entry of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Source {
     /// Name, for people.
     pub name: String,
@@ -121,22 +128,55 @@ pub async fn fetch_charter(peer: &Peer, pin: Option<&str>) -> Result<(VerifiedCh
 }
 
 impl Follower {
-    /// Opens what is kept of the log `origin`; the first time its charter must have been fetched and is written here.
+    /// Begins a mirror of the log `origin` under this charter, or takes over the one that is there.
+    ///
+    /// Whoever is followed names its log by itself, and so could name another's: a mirror that was begun under another
+    /// charter, or by another of the sources `configured`, is left as it is.
+    ///
+    /// # Errors
+    /// `peer.origin_taken`, those of the disk.
+    pub fn begin(data: &Layout, origin: &str, source: &Source, charter: &[u8], configured: &[String]) -> Result<()> {
+        // Two sources that name one log at the same time.
+        static BEGINNING: Mutex<()> = Mutex::new(());
+        let _turn = BEGINNING.lock();
+        let layout = data.mirror(origin);
+        let taken = |by: &str| {
+            Err(Error::isolate(
+                "peer.origin_taken",
+                format!("«{}» names the log {origin}, which {by}", source.name),
+                "follow each log from one address; if the address has changed, change it where the log is followed now",
+            ))
+        };
+        let begun_by = read_bounded(&layout.source(), 1024).ok().and_then(|name| String::from_utf8(name).ok());
+        if let Some(name) = begun_by.filter(|name| *name != source.name && configured.contains(name)) {
+            return taken(&format!("«{name}» is followed for"));
+        }
+        let sha256 = CharterChain::pinned(charter)?.first().sha256();
+        match read_chain(&layout) {
+            Ok(chain) if chain.versions().iter().all(|version| version.sha256() != sha256) => {
+                return taken("was begun under another charter");
+            }
+            Ok(_) => {}
+            // None yet, or it cannot be read.
+            Err(_) => {
+                create_dir(layout.data())
+                    .map_err(|e| Error::stop("mirror.create", e.detail(), "fix permissions or make room"))?;
+                write_atomic(&layout.charter(), charter)?;
+            }
+        }
+        write_atomic(&layout.source(), source.name.as_bytes())?;
+        write_atomic(&layout.origin_file(), origin.as_bytes())
+    }
+
+    /// Opens what is kept of the log `origin`, which was begun before.
     pub fn open(
         data: &Layout,
         origin: &str,
         source: &Source,
-        charter: Option<&[u8]>,
+        clock: Clock,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Follower> {
         let layout = data.mirror(origin);
-        if let Some(bytes) = charter {
-            create_dir(layout.data())
-                .map_err(|e| Error::stop("mirror.create", e.detail(), "fix permissions or make room"))?;
-            write_atomic(&layout.charter(), bytes)?;
-            write_atomic(&layout.source(), source.name.as_bytes())?;
-            write_atomic(&layout.origin_file(), origin.as_bytes())?;
-        }
         let chain = read_chain(&layout)?;
         let charters = chain.of_log(origin)?;
         let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
@@ -151,7 +191,9 @@ impl Follower {
         Ok(Follower {
             followed: Arc::new(Followed { view, status: RwLock::new(status), heard: Default::default() }),
             peer: source.peer()?,
+            clock,
             incoming: Incoming(layout.data().join("incoming")),
+            data: data.clone(),
             layout,
             work: Arc::new(Mutex::new(Work { mirror, index, ring })),
         })
@@ -160,12 +202,15 @@ impl Follower {
     /// One round. The status says afterwards what became of it; an error is also returned, for the scheduler's backoff.
     ///
     /// After a fork there are no more rounds: whoever signed two trees is not believed again because one of them is served
-    /// later. The answers grow stale, and say so.
+    /// later. The answers grow stale, and say so. Only the charter is asked for: a version that cuts the log decides it.
     pub async fn round(&self) -> Result<()> {
+        self.followed.status.write().last_attempt = Some(self.clock.now_ms());
         if self.followed.status.read().held.as_ref().is_some_and(|h| h.code == FORK) {
-            return Ok(());
+            let walked = self.walk_charters().await;
+            if self.pending_cut().is_none() {
+                return walked;
+            }
         }
-        self.followed.status.write().last_attempt = Some(now_ms());
         let mut served = None;
         let result = self.try_round(&mut served).await;
         let held = match &result {
@@ -176,7 +221,7 @@ impl Follower {
             let mut status = self.followed.status.write();
             match &result {
                 Ok(()) => {
-                    status.last_success = Some(now_ms());
+                    status.last_success = Some(self.clock.now_ms());
                     (status.held, status.last_error) = (None, None);
                 }
                 Err(e) => status.last_error = Some(e.to_string()),
@@ -192,10 +237,13 @@ impl Follower {
     async fn try_round(&self, served: &mut Option<Vec<u8>>) -> Result<()> {
         let view = &self.followed.view;
         self.walk_charters().await?;
+        view.chain().takes_part(&view.origin)?;
         let (checkpoint, note) = round::checkpoint(&self.peer, &self.log_keys(), &view.origin).await?;
         *served = Some(note);
         let (size, root) = (checkpoint.checkpoint().size, checkpoint.checkpoint().root);
+        self.check_signer(&checkpoint)?;
         self.followed.status.write().peer_size = size;
+        self.settle_cut(size).await?;
         let stored = view.reader.size();
         if size < stored {
             return Err(Error::isolate(
@@ -232,6 +280,8 @@ impl Follower {
                 return Err(e);
             }
         };
+        let charters = view.state().charters().clone();
+        check_cuts(&charters, &view.reader, stored, &leaves)?;
         round::tiles(&self.peer, &grown.tiles).await?;
         let (followed, work, incoming) = (self.followed.clone(), self.work.clone(), self.incoming.clone());
         tokio::task::spawn_blocking(move || {
@@ -247,12 +297,59 @@ impl Follower {
         state.charters().log_keys(state.charter()).cloned().collect()
     }
 
+    fn check_signer(&self, checkpoint: &VerifiedCheckpoint) -> Result<()> {
+        let (charters, charter) = {
+            let state = self.followed.view.state();
+            (state.charters().clone(), state.charter())
+        };
+        let size = checkpoint.checkpoint().size;
+        charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())
+    }
+
+    /// A cut of the log that what is kept here does not know of.
+    fn pending_cut(&self) -> Option<LogCut> {
+        let state = self.followed.view.state();
+        state.charters().pending_cut(state.charter()).copied()
+    }
+
+    /// Sets the copy aside where a cut has decided against a part of it, as soon as the log's node serves what goes on from
+    /// the cut: until then it is better than nothing.
+    async fn settle_cut(&self, served: u64) -> Result<()> {
+        let Some(cut) = self.pending_cut() else { return Ok(()) };
+        if served < cut.size {
+            return Ok(());
+        }
+        let reader = &self.followed.view.reader;
+        let (stored, root) = reader.head();
+        let void = match standing(reader, stored, &cut)? {
+            Standing::Void => true,
+            Standing::Stands if stored == 0 || stored == cut.size => false,
+            Standing::Stands => is_contradicted(&self.peer, stored, root, cut).await?,
+        };
+        if !void {
+            return Ok(());
+        }
+        self.incoming.clear();
+        let (followed, work) = (self.followed.clone(), self.work.clone());
+        tokio::task::spawn_blocking(move || begin_anew(&followed.view, &mut work.lock(), &cut))
+            .await
+            .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
+    }
+
     /// Takes the charters that followed, if the peer has any: the next entries may be governed by them, and an entry that
     /// holds this log may be excepted by one. An exception of what was already taken in is a replay of the mirror; only
     /// where that succeeds is the charter kept.
     async fn walk_charters(&self) -> Result<()> {
         let mut chain = self.followed.view.chain();
-        let taken = super::charters::walk(&self.peer, &mut chain).await?;
+        // Versions that other nodes served are as good: the root keys have signed them.
+        let mut taken = super::charters::walk_kept(&self.data, &mut chain)?;
+        let walked = super::charters::walk(&self.peer, &mut chain).await;
+        taken.extend(walked.as_deref().unwrap_or_default().iter().cloned());
+        self.take(chain, taken).await?;
+        walked.map(|_| ())
+    }
+
+    async fn take(&self, chain: CharterChain, taken: Vec<Vec<u8>>) -> Result<()> {
         if taken.is_empty() {
             return Ok(());
         }
@@ -271,7 +368,7 @@ impl Follower {
             origin: view.origin.clone(),
             code: e.code().into(),
             detail: e.detail().into(),
-            seen_at: now_ms(),
+            seen_at: self.clock.now_ms(),
             accepted_checkpoint: view.reader.checkpoint_text().map(|t| text(t.as_bytes())),
             served_checkpoint: served.map(text),
             vkey: self.log_keys().last().map_or_else(String::new, ToString::to_string),
@@ -281,7 +378,7 @@ impl Follower {
         Held {
             code: e.code().into(),
             detail: e.to_string(),
-            since: self.followed.status.read().held.as_ref().map_or_else(now_ms, |h| h.since),
+            since: self.followed.status.read().held.as_ref().map_or_else(|| self.clock.now_ms(), |h| h.since),
             size: view.head().map_or(0, |h| h.index + 1),
             evidence: name,
         }
@@ -317,6 +414,20 @@ fn fork(size: u64) -> Error {
         "both signed checkpoints are kept as evidence; nothing new is accepted from this log until a person has decided: \
          to go on, stop this node and remove status.json of the mirror",
     )
+}
+
+/// Sets the copy aside, as files that stay readable, and begins with nothing; the log must contain the cut's head.
+fn begin_anew(view: &LogView, work: &mut Work, cut: &LogCut) -> Result<()> {
+    let charters = view.state().charters().clone();
+    let (mut map, mut state) = (view.map_mut(), view.state_mut());
+    let place = work.mirror.begin_anew(cut.size, cut.root)?;
+    tracing::error!(origin = %view.origin, version = cut.version, size = cut.size, set_aside = %place.display(),
+        "the charter has cut this log; the copy that was decided against is set aside, the log is fetched anew");
+    work.index.wipe()?;
+    *map = Default::default();
+    *state = State::new(Charters::clone(&charters));
+    work.ring = ring_of(&state);
+    Ok(())
 }
 
 /// Puts a longer chain in place, on disk first.
@@ -407,13 +518,7 @@ fn take_in(
         let state = view.state();
         (state.charters().clone(), state.charter())
     };
-    if !charters.log_keys(charter).any(|key| checkpoint.note().verify(key).is_ok()) {
-        return Err(Error::isolate(
-            "peer.log_key",
-            "the checkpoint is signed by a key of an earlier charter than the log has adopted",
-            "the log's node is broken, or somebody has its old key",
-        ));
-    }
+    charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())?;
     mirror.publish(checkpoint.note_text())?;
     incoming.clear();
     Ok(())

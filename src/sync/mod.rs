@@ -4,12 +4,13 @@
 //! checkpoint → its signature → bundles → hashes up to the checkpoint's root (which proves both that nothing fetched was
 //! changed and that the log extends what was accepted before) → the peer's own tiles → every record's signature, rule and
 //! jurisdiction → state root at every commit → durable → visible. [`follower`] keeps one log: its mirror, its index, its
-//! status, evidence when it is held. [`schedule`] runs all followers, each on its own, with backoff; one that fails
+//! status, evidence when it is held. [`cut`] holds a copy against what the charter decided of a forked log. [`schedule`] runs all followers, each on its own, with backoff; one that fails
 //! never delays another.
 
 pub mod addresses;
 pub mod charters;
 pub mod client;
+pub mod cut;
 pub mod evidence;
 pub mod follower;
 pub mod round;

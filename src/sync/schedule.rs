@@ -33,20 +33,30 @@ pub fn start(
     interval: Duration,
     shutdown: &watch::Receiver<bool>,
 ) -> Vec<tokio::task::JoinHandle<()>> {
+    let configured: Arc<[String]> = sources.iter().map(|source| source.name.clone()).collect();
     let tasks = sources.into_iter().map(|source| {
-        let (node, shutdown) = (node.clone(), shutdown.clone());
-        tokio::spawn(follow(node, source, interval, shutdown))
+        let (node, configured, shutdown) = (node.clone(), configured.clone(), shutdown.clone());
+        tokio::spawn(follow(node, source, configured, interval, shutdown))
     });
     tasks.collect()
 }
 
-async fn follow(node: Arc<Node>, source: Source, interval: Duration, mut shutdown: watch::Receiver<bool>) {
+async fn follow(
+    node: Arc<Node>,
+    source: Source,
+    configured: Arc<[String]>,
+    interval: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let mut followers: Vec<Follower> = Vec::new();
     // What is on disk is answered from at once; only the network waits for its turn.
     let known = known_origins(&node, &source);
-    let opened = caught(reopen(&node, &source, known, None, &mut followers));
+    let opened = caught(reopen(&node, &source, known));
     tokio::select! {
-        opened = opened => if let Err(e) = opened { failed(&source, &e, 0) },
+        opened = opened => match opened {
+            Ok(opened) => followers = opened,
+            Err(e) => failed(&source, &e, 0),
+        },
         _ = shutdown.changed() => return,
     }
     let mut next = Instant::now() + interval.min(SPREAD).mul_f64(fraction());
@@ -62,7 +72,7 @@ async fn follow(node: Arc<Node>, source: Source, interval: Duration, mut shutdow
             }
             _ = shutdown.changed() => break,
         }
-        let round = caught(round(&node, &source, &mut followers));
+        let round = caught(round(&node, &source, &configured, &mut followers));
         let result = tokio::select! {
             done = timeout(ROUND, round) => done.unwrap_or_else(|_| {
                 Err(Error::retry("sync.round", "the round took longer than ten minutes", "the next one goes on from there"))
@@ -93,9 +103,9 @@ fn failed(source: &Source, error: &Error, failures: u32) {
 }
 
 /// One round of every log of the source.
-async fn round(node: &Arc<Node>, source: &Source, followers: &mut Vec<Follower>) -> Result<()> {
+async fn round(node: &Arc<Node>, source: &Source, configured: &[String], followers: &mut Vec<Follower>) -> Result<()> {
     if followers.is_empty() {
-        open(node, source, followers).await?;
+        *followers = open(node, source, configured).await?;
     }
     for follower in followers.iter() {
         follower.round().await?;
@@ -116,7 +126,7 @@ async fn heard(followers: &[Follower]) {
 const PANIC: &str = "sync.panic";
 
 /// What comes of `work`; a panic in it is an error.
-async fn caught(work: impl Future<Output = Result<()>>) -> Result<()> {
+async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let mut work = pin!(work);
     std::future::poll_fn(|cx| {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
@@ -142,53 +152,48 @@ fn backoff(interval: Duration, failures: u32) -> Duration {
     base + base.mul_f64(0.25 * fraction())
 }
 
-/// Opens the mirrors of a source. What is on disk is used even when the peer is down; the charter is fetched the first
-/// time only.
-async fn open(node: &Arc<Node>, source: &Source, followers: &mut Vec<Follower>) -> Result<()> {
+/// Opens the mirrors of a source, one of those `configured`. What is on disk is used even when the peer is down; the charter is
+/// fetched the first time only.
+///
+/// # Errors
+/// Those of the peer and of the disk.
+pub async fn open(node: &Arc<Node>, source: &Source, configured: &[String]) -> Result<Vec<Follower>> {
     let known: Vec<String> = known_origins(node, source);
-    let (origins, charter) = match known.is_empty() {
-        false => (known, None),
-        true => {
-            let peer = source.peer()?;
-            let (charter, bytes) = fetch_charter(&peer, source.charter_sha256.as_deref()).await?;
-            // A charter names many regions; this node is asked for the one whose log it serves. Its word on that is only
-            // where to look: the checkpoint is verified under that log's key before anything else.
-            let served = peer.log_file(LogPath::Checkpoint).await.map_err(|e| e.with_action(Action::Retry))?;
-            let served = std::str::from_utf8(&served).ok().and_then(|note| note.lines().next().map(str::to_owned));
-            let origin = served.filter(|o| charter.region_by_origin(o).is_some()).ok_or_else(|| {
-                Error::isolate(
-                    "peer.charter",
-                    format!("{} serves a log that its charter does not name", peer.url()),
-                    "follow the region's own node",
-                )
-            })?;
-            let own = node.own().is_some_and(|v| v.origin == origin);
-            (Some(origin).filter(|_| !own).into_iter().collect(), Some(bytes))
-        }
-    };
-    reopen(node, source, origins, charter, followers).await
+    if !known.is_empty() {
+        return reopen(node, source, known).await;
+    }
+    let peer = source.peer()?;
+    let (charter, bytes) = fetch_charter(&peer, source.charter_sha256.as_deref()).await?;
+    // A charter names many regions; this node is asked for the one whose log it serves. Its word on that is only where to
+    // look: the checkpoint is verified under that log's key before anything else.
+    let served = peer.log_file(LogPath::Checkpoint).await.map_err(|e| e.with_action(Action::Retry))?;
+    let served = std::str::from_utf8(&served).ok().and_then(|note| note.lines().next().map(str::to_owned));
+    let origin = served.filter(|o| charter.region_by_origin(o).is_some()).ok_or_else(|| {
+        Error::isolate(
+            "peer.charter",
+            format!("{} serves a log that its charter does not name", peer.url()),
+            "follow the region's own node",
+        )
+    })?;
+    if node.own().is_some_and(|v| v.origin == origin) {
+        return Ok(Vec::new());
+    }
+    Follower::begin(&node.layout, &origin, source, &bytes, configured)?;
+    reopen(node, source, vec![origin]).await
 }
 
-/// Opens the mirrors of these origins; `charter` is written where there is none yet.
-async fn reopen(
-    node: &Arc<Node>,
-    source: &Source,
-    origins: Vec<String>,
-    charter: Option<Vec<u8>>,
-    followers: &mut Vec<Follower>,
-) -> Result<()> {
+/// Opens the mirrors of these origins.
+async fn reopen(node: &Arc<Node>, source: &Source, origins: Vec<String>) -> Result<Vec<Follower>> {
     let mut opened = Vec::with_capacity(origins.len());
     for origin in origins {
-        let (layout, source, charter) = (node.layout.clone(), source.clone(), charter.clone());
-        let opening = tokio::task::spawn_blocking(move || {
-            Follower::open(&layout, &origin, &source, charter.as_deref(), &mut |_, _| {})
-        });
+        let (layout, source, clock) = (node.layout.clone(), source.clone(), node.clock.clone());
+        let opening =
+            tokio::task::spawn_blocking(move || Follower::open(&layout, &origin, &source, clock, &mut |_, _| {}));
         let follower = opening.await.map_err(|e| Error::retry("sync.task", e.to_string(), "see the log"))??;
         node.follow(follower.followed.clone());
         opened.push(follower);
     }
-    *followers = opened;
-    Ok(())
+    Ok(opened)
 }
 
 /// Origins of this source that are on disk already.
@@ -196,13 +201,13 @@ fn known_origins(node: &Node, source: &Source) -> Vec<String> {
     let folder = node.layout.data().join("mirrors");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mirrors = entries.map(|e| crate::node::layout::Layout::new(&e.path()));
-    let of_source = mirrors.filter(|m| match crate::node::charters::read_chain(m) {
-        Ok(chain) => {
-            let pinned = source.charter_sha256.as_deref().is_none_or(|p| chain.first().sha256().to_string() == p);
-            // Several regions may share one pinned charter: the mirror says which source it is of.
-            pinned && read_bounded(&m.source(), 1024).is_ok_and(|name| name == source.name.as_bytes())
-        }
-        Err(_) => false,
+    // Several regions may share one pinned charter: the mirror says which source it is of. That is read first: of a federation's
+    // mirrors all but one are of others.
+    let named = mirrors.filter(|m| read_bounded(&m.source(), 1024).is_ok_and(|name| name == source.name.as_bytes()));
+    let of_source = named.filter(|m| {
+        let chain = crate::node::charters::read_chain(m);
+        let pin = source.charter_sha256.as_deref();
+        chain.is_ok_and(|c| pin.is_none_or(|pin| c.versions().iter().any(|v| v.sha256().to_string() == pin)))
     });
     // An origin that is not its folder's is damaged: the mirror is opened with what the peer's charter says.
     of_source.filter_map(|m| m.origin().ok().filter(|o| node.layout.mirror(o).data() == m.data())).collect()

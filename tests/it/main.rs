@@ -34,6 +34,7 @@ mod node;
 mod pages;
 mod pasted_links;
 mod poster;
+mod processes;
 mod regions;
 mod register;
 mod registry_decode;

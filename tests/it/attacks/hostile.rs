@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use domovoi::node::clock::Clock;
 use domovoi::node::layout::Layout;
 use domovoi::sync::client::Network;
 use domovoi::sync::follower::{Follower, Source};
@@ -179,5 +180,7 @@ impl Following {
 fn open(dir: &TempDir, forge: &Forge, url: &str) -> Follower {
     let source =
         Source { name: "peer".into(), url: url.into(), charter_sha256: None, ca: None, network: Network::default() };
-    Follower::open(&Layout::new(dir.path()), &forge.origin, &source, Some(&forge.charter), &mut |_, _| {}).unwrap()
+    let layout = Layout::new(dir.path());
+    Follower::begin(&layout, &forge.origin, &source, &forge.charter, &[]).unwrap();
+    Follower::open(&layout, &forge.origin, &source, Clock::system(), &mut |_, _| {}).unwrap()
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domovoi::federation::charter::Charter;
+use domovoi::node::clock::Clock;
 use domovoi::node::sequencer::Bounds;
+use domovoi::node::signing::Signing;
 use domovoi::node::{Node, Opening};
 use domovoi::sync::client::Network;
 use domovoi::sync::follower::Source;
@@ -20,7 +22,15 @@ use crate::node::runtime;
 fn ministry(dir: &std::path::Path) -> Arc<Node> {
     domovoi::storage::format::create(dir).unwrap();
     let bounds = Bounds { records: 1000, bytes: 1 << 20, waiting: 16 };
-    let opening = Opening { data: dir, passphrase: None, bounds, stale_after_hours: 24, confirm_restored_head: None };
+    let opening = Opening {
+        data: dir,
+        passphrase: None,
+        bounds,
+        stale_after_hours: 24,
+        confirm_restored_head: None,
+        clock: Clock::system(),
+        signing: Signing::allowed(),
+    };
     Arc::new(Node::open(opening, &mut |_, _| {}).unwrap())
 }
 
