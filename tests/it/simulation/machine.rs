@@ -18,6 +18,7 @@ use domovoi::node::sequencer::{Bounds, Outcome};
 use domovoi::node::signing::Signing;
 use domovoi::node::{Node, Opening};
 use domovoi::sync::client::Answer;
+use domovoi::sync::client::Network;
 use domovoi::sync::follower::{Follower, Source};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
@@ -240,6 +241,6 @@ pub fn source(post: &Arc<Post>, from: Name, to: Name, name: &str, pin: &str) -> 
         url: format!("https://{name}.example"),
         charter_sha256: Some(pin.to_owned()),
         ca: None,
-        network: Some(Arc::new(Link { post: post.clone(), from, to })),
+        network: Network::simulated(Arc::new(Link { post: post.clone(), from, to })),
     }
 }

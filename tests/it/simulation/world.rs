@@ -259,7 +259,7 @@ impl World {
                 let known = followers.lock().clone();
                 let known = match known.is_empty() {
                     false => known,
-                    true => schedule::open(&node, &source).await?.into_iter().map(Arc::new).collect(),
+                    true => schedule::open(&node, &source, &[]).await?.into_iter().map(Arc::new).collect(),
                 };
                 *followers.lock() = known.clone();
                 for follower in known {
