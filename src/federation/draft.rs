@@ -449,3 +449,7 @@ fn card(what: impl Into<String>) -> Error {
         "have the region make it: «domovoi charter card»",
     )
 }
+
+#[cfg(test)]
+#[path = "draft_tests.rs"]
+mod tests;

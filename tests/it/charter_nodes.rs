@@ -105,7 +105,8 @@ impl Office {
 
 fn follow(ministry: &Node, region: &Node) {
     let (ca, pin) = (region.certificate(), region.charter.clone().unwrap());
-    let args = ["follow", &region.url(), "--name", "moscow", "--charter-sha256", &pin, "--peer-ca", ca.to_str().unwrap()];
+    let args =
+        ["follow", &region.url(), "--name", "moscow", "--charter-sha256", &pin, "--peer-ca", ca.to_str().unwrap()];
     ministry.run(&args).json();
 }
 
@@ -190,7 +191,10 @@ fn keys_are_announced_switched_and_retired_while_others_follow_and_history_verif
     fresh.start();
     synced(&fresh, &origin, size(&region));
     let state = region.run(&["fsck", region.data().to_str().unwrap()]).json();
-    assert_eq!(state["state_root"], fresh.api(&format!("node?log={origin}")).get("state_root").cloned().unwrap_or(state["state_root"].clone()));
+    assert_eq!(
+        state["state_root"],
+        fresh.api(&format!("node?log={origin}")).get("state_root").cloned().unwrap_or(state["state_root"].clone())
+    );
     let charters = office.args();
     let charters: Vec<&str> = charters.iter().map(String::as_str).collect();
     let new_proof = office.path("new.txt");
@@ -208,7 +212,8 @@ fn keys_are_announced_switched_and_retired_while_others_follow_and_history_verif
     let verified = office.alone(&[&["charter", "verify", "--pin", &pin], &files[..]].concat());
     assert_eq!(verified["versions"].as_array().unwrap().len(), 3);
     assert_eq!(
-        run_in(&office.dir.path().join("none"), &["--json", "charter", "verify", "--pin", &pin, files[0], files[2]]).code(),
+        run_in(&office.dir.path().join("none"), &["--json", "charter", "verify", "--pin", &pin, files[0], files[2]])
+            .code(),
         "charter.sequence"
     );
     // The new holder signs, the old one's key is nobody's.
@@ -216,7 +221,8 @@ fn keys_are_announced_switched_and_retired_while_others_follow_and_history_verif
     let draft = office.path(&format!("{}.draft.json", said["version"]));
     let gone = office.path("gone.pem");
     keys::write_encrypted(gone.as_ref(), &federation_keys()[2], &PASSPHRASE.into()).unwrap();
-    let refused = run_in(&office.dir.path().join("none"), &["--json", "charter", "sign", &draft, "--key", &gone, "--yes"]);
+    let refused =
+        run_in(&office.dir.path().join("none"), &["--json", "charter", "sign", &draft, "--key", &gone, "--yes"]);
     assert_eq!(refused.code(), "charter.signer");
 }
 
@@ -239,9 +245,11 @@ fn a_node_goes_on_from_where_the_charter_cut_its_log_and_its_followers_with_it()
 
     let (old, new) = next_key(&region, "log");
     let (cut, pair) = (format!("{origin}@{at}@{root}"), format!("{old}={new}"));
-    let without = region.run(&["charter", "new", "--out", &office.path("bad.json"), "--cut", &cut, "--reason", "кража"]);
+    let without =
+        region.run(&["charter", "new", "--out", &office.path("bad.json"), "--cut", &cut, "--reason", "кража"]);
     assert_eq!(without.code(), "charter.cut", "a cut needs a new key");
-    let reason = ["--cut", &cut, "--replace-key", &pair, "--because", "compromised", "--reason", "ключ журнала украден"];
+    let reason =
+        ["--cut", &cut, "--replace-key", &pair, "--because", "compromised", "--reason", "ключ журнала украден"];
     let said = office.amend(&region, &reason);
     assert!(said["says"].to_string().contains("ОБРЕЗАН"), "{said}");
     region.stop();
@@ -276,7 +284,9 @@ fn what_a_stolen_operator_key_signed_is_listed_revoked_from_there_on_and_taken_b
     let since = size(&region);
     region.accept(&[operator.building(10).1, operator.building(11).1]);
     let kid = PublicKey::of(&operator.key).thumb().to_string();
-    let signed = |from: u64| region.run(&["key", "signed", &kid, "--since", &from.to_string()]).json()["records"].as_array().unwrap().clone();
+    let signed = |from: u64| {
+        region.run(&["key", "signed", &kid, "--since", &from.to_string()]).json()["records"].as_array().unwrap().clone()
+    };
     assert_eq!((signed(0).len(), signed(since).len()), (4, 2));
     let root = region.data().join("keys/region-root.pem");
     let root = root.to_str().unwrap();
@@ -295,7 +305,18 @@ fn what_a_stolen_operator_key_signed_is_listed_revoked_from_there_on_and_taken_b
     let public = region.run(&["key", "new", next]).json()["key"].as_str().unwrap().to_owned();
     let key = format!("key={public}");
     let authority = format!("authority={AUTHORITY}");
-    let grant = ["record", "key.granted", &key, &authority, "scopes=*", "oktmo=45", "not_before=2020-01-01", "not_after=2036-01-01", "--key", root];
+    let grant = [
+        "record",
+        "key.granted",
+        &key,
+        &authority,
+        "scopes=*",
+        "oktmo=45",
+        "not_before=2020-01-01",
+        "not_after=2036-01-01",
+        "--key",
+        root,
+    ];
     let granted = region.run(&grant);
     assert!(granted.ok, "{}{}", granted.out, granted.err);
     let number = since.to_string();
@@ -311,6 +332,8 @@ fn what_a_stolen_operator_key_signed_is_listed_revoked_from_there_on_and_taken_b
     // The new key goes on.
     let mut signer = operator.clone();
     signer.key = keys::read(next.as_ref(), &PASSPHRASE.into()).unwrap();
-    region.accept(&[signer.record("organisation.named", json!({ "organisation": "reformagkh:5", "name": "ООО «5»" }), Around::default()).1]);
+    region.accept(&[signer
+        .record("organisation.named", json!({ "organisation": "reformagkh:5", "name": "ООО «5»" }), Around::default())
+        .1]);
     until("nothing is left open", || Some(()));
 }

@@ -295,7 +295,10 @@ fn next_charter(first: &[u8]) -> (String, String) {
         key: KeyBytes(PublicKey::of(&key(14))),
         from: Millis::new(T0 + 120_000).unwrap(),
     }]));
-    body.cuts = Some(List(vec![Cut { origin, size: 15, root: RecordId([7; 32]), reason: text("утрачена вершина подписи") }]));
+    body.cuts =
+        Some(List(vec![Cut {
+            origin, size: 15, root: RecordId([7; 32]), reason: text("утрачена вершина подписи")
+        }]));
     retire(first.charter(), &mut body, |_| RetireReason::Lost).unwrap();
     let bytes = Charter::sign(&body, &[&key(1)]).unwrap();
     let second = first.succeed(&bytes).unwrap();
