@@ -4,5 +4,6 @@ mod answers;
 mod charters;
 mod hostile;
 mod scheduling;
+mod statements;
 mod transport;
 mod views;
