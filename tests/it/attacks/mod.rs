@@ -1,6 +1,7 @@
 //! Attacks, one named test each, against the real follower, client and server. docs/threat-model.md names them.
 
 mod answers;
+mod crowding;
 mod hostile;
 mod scheduling;
 mod transport;
