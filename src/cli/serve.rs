@@ -11,8 +11,8 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
-    Live, Options, Server, changes, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search,
-    static_log,
+    Live, Options, Server, changes, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs,
+    reads, search, static_log,
 };
 use crate::node::clock::Clock;
 use crate::node::config::{Config, SyncSection};
@@ -22,7 +22,7 @@ use crate::node::{Node, Opening};
 use crate::storage::durable::{read_bounded, sync_dir};
 use crate::sync::client::Network;
 use crate::sync::follower::Source;
-use crate::sync::schedule;
+use crate::sync::{alerts, schedule};
 
 /// Submissions that may wait for the writer; more are told to come again.
 const WAITING: usize = 1024;
@@ -97,6 +97,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         .merge(proofs::router().with_state(node.clone()))
         .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
+        .merge(evidence_api::router().with_state(node.clone()))
         .merge(changes::router(node.clone(), live.clone()))
         .merge(private_check::router().with_state(node.clone()));
     let app = openapi::finish(api)?
@@ -108,6 +109,8 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
     let (stop, stopping) = watch::channel(false);
     let joining = tokio::spawn(joining(node.clone(), live.clone(), stopping.clone()));
+    let of_now = live.clone();
+    let alerting = tokio::spawn(alerts::watch(node.clone(), move || of_now.config(), stopping.clone()));
     let following = tokio::spawn(following(node.clone(), live.clone(), stopping));
     context.out.line(&context.out.pick(
         format!("Узел работает: {}", server.local_url()),
@@ -120,6 +123,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
     stop.send_replace(true);
     let _ = following.await;
     let _ = joining.await;
+    let _ = alerting.await;
     result
 }
 

@@ -8,7 +8,7 @@
 //! [`roles`] are the parts of a charter beside the regions, [`keys`] what may become of a key from version to version,
 //! [`policy`] who must cosign which log.
 //!
-//! [`dossier`] verifies an archive about one chat by nothing but such a chain.
+//! [`dossier`] verifies an archive about one chat by nothing but such a chain, [`evidence`] a file about a log that broke its word.
 //!
 //! Order of data: bytes → envelope → decoded body, checked for contradictions → signatures counted →
 //! [`VerifiedCharter`](charter::VerifiedCharter), which nothing else can make.
@@ -19,6 +19,7 @@
 pub mod chain;
 pub mod charter;
 pub mod dossier;
+pub mod evidence;
 pub mod keys;
 pub mod policy;
 pub mod roles;

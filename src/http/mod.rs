@@ -13,6 +13,7 @@
 
 pub mod changes;
 pub mod dossiers;
+pub mod evidence_api;
 pub mod extract;
 pub mod health;
 mod limits;

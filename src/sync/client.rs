@@ -14,7 +14,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use super::addresses::{Checked, Forbidden, Reach, SystemNames, literal};
 use crate::error::{Error, Result};
 use crate::node::config::ranges::AddressRange;
+use crate::node::layout::origin_hash;
 use crate::tlog::tile::LogPath;
+
+/// Where a node serves its own log.
+const LOG: &str = "log/";
 
 /// Largest answer of each kind, in bytes.
 pub mod limit {
@@ -26,6 +30,8 @@ pub mod limit {
     pub const BUNDLE: usize = crate::tlog::tile::MAX_BUNDLE_LEN;
     /// A charter.
     pub const CHARTER: usize = 1 << 20;
+    /// The heads a node knows: 256 checkpoints, escaped, with their origins.
+    pub const HEADS: usize = 256 * 10 * 1024;
 }
 
 /// To connect, TLS included.
@@ -119,6 +125,8 @@ impl fmt::Debug for Network {
 pub struct Peer {
     base: reqwest::Url,
     client: reqwest::Client,
+    /// Where the log's files are, under the root.
+    files: Arc<str>,
     /// The first place of its own, and the others, for which a shared one is needed too.
     own: Arc<Semaphore>,
     more: Arc<Semaphore>,
@@ -221,7 +229,27 @@ impl Peer {
         }
         let client = builder.build().map_err(|e| bad(e.to_string()))?;
         let (own, more) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(PER_PEER - 1)));
-        Ok(Peer { base, client, own, more, quiet: Arc::default(), simulated: None })
+        Ok(Peer { base, client, files: LOG.into(), own, more, quiet: Arc::default(), simulated: None })
+    }
+
+    /// The copy that this peer keeps of the log `origin`, in the place of a log of its own.
+    pub fn copy_of(&self, origin: &str) -> Peer {
+        self.files_at(&format!("mirror/{}/", origin_hash(origin)))
+    }
+
+    fn files_at(&self, files: &str) -> Peer {
+        Peer { files: files.into(), ..self.clone() }
+    }
+
+    /// The files of a log as [`Heads`](crate::node::heads::Heads) name them: this peer's own log or its copy of `origin`, and
+    /// nothing else.
+    pub fn files_of(&self, origin: &str, own: bool) -> Peer {
+        if own { self.files_at(LOG) } else { self.copy_of(origin) }
+    }
+
+    /// A file of the log, under the node's root.
+    pub fn log_path(&self, path: LogPath) -> String {
+        format!("{}{path}", self.files)
     }
 
     /// The same peer over a simulated network.
@@ -365,7 +393,7 @@ impl Peer {
             LogPath::Tile(_) => limit::TILE,
             LogPath::Bundle(_) => limit::BUNDLE,
         };
-        let name = format!("log/{path}");
+        let name = self.log_path(path);
         self.get(&name, max).await?.ok_or_else(|| {
             Error::isolate(
                 "peer.missing",

@@ -10,7 +10,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::client::Peer;
 use super::follower::{Follower, Source, fetch_charter};
+use super::gossip;
 use crate::error::{Action, Error, Result};
 use crate::node::Node;
 use crate::storage::durable::read_bounded;
@@ -22,6 +24,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(300);
 /// Longest time a round may take; the next one goes on where it stopped.
 const ROUND: Duration = Duration::from_secs(600);
 
+/// Failures to reach a log's own node after which the copies of others are looked at.
+const COPIES_AFTER: u32 = 2;
 /// First rounds are spread over an interval, and over so long at most: a node that starts asks nobody in step with others, and
 /// is up to date soon.
 const SPREAD: Duration = Duration::from_secs(10);
@@ -34,21 +38,34 @@ pub fn start(
     shutdown: &watch::Receiver<bool>,
 ) -> Vec<tokio::task::JoinHandle<()>> {
     let configured: Arc<[String]> = sources.iter().map(|source| source.name.clone()).collect();
+    // Where each can look for a copy when its own node is down; one whose address is no address says so in its own rounds.
+    let all: Arc<[Peer]> = sources.iter().filter_map(|s| s.peer().ok()).collect();
     let tasks = sources.into_iter().map(|source| {
-        let (node, configured, shutdown) = (node.clone(), configured.clone(), shutdown.clone());
-        tokio::spawn(follow(node, source, configured, interval, shutdown))
+        let (node, shutdown) = (node.clone(), shutdown.clone());
+        let others = Others { configured: configured.clone(), all: all.clone() };
+        tokio::spawn(follow(node, source, others, interval, shutdown))
     });
     tasks.collect()
+}
+
+/// What a source's task knows of the others.
+struct Others {
+    /// Names of all sources of the configuration.
+    configured: Arc<[String]>,
+    all: Arc<[Peer]>,
 }
 
 async fn follow(
     node: Arc<Node>,
     source: Source,
-    configured: Arc<[String]>,
+    others: Others,
     interval: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
     let mut followers: Vec<Follower> = Vec::new();
+    // One connection for all that is compared with it.
+    let mut talk: Option<Peer> = None;
+    let mut rounds = 0u64;
     // What is on disk is answered from at once; only the network waits for its turn.
     let known = known_origins(&node, &source);
     let opened = caught(reopen(&node, &source, known));
@@ -72,7 +89,17 @@ async fn follow(
             }
             _ = shutdown.changed() => break,
         }
-        let round = caught(round(&node, &source, &configured, &mut followers));
+        let round = caught(async {
+            round(&node, &source, &others.configured, &mut followers).await?;
+            if rounds.is_multiple_of(gossip::EVERY) {
+                // What a node says of others is no matter of its own log.
+                if let Err(e) = gossip::compare(&node, talk.get_or_insert(source.peer()?)).await {
+                    tracing::warn!(peer = %source.name, error = %e, "its heads could not be compared");
+                }
+            }
+            rounds += 1;
+            Ok(())
+        });
         let result = tokio::select! {
             done = timeout(ROUND, round) => done.unwrap_or_else(|_| {
                 Err(Error::retry("sync.round", "the round took longer than ten minutes", "the next one goes on from there"))
@@ -87,6 +114,9 @@ async fn follow(
             Err(e) => {
                 failures = failures.saturating_add(1);
                 failed(&source, &e, failures);
+                if e.action() == Action::Retry && failures >= COPIES_AFTER {
+                    from_copies(&followers, &others.all, &mut shutdown).await;
+                }
                 if matches!(e.code(), PANIC | "sync.task") {
                     // What is in memory may be half done; what is on disk is not.
                     followers.clear();
@@ -95,6 +125,27 @@ async fn follow(
             }
         };
         next = Instant::now() + pause;
+    }
+}
+
+/// Goes on with what other nodes keep of the logs whose own node does not answer.
+async fn from_copies(followers: &[Follower], all: &[Peer], shutdown: &mut watch::Receiver<bool>) {
+    let looking = async {
+        for follower in followers {
+            for other in all.iter().filter(|p| !follower.is_at(p)) {
+                match follower.round_from(other).await {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(e) => {
+                        tracing::warn!(origin = %follower.followed.view.origin, copy = other.url(), error = %e, "a copy of a log is of no use")
+                    }
+                }
+            }
+        }
+    };
+    tokio::select! {
+        _ = timeout(ROUND, looking) => {}
+        _ = shutdown.changed() => {}
     }
 }
 

@@ -1,6 +1,7 @@
 //! The integration tests, in one binary so that the crate is linked once.
 
 mod address_real;
+mod alerts;
 mod answers;
 mod answers_states;
 mod api;
@@ -14,6 +15,7 @@ mod data;
 mod docs;
 mod dossier;
 mod durability;
+mod evidence;
 mod federation;
 mod follow;
 mod forge;

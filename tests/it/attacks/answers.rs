@@ -287,7 +287,7 @@ fn malleable_signatures_and_weak_keys_are_refused_everywhere() {
     assert_eq!(node.submit(&[record])[0]["code"], "signature.invalid");
 
     // Keys of small order, and keys not in their one spelling, are no keys: in a record, in a charter, of a log, of a witness.
-    let (_, granted) = grant(&node.signer("root"));
+    let (_, granted) = grant(&node.signer("region-root"));
     let payload = String::from_utf8(Envelope::parse(&granted, TYP_RECORD, MAX_ENTRY).unwrap().payload).unwrap();
     let good = payload.split("\"key\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let text = String::from_utf8(Envelope::parse(&peer.forge.charter, TYP_CHARTER, 1 << 20).unwrap().payload).unwrap();
@@ -296,7 +296,7 @@ fn malleable_signatures_and_weak_keys_are_refused_everywhere() {
     for point in bad_points() {
         let spelt = BASE64URL_NOPAD.encode(&point);
         assert!(PublicKey::from_bytes(&point).is_err(), "{spelt}");
-        let weak = Envelope::sign(payload.replace(&good, &spelt).into_bytes(), TYP_RECORD, &[&node.signer("root").key]);
+        let weak = Envelope::sign(payload.replace(&good, &spelt).into_bytes(), TYP_RECORD, &[&node.signer("region-root").key]);
         assert_eq!(node.submit(&[weak])[0]["outcome"], "refused", "{spelt}");
         let charter =
             Envelope::sign(text.replace(&root, &spelt).into_bytes(), TYP_CHARTER, &[&SigningKey::from_bytes(&[9; 32])]);

@@ -149,8 +149,8 @@ fn a_stalled_event_stream_reader_is_cut_and_harms_nobody() {
     node.start();
     let signer = node.signer("operator");
     // More than all the buffers between the two hold.
-    for part in 0..3 {
-        let records: Vec<Vec<u8>> = (1..=4000).map(|n| signer.building(part * 4000 + n).1).collect();
+    for part in 0..6 {
+        let records: Vec<Vec<u8>> = (1..=2000).map(|n| signer.building(part * 2000 + n).1).collect();
         node.accept(&records);
     }
     let request = b"GET /api/v1/changes HTTP/1.1\r\nhost: x\r\naccept: text/event-stream\r\n\r\n";
@@ -189,7 +189,7 @@ fn raw_stream(node: &Node, request: &[u8]) -> String {
 #[test]
 fn an_organisation_that_floods_the_log_leaves_room_for_the_others() {
     let mut node = Node::moscow();
-    let (flooding, quiet) = (node.signer("operator"), node.signer("root"));
+    let (flooding, quiet) = (node.signer("operator"), node.signer("region-root"));
     // Larger than what the writer takes in the time, so that they pile up: dry runs of a few hundred records.
     let records: Vec<Vec<u8>> = (1..=300).map(|n| flooding.organisation(n).1).collect();
     let body = records.join(&b'\n');

@@ -5,3 +5,4 @@ mod crowding;
 mod hostile;
 mod scheduling;
 mod transport;
+mod views;
