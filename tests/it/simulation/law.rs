@@ -1,21 +1,19 @@
 //! What must hold after every step: the rules of the domain that never break, as far as a federation shows them.
 
+use domovoi::federation::evidence::{Evidence, FORK, Finding};
 use domovoi::node::answer::Question;
 use domovoi::node::log_view::When;
 use domovoi::node::verdict::VerdictState;
 use domovoi::registry::jurisdiction::FederationKeys;
-use domovoi::sync::evidence::Evidence;
+use domovoi::tlog::Hash;
 use domovoi::tlog::checkpoint::Checkpoint;
-use domovoi::tlog::note::{Note, VerifierKey};
+use domovoi::tlog::note::Note;
 use rand::RngExt;
 
-use super::liar::Lie;
+use super::liar::{Face, Lie};
 use super::machine::STALE;
 use super::network::Name;
 use super::world::{Party, World};
-
-/// The one reason after which a log is not followed any more without a decision.
-const FORK: &str = "peer.fork";
 
 impl World {
     /// A checkpoint that an honest node serves is of the one log it writes.
@@ -44,9 +42,10 @@ impl World {
                 let (size, root) = view.reader.head();
                 let state = view.state().head().map(|h| h.root);
                 let believed = size == 0
-                    || liar.faces.iter().any(|f| {
-                        f.heads.get(&size).is_some_and(|(r, s)| *r == root && Some(*s) == state)
-                    });
+                    || liar
+                        .faces
+                        .iter()
+                        .any(|f| f.heads.get(&size).is_some_and(|(r, s)| *r == root && Some(*s) == state));
                 self.holds(believed, || {
                     format!("{}: {:?} is believed at size {size}, which no face may say ({error:?})", who(), liar.lie)
                 });
@@ -70,17 +69,19 @@ impl World {
         let path = machine.layout().mirror(&self.members[to].origin()).evidence().join(name);
         let bytes = std::fs::read(&path);
         self.holds(bytes.is_ok(), || format!("no evidence against {} in {}", self.label(to), path.display()));
-        let evidence: Evidence = serde_json::from_slice(&bytes.unwrap()).unwrap();
+        let evidence = Evidence::decode(&bytes.unwrap()).unwrap();
+        let found = evidence.verify(&self.chain);
+        self.holds(found.is_ok(), || format!("the evidence against {} does not verify: {found:?}", self.label(to)));
+        let found = found.unwrap();
         if code == FORK {
-            let key: VerifierKey = VerifierKey::parse(&evidence.vkey).unwrap();
-            let open = |note: &Option<String>| {
-                let note = note.as_ref().map(|n| n.as_bytes().to_vec()).unwrap_or_default();
-                Checkpoint::open(&note, &key, &evidence.origin).map(|c| c.checkpoint().clone())
-            };
-            let (one, two) = (open(&evidence.accepted_checkpoint), open(&evidence.served_checkpoint));
-            let proves = matches!((&one, &two), (Ok(a), Ok(b)) if a.size == b.size && a.root != b.root);
-            self.holds(proves, || format!("the evidence of a fork proves none: {one:?} {two:?}"));
+            self.holds(matches!(found, Finding::SplitView { .. }), || {
+                format!("the evidence of a fork of {} proves none: {found:?}", self.label(to))
+            });
         }
+        let honest = matches!(self.parties[to], Party::Honest { .. });
+        self.holds(!honest || !found.is_proof(), || {
+            format!("{} is honest, and {} proves {found:?}", self.label(to), path.display())
+        });
     }
 
     /// Answers of one node: what is stale says so, and nobody's word moves what another region owns.
@@ -125,7 +126,11 @@ impl World {
             );
             let stale = node.freshness(&view).stale;
             self.holds(official && behind.as_ref() == Some(owner), || {
-                format!("{} says {:?} of {chat} ({question:?}), owner {behind:?}, in truth {owner}", self.label(name), verdict.state)
+                format!(
+                    "{} says {:?} of {chat} ({question:?}), owner {behind:?}, in truth {owner}",
+                    self.label(name),
+                    verdict.state
+                )
             });
             self.holds(stale == (verdict.state == VerdictState::Stale), || {
                 format!("{} says {:?} of {chat}; stale: {stale}", self.label(name), verdict.state)
@@ -163,12 +168,51 @@ impl World {
                         let status = status.unwrap();
                         self.holds(status.held.is_none(), || format!("{} is held: {:?}", who(), status.held));
                     }
+                    Party::Liar(liar) if liar.settled => {
+                        // What a charter has decided is followed again.
+                        let (size, root) = liar.faces[0].head();
+                        let has = followed.as_ref().map(|f| f.view.reader.head());
+                        let held = status.as_ref().is_some_and(|s| s.held.is_some());
+                        self.holds(has == Some((size, root)) && !held, || {
+                            format!("{}: decided at {size}, but {has:?}: {status:?}", who())
+                        });
+                    }
                     Party::Liar(liar) if liar.has_lied() && liar.lie == Lie::Wrong => {
                         let held = status.is_some_and(|s| s.held.is_some());
                         self.holds(held, || format!("{}: a wrong log is not held", who()));
                     }
                     _ => {}
                 }
+            }
+        }
+    }
+
+    /// A region that shows one face to the ministry and the other to somebody the ministry talks with is found out.
+    pub fn check_gossip(&self) {
+        let views = |to: Name| {
+            let origin = self.members[to].origin();
+            self.parties.iter().enumerate().filter_map(move |(from, party)| {
+                let node = &party.machine()?.running.as_ref()?.node;
+                let followed = node.followed().into_iter().find(|f| f.view.origin == origin)?;
+                let held = followed.status.read().held.as_ref().is_some_and(|h| h.code == FORK);
+                // What is published is what others can be told of.
+                followed.view.reader.checkpoint_text()?;
+                Some((from, followed.view.reader.head(), held))
+            })
+        };
+        for (name, party) in self.parties.iter().enumerate() {
+            let Party::Liar(liar) = party else { continue };
+            let Some((_, here, held)) = views(name).find(|(from, ..)| *from == self.ministry()) else { continue };
+            let says = |face: &Face, (size, root): (u64, Hash)| face.heads.get(&size).is_some_and(|h| h.0 == root);
+            for (from, there, _) in views(name).filter(|(from, ..)| *from != self.ministry()) {
+                let one_log = liar.faces.iter().any(|face| says(face, here) && says(face, there));
+                self.holds(one_log || held || liar.settled, || {
+                    format!(
+                        "{} shows {here:?} to the ministry, {there:?} to {}, and is not found out",
+                        self.label(name),
+                        self.label(from)
+                    )
+                });
             }
         }
     }
@@ -180,7 +224,7 @@ impl World {
             let Some(running) = party.machine().and_then(|m| m.running.as_ref()) else { continue };
             for following in &running.following {
                 let Party::Liar(liar) = &self.parties[following.to] else { continue };
-                if liar.forked() {
+                if liar.forked() && !liar.settled {
                     all += 1;
                     let origin = self.members[following.to].origin();
                     let followed = running.node.followed().into_iter().find(|f| f.view.origin == origin);

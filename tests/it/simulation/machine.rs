@@ -15,8 +15,10 @@ use domovoi::http::static_log;
 use domovoi::node::clock::Clock;
 use domovoi::node::layout::Layout;
 use domovoi::node::sequencer::{Bounds, Outcome};
+use domovoi::node::signing::Signing;
 use domovoi::node::{Node, Opening};
 use domovoi::sync::client::Answer;
+use domovoi::sync::client::Network;
 use domovoi::sync::follower::{Follower, Source};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
@@ -37,6 +39,8 @@ pub struct Following {
     pub to: Name,
     pub source: Source,
     pub followers: Arc<parking_lot::Mutex<Vec<Arc<Follower>>>>,
+    /// Rounds that failed since the last that did not.
+    pub failures: u32,
     /// The round in progress.
     pub round: Option<JoinHandle<Result<()>>>,
     /// What the clocks of this process said when a round last succeeded: true time, and the date.
@@ -137,6 +141,7 @@ impl Machine {
             stale_after_hours: STALE,
             confirm_restored_head: None,
             clock: self.clock.clone(),
+            signing: Signing::allowed(),
         };
         let node = Arc::new(Node::open(opening, &mut |_, _| {})?);
         let (app, _) = log_api::router().with_state(node.clone()).split_for_parts();
@@ -145,6 +150,7 @@ impl Machine {
             to: *to,
             source: source.clone(),
             followers: Arc::default(),
+            failures: 0,
             round: None,
             heard: None,
         });
@@ -233,11 +239,12 @@ pub struct Image {
 
 /// The source a node is configured with to follow another.
 pub fn source(post: &Arc<Post>, from: Name, to: Name, name: &str, pin: &str) -> Source {
+    let link = Link { post: post.clone(), from, to, about: to };
     Source {
         name: name.to_owned(),
         url: format!("https://{name}.example"),
         charter_sha256: Some(pin.to_owned()),
         ca: None,
-        network: Some(Arc::new(Link { post: post.clone(), from, to })),
+        network: Network::simulated(Arc::new(link)),
     }
 }
