@@ -7,6 +7,7 @@ use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
 
 use crate::error::{Error, Result};
+use crate::node::layout::origin_hash;
 use crate::tlog::tile::LogPath;
 
 /// Largest answer of each kind, in bytes.
@@ -26,6 +27,8 @@ pub mod limit {
 pub struct Peer {
     base: reqwest::Url,
     client: reqwest::Client,
+    /// Under which name below the root it serves the log that is meant.
+    log: String,
     /// Stands in for the network; none where there is a real one.
     simulated: Option<Arc<dyn Transport>>,
 }
@@ -83,12 +86,22 @@ impl Peer {
             builder = builder.tls_certs_only([certificate]);
         }
         let client = builder.build().map_err(|e| bad(e.to_string()))?;
-        Ok(Peer { base, client, simulated: None })
+        Ok(Peer { base, client, log: "log".into(), simulated: None })
     }
 
     /// The same peer over a simulated network.
     pub fn over(self, network: Arc<dyn Transport>) -> Peer {
         Peer { simulated: Some(network), ..self }
+    }
+
+    /// The same peer, read for the copy it keeps of the log `origin` instead of its own log.
+    pub fn copy_of(&self, origin: &str) -> Peer {
+        Peer { log: format!("mirror/{}", origin_hash(origin)), ..self.clone() }
+    }
+
+    /// Where a file of the log lies under the node's root.
+    pub fn log_path(&self, path: LogPath) -> String {
+        format!("{}/{path}", self.log)
     }
 
     /// The node's root.
@@ -159,7 +172,7 @@ impl Peer {
             LogPath::Tile(_) => limit::TILE,
             LogPath::Bundle(_) => limit::BUNDLE,
         };
-        let name = format!("log/{path}");
+        let name = self.log_path(path);
         self.get(&name, max).await?.ok_or_else(|| {
             Error::isolate(
                 "peer.missing",

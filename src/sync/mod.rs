@@ -6,11 +6,18 @@
 //! jurisdiction → state root at every commit → durable → visible. [`follower`] keeps one log: its mirror, its index, its
 //! status, evidence when it is held. [`schedule`] runs all followers, each on its own, with backoff; one that fails
 //! never delays another.
+//!
+//! A node with a log of its own asks others about it: [`own_head`] is what they know and what follows from it, [`recovery`] asks
+//! at every start and while the node runs, [`rebuild`] fetches what is missing.
 
 pub mod charters;
 pub mod client;
 pub mod evidence;
 pub mod follower;
+pub mod own_head;
+pub mod rebuild;
+pub mod recovery;
+pub mod restore;
 pub mod round;
 pub mod schedule;
 pub mod snapshot;
