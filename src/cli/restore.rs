@@ -178,9 +178,7 @@ fn copy_keys(from: &Path, layout: &Layout) -> Result<()> {
 }
 
 fn heads_value(found: &Survey) -> Vec<serde_json::Value> {
-    let head = |(keeper, head): &(Keeper, crate::tlog::checkpoint::VerifiedCheckpoint)| {
-        json!({ "peer": keeper.peer.url(), "size": head.checkpoint().size, "root": head.checkpoint().root.to_string() })
-    };
+    let head = |(keeper, head): &(Keeper, crate::tlog::checkpoint::VerifiedCheckpoint)| json!({ "peer": keeper.peer.url(), "size": head.checkpoint().size, "root": head.checkpoint().root.to_string() });
     found.heads.iter().map(head).collect()
 }
 
@@ -219,7 +217,8 @@ fn print_restored(context: &Context, layout: &Layout, found: &Survey, restored: 
     let serve = format!("domovoi --data {at} serve");
     let word = format!("domovoi --data {at} serve --confirm-restored-head {size}");
     let cut_ru = "новые ключи и новая версия устава с обрезкой журнала: «domovoi charter new --cut», раздел «Узел потерян» руководства";
-    let cut_en = "new keys and a charter version with a cut: «domovoi charter new --cut», section «A lost node» of the manual";
+    let cut_en =
+        "new keys and a charter version with a cut: «domovoi charter new --cut», section «A lost node» of the manual";
     match (keys, restored.ahead) {
         (true, None) => context.out.next(
             &[
@@ -234,12 +233,18 @@ fn print_restored(context: &Context, layout: &Layout, found: &Survey, restored: 
             ],
         ),
         (true, Some(_)) => context.out.next(
-            &["запустите все узлы, которые следят за этим журналом: недостающее может найтись", &format!("иначе {cut_ru}")],
+            &[
+                "запустите все узлы, которые следят за этим журналом: недостающее может найтись",
+                &format!("иначе {cut_ru}"),
+            ],
             &["start every node that follows this log: the rest may turn up", &format!("otherwise {cut_en}")],
         ),
         (false, _) => context.out.next(
             &["ключей в каталоге нет: положите сохранённые в keys/", &format!("если ключи потеряны: {cut_ru}")],
-            &["there are no keys in the directory: put the saved ones into keys/", &format!("if the keys are lost: {cut_en}")],
+            &[
+                "there are no keys in the directory: put the saved ones into keys/",
+                &format!("if the keys are lost: {cut_en}"),
+            ],
         ),
     }
 }

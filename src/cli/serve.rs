@@ -13,10 +13,10 @@ use crate::http::log_api::NodeLogs;
 use crate::http::{
     Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
 };
+use crate::node::charters::read_chain;
 use crate::node::clock::Clock;
 use crate::node::config::Config;
 use crate::node::federation_log::confirm_restored;
-use crate::node::charters::read_chain;
 use crate::node::layout::Layout;
 use crate::node::sequencer::{Bounds, Outcome};
 use crate::node::signing::Signing;
@@ -116,7 +116,9 @@ fn keepers_of(config: &Config, layout: &Layout) -> Result<Vec<Keeper>> {
         (true, Ok(chain), Ok(origin)) => {
             let keepers = keepers(config, &chain, &origin)?;
             if keepers.is_empty() {
-                tracing::warn!("no node is named that keeps a copy of this log: it is signed on this directory's word alone");
+                tracing::warn!(
+                    "no node is named that keeps a copy of this log: it is signed on this directory's word alone"
+                );
             }
             Ok(keepers)
         }

@@ -244,7 +244,11 @@ fn await_permission(
         }
         match queue.recv_timeout(LOOK) {
             Ok(s) if early.len() >= most => {
-                drop(s.reply.send(Err(Error::retry("submit.busy", "too many submissions wait", "try again in a few seconds"))));
+                drop(s.reply.send(Err(Error::retry(
+                    "submit.busy",
+                    "too many submissions wait",
+                    "try again in a few seconds",
+                ))));
             }
             Ok(s) => early.push(s),
             Err(RecvTimeoutError::Timeout) => {}
@@ -334,9 +338,11 @@ impl Writer {
     fn begin(&mut self, pending: Option<Pending>, confirmed: Option<u64>) -> Result<()> {
         self.store.confirm_restored(confirmed)?;
         if let Some(pending) = pending {
-            tracing::info!(size = pending.size, "a batch was journalled but not published before the last stop: rolling forward");
-            let checkpoint =
-                Checkpoint { origin: self.view.origin.clone(), size: pending.size, root: pending.root };
+            tracing::info!(
+                size = pending.size,
+                "a batch was journalled but not published before the last stop: rolling forward"
+            );
+            let checkpoint = Checkpoint { origin: self.view.origin.clone(), size: pending.size, root: pending.root };
             self.store.publish_pending(pending, &checkpoint.sign(&self.keys.log)?)?;
             self.catch_up()?;
         }
@@ -369,7 +375,11 @@ impl Writer {
                 applied?;
             }
             if batches.is_empty() {
-                return Err(Error::stop("log.commit", "the log does not end at a state.committed", "run «domovoi fsck»"));
+                return Err(Error::stop(
+                    "log.commit",
+                    "the log does not end at a state.committed",
+                    "run «domovoi fsck»",
+                ));
             }
             batches.into_iter().for_each(|batch| drop(self.indexer.send(batch)));
         }

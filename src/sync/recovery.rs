@@ -112,8 +112,7 @@ impl Recovery {
             (state.charters().clone(), state.charter())
         };
         let answers = ask(&self.keepers, &charters).await;
-        let own =
-            Own { reader: &view.reader, fence: (fence.size, fence.root), charter, charters: &charters };
+        let own = Own { reader: &view.reader, fence: (fence.size, fence.root), charter, charters: &charters };
         let keys: Vec<&VerifierKey> = charters.versions().iter().map(|j| &j.log_key).collect();
         let ahead = Ahead(&self.node.layout);
         match judge(&own, &self.keepers, answers, self.must)? {
@@ -190,7 +189,9 @@ fn unconfirmed(size: u64, said: Option<u64>) -> Error {
     let said = said.map_or("nothing was said".to_owned(), |n| format!("{n} was said"));
     Error::retry(
         "fence.restored",
-        format!("the log was restored, up to {size} entries; whoever was asked knows of no more; about what others may have seen, {said}"),
+        format!(
+            "the log was restored, up to {size} entries; whoever was asked knows of no more; about what others may have seen, {said}"
+        ),
         "entries that were answered for and mirrored by nobody would be contradicted: if you take that risk, start with --confirm-restored-head and this size; if not, new keys and a charter version with a cut at this size",
     )
 }

@@ -107,12 +107,7 @@ pub struct Restored {
 /// # Errors
 /// `restore.entries` where nobody gave any log; `recovery.fork` where two signed heads contradict each other; those of a
 /// follower's round.
-pub async fn restore(
-    layout: &Layout,
-    origin: &str,
-    survey: &Survey,
-    watch: impl FnOnce(Watch),
-) -> Result<Restored> {
+pub async fn restore(layout: &Layout, origin: &str, survey: &Survey, watch: impl FnOnce(Watch)) -> Result<Restored> {
     create_dir(layout.data())?;
     write_atomic(&marker(layout.data()), origin.as_bytes())?;
     let mut kept: Option<CharterChain> = None;
