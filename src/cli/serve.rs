@@ -11,7 +11,8 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
-    Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
+    Live, Options, Server, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs, reads,
+    search, static_log,
 };
 use crate::node::charters::read_chain;
 use crate::node::clock::Clock;
@@ -26,7 +27,7 @@ use crate::sync::follower::Source;
 use crate::sync::own_head::{Keeper, keepers};
 use crate::sync::rebuild::roll_forward;
 use crate::sync::recovery::{Attempts, Longer, Recovery};
-use crate::sync::schedule;
+use crate::sync::{alerts, schedule};
 
 /// Submissions that may wait for the writer; more are told to come again.
 const WAITING: usize = 1024;
@@ -147,6 +148,7 @@ async fn run(
         .merge(proofs::router().with_state(node.clone()))
         .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
+        .merge(evidence_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()));
     let app = openapi::finish(api)?
         .merge(static_log::router(Arc::new(NodeLogs(node.clone()))))
@@ -157,6 +159,8 @@ async fn run(
         Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
     let (stop, stopping) = watch::channel(false);
     let joining = tokio::spawn(joining(node.clone(), live.clone(), stopping.clone()));
+    let of_now = live.clone();
+    let alerting = tokio::spawn(alerts::watch(node.clone(), move || of_now.config(), stopping.clone()));
     let following = tokio::spawn(following(node.clone(), live.clone(), stopping));
     context.out.line(&context.out.pick(
         format!("Узел работает: {}", server.local_url()),
@@ -186,6 +190,7 @@ async fn run(
     stop.send_replace(true);
     let _ = following.await;
     let _ = joining.await;
+    let _ = alerting.await;
     result
 }
 

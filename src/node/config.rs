@@ -119,6 +119,20 @@ section! { SyncSection "sync" false,
         "Hours without verified news after which a region's data is called stale.";
 }
 
+section! { AlertsSection "alerts" false,
+    "Сообщения оператору, когда журнал остановлен, отстаёт, устарел и когда он снова в порядке.",
+    "Messages to the operator when a log is held, kept back or stale, and when it is fine again.";
+    webhook: Option<String> = None, Kind::Text, Live, "\"https://monitor.example.ru/domovoi\"",
+        "Куда отправлять (POST, JSON): https, на loopback можно http.",
+        "Where to send them (POST, JSON): https, or http on loopback.";
+    secret_file: Option<PathBuf> = None, Kind::Path, Live, "\"alerts.secret\"",
+        "Файл с общим секретом (от 16 байт, права 600): им подписывается каждое сообщение, заголовок Domovoi-Signature.",
+        "File with a shared secret (16 bytes or more, mode 600): every message is signed with it, header Domovoi-Signature.";
+    ca: Option<PathBuf> = None, Kind::Path, Live, "\"monitor.pem\"",
+        "Файл PEM, которому доверять вместо публичных центров.",
+        "PEM file to trust instead of the public authorities.";
+}
+
 section! { RecoverySection "recovery" false,
     "Перед первой подписью после запуска: узел спрашивает, какой длины журнал знают другие.",
     "Before the first signature after a start: the node asks how long a log the others know.";
@@ -177,6 +191,7 @@ pub static SECTIONS: &[&Section] = &[
     &LimitsSection::SECTION,
     &SequencerSection::SECTION,
     &SyncSection::SECTION,
+    &AlertsSection::SECTION,
     &RecoverySection::SECTION,
     &LogSection::SECTION,
     &Follow::SECTION,
@@ -201,6 +216,8 @@ pub struct Config {
     pub sequencer: SequencerSection,
     /// Following other nodes.
     pub sync: SyncSection,
+    /// Messages to the operator.
+    pub alerts: AlertsSection,
     /// Before the first signature after a start.
     pub recovery: RecoverySection,
     /// The node's messages.
@@ -336,6 +353,13 @@ impl Config {
                 format!("http.plain_http: {address} is not loopback, and no reverse proxy is named"),
                 "remove plain_http, listen on 127.0.0.1, or set http.behind_proxy = \"name/IP\"",
             );
+        }
+        let safe = ["https://", "http://127.0.0.1", "http://localhost", "http://[::1]"];
+        if let Some(url) = &self.alerts.webhook
+            && !safe.iter().any(|s| url.starts_with(s))
+        {
+            let detail = "alerts.webhook: only https, or http on loopback".into();
+            return refuse("config.value", detail, "write https://host/path");
         }
         if self.tls.certificate.is_some() != self.tls.private_key.is_some() {
             let detail = "tls.certificate and tls.private_key: only one of them is set".into();

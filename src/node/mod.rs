@@ -20,6 +20,7 @@ mod dossier_summary;
 mod evidence;
 pub mod federation_check;
 pub mod federation_log;
+pub mod heads;
 pub mod layout;
 pub mod load;
 pub mod log_view;
@@ -31,6 +32,7 @@ pub mod search;
 pub mod sequencer;
 pub mod signing;
 pub mod snapshot;
+pub mod standing;
 pub mod union;
 pub mod verdict;
 pub mod words;
@@ -45,6 +47,7 @@ use secrecy::SecretString;
 
 use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::federation::evidence::FORK;
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::PublicKey;
 use crate::storage::durable::remove;
@@ -61,6 +64,31 @@ use load::Progress;
 use log_view::{LogView, Role};
 use sequencer::{Bounds, Opened, Outcome, Sequencer, SequencerKeys, check_submission};
 use signing::Signing;
+
+/// A copy of a log that its own node did not serve.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Via {
+    /// The node whose copy it is.
+    pub url: String,
+    /// Size it reached.
+    pub size: u64,
+    /// When it was read, Unix milliseconds.
+    pub at: u64,
+}
+
+/// A newer head than the log's node shows here, signed by the log's key, that another node has.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Newer {
+    /// The node that has it.
+    pub url: String,
+    /// Its size.
+    pub size: u64,
+    /// Since when this node knows of it, Unix milliseconds.
+    pub since: u64,
+}
+
+/// Rounds with the log's node, after another showed a newer head, that may pass before it counts as frozen.
+const BEHIND: u32 = 2;
 
 /// How a followed log stands with this node.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -79,6 +107,56 @@ pub struct FollowStatus {
     pub held: Option<Held>,
     /// Why the last attempt failed, if it did (a peer that is down is not held, only late).
     pub last_error: Option<String>,
+    /// Rounds that succeeded since the start.
+    pub rounds: u64,
+    /// Rounds that failed since the last one that succeeded.
+    pub failures: u32,
+    /// Whose copy was read while the log's own node did not answer.
+    pub via: Option<Via>,
+    /// A newer head that another node has.
+    pub newer: Option<Newer>,
+    /// True where the log's node goes on showing an older head than others have.
+    pub frozen: bool,
+    /// [`FollowStatus::last_success`] by the clock that never jumps.
+    #[serde(skip)]
+    pub heard: Option<std::time::Duration>,
+    /// Rounds that succeeded since [`FollowStatus::newer`] was heard of.
+    #[serde(skip)]
+    pub behind: u32,
+}
+
+impl FollowStatus {
+    /// Takes in what became of a round with the log's own node, which ended at `size` entries. `decided`: it was done though the
+    /// log had forked, because the charter has cut it.
+    pub fn round(&mut self, clock: &Clock, size: u64, decided: bool, error: Option<&Error>) {
+        if let Some(e) = error {
+            self.failures = self.failures.saturating_add(1);
+            self.last_error = Some(e.to_string());
+            return;
+        }
+        (self.last_success, self.heard) = (Some(clock.now_ms()), Some(clock.count()));
+        (self.last_error, self.via, self.failures) = (None, None, 0);
+        self.rounds += 1;
+        // A fork that somebody else found meanwhile stays.
+        self.held = self.held.take().filter(|h| h.code == FORK && !decided);
+        match self.newer.as_ref().is_some_and(|n| n.size > size) {
+            true => self.behind = self.behind.saturating_add(1),
+            false => (self.newer, self.behind) = (None, 0),
+        }
+        self.frozen = self.behind >= BEHIND;
+    }
+
+    /// Takes in the head that the node at `url` has of the log; `size` is none where it is no newer than ours.
+    pub fn heard_of(&mut self, url: &str, size: Option<u64>, now: u64) {
+        match (size, &mut self.newer) {
+            (Some(size), Some(known)) if known.url == url => known.size = size,
+            (Some(size), None) => self.newer = Some(Newer { url: url.into(), size, since: now }),
+            (None, Some(known)) if known.url == url => {
+                (self.newer, self.behind, self.frozen) = (None, 0, false);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A log held at its last good commit.
@@ -116,6 +194,8 @@ pub struct Node {
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
     search: search::Search,
+    /// Why the node's own key is thought to be in use elsewhere, if it is.
+    doubled: parking_lot::Mutex<Option<String>>,
     /// Whoever makes a dossier holds this: one at a time, since it may replay a log.
     dossiers: parking_lot::Mutex<()>,
 }
@@ -183,6 +263,7 @@ impl Node {
             federation,
             followed: RwLock::default(),
             search: search::Search::default(),
+            doubled: Default::default(),
             dossiers: Default::default(),
         })
     }
@@ -222,6 +303,14 @@ impl Node {
     /// The log with this origin.
     pub fn view(&self, origin: &str) -> Option<Arc<LogView>> {
         self.views().into_iter().find(|v| v.origin == origin)
+    }
+    /// Somebody else signs with the key of this node's own log, as far as another node shows.
+    pub fn set_doubled(&self, why: String) {
+        *self.doubled.lock() = Some(why);
+    }
+    /// What [`Node::set_doubled`] said since the start.
+    pub fn doubled(&self) -> Option<String> {
+        self.doubled.lock().clone()
     }
     /// Followed logs.
     pub fn followed(&self) -> Vec<Arc<Followed>> {

@@ -172,6 +172,27 @@ impl MirrorStore {
         Ok(())
     }
 
+    /// Sets all of the mirror aside, in `private/damaged`, and begins with nothing: the log that is published next must contain
+    /// the head of `size` entries with `root`. Gives the place.
+    ///
+    /// Errors: `store.broken`, `disk.write`.
+    pub fn begin_anew(&mut self, size: u64, root: Hash) -> Result<PathBuf> {
+        let private = self.dir.with_file_name("private");
+        let (dir, head_path, floor_path) = (self.dir.clone(), self.head_path.clone(), self.floor_path.clone());
+        let floor = Head { size, root, next: size };
+        let mut place = PathBuf::new();
+        self.durably(|| {
+            write_atomic(&floor_path, floor.to_text().as_bytes())?;
+            // Whatever of the two comes first: without its head, an empty mirror is a new one.
+            write_atomic(&head_path, Head::EMPTY.to_text().as_bytes())?;
+            place = set_aside(&dir, &private)?;
+            create_dir(&dir)
+        })?;
+        (self.floor, self.edge, self.edges) = (Some(floor), Edge::empty(), Vec::new());
+        self.reader.set(Published::EMPTY);
+        Ok(place)
+    }
+
     /// Puts a checkpoint, whose signature is verified already, in place: durable, then visible.
     ///
     /// Errors: `mirror.root` if the mirror's tree does not have its root, `mirror.size` if it is beyond the mirror,

@@ -26,6 +26,7 @@
 pub mod backup;
 pub mod durable;
 mod edge;
+pub mod evidence_store;
 pub mod fence;
 pub mod format;
 pub mod fsck;

@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 use crate::node::layout::origin_hash;
 use crate::tlog::tile::LogPath;
 
+/// Where a node serves its own log.
+const LOG: &str = "log/";
+
 /// Largest answer of each kind, in bytes.
 pub mod limit {
     /// A checkpoint.
@@ -20,6 +23,8 @@ pub mod limit {
     pub const BUNDLE: usize = crate::tlog::tile::MAX_BUNDLE_LEN;
     /// A charter.
     pub const CHARTER: usize = 1 << 20;
+    /// The heads a node knows: 256 checkpoints, escaped, with their origins.
+    pub const HEADS: usize = 256 * 10 * 1024;
 }
 
 /// A peer: where its node is, and how to talk to it.
@@ -27,8 +32,8 @@ pub mod limit {
 pub struct Peer {
     base: reqwest::Url,
     client: reqwest::Client,
-    /// Under which name below the root it serves the log that is meant.
-    log: String,
+    /// Where the log's files are, under the root.
+    files: Arc<str>,
     /// Stands in for the network; none where there is a real one.
     simulated: Option<Arc<dyn Transport>>,
 }
@@ -86,22 +91,32 @@ impl Peer {
             builder = builder.tls_certs_only([certificate]);
         }
         let client = builder.build().map_err(|e| bad(e.to_string()))?;
-        Ok(Peer { base, client, log: "log".into(), simulated: None })
+        Ok(Peer { base, client, files: LOG.into(), simulated: None })
+    }
+
+    /// The copy that this peer keeps of the log `origin`, in the place of a log of its own.
+    pub fn copy_of(&self, origin: &str) -> Peer {
+        self.files_at(&format!("mirror/{}/", origin_hash(origin)))
+    }
+
+    fn files_at(&self, files: &str) -> Peer {
+        Peer { files: files.into(), ..self.clone() }
+    }
+
+    /// The files of a log as [`Heads`](crate::node::heads::Heads) name them: this peer's own log or its copy of `origin`, and
+    /// nothing else.
+    pub fn files_of(&self, origin: &str, own: bool) -> Peer {
+        if own { self.files_at(LOG) } else { self.copy_of(origin) }
+    }
+
+    /// A file of the log, under the node's root.
+    pub fn log_path(&self, path: LogPath) -> String {
+        format!("{}{path}", self.files)
     }
 
     /// The same peer over a simulated network.
     pub fn over(self, network: Arc<dyn Transport>) -> Peer {
         Peer { simulated: Some(network), ..self }
-    }
-
-    /// The same peer, read for the copy it keeps of the log `origin` instead of its own log.
-    pub fn copy_of(&self, origin: &str) -> Peer {
-        Peer { log: format!("mirror/{}", origin_hash(origin)), ..self.clone() }
-    }
-
-    /// Where a file of the log lies under the node's root.
-    pub fn log_path(&self, path: LogPath) -> String {
-        format!("{}/{path}", self.log)
     }
 
     /// The node's root.

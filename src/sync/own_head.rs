@@ -146,8 +146,8 @@ pub enum Finding {
     Waiting(Error),
     /// A longer log was signed than this node has: by places among the keepers, the longest first.
     Behind(Vec<(usize, VerifiedCheckpoint)>),
-    /// Two heads were signed of which neither extends the other.
-    Fork(Error, Box<VerifiedCheckpoint>),
+    /// Two heads were signed of which neither extends the other: the keeper's place, and what it shows.
+    Fork(Error, usize, Box<VerifiedCheckpoint>),
 }
 
 /// Judges the answers; `must` of the named mirrors have to show a head. What is no answer of theirs is reported to the log.
@@ -184,7 +184,7 @@ pub fn judge(own: &Own<'_>, keepers: &[Keeper], answers: Vec<Answer>, must: usiz
                         "{} shows a checkpoint of {size} entries that this log's key signed, with the root {root}; here it is {ours}",
                         keeper.name
                     );
-                    return Ok(Finding::Fork(fork(detail), head));
+                    return Ok(Finding::Fork(fork(detail), place, head));
                 }
             }
             Answer::Nothing => silent.push(format!("{}: keeps no copy of this log", keeper.name)),
@@ -220,7 +220,7 @@ fn stands(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
     let longer = size > own.reader.size().max(own.fence.0);
     let from = if longer { own.charters.in_force(own.charter).charter_version } else { 0 };
     let mut signers = own.charters.versions().iter().filter(|j| j.charter_version >= from);
-    signers.any(|j| head.note().verify(&j.log_key).is_ok())
+    signers.any(|j| head.note().verify(&j.log_key).is_ok() && own.charters.stands(j.charter_version, size).is_ok())
 }
 
 /// The error of a log that has two heads.

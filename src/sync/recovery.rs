@@ -7,17 +7,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::evidence::Evidence;
-use super::own_head::{Finding, Keeper, Own, ask, has_entries, judge};
+use super::gossip::split;
+use super::own_head::{Finding, Keeper, Own, ask, fork, has_entries, judge};
 use super::rebuild::Ahead;
 use crate::error::{Error, Result};
+use crate::federation::evidence::{Evidence, FORK, FORMAT, Proof};
 use crate::node::Node;
 use crate::node::log_view::LogView;
 use crate::node::signing::Signing;
-use crate::registry::state::View;
+use crate::storage::evidence_store;
 use crate::storage::fence::{Age, Fence};
-use crate::tlog::checkpoint::VerifiedCheckpoint;
-use crate::tlog::note::VerifierKey;
+use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
+use crate::tlog::note::{Note, VerifierKey};
 
 /// Longest pause between questions while nothing is signed.
 const MAX_PAUSE: Duration = Duration::from_secs(60);
@@ -116,9 +117,8 @@ impl Recovery {
         let keys: Vec<&VerifierKey> = charters.versions().iter().map(|j| &j.log_key).collect();
         let ahead = Ahead(&self.node.layout);
         match judge(&own, &self.keepers, answers, self.must)? {
-            Finding::Fork(e, head) => {
-                self.keep_evidence(view, &e, &head);
-                signing.forbid(e);
+            Finding::Fork(e, at, head) => {
+                self.fork(view, signing, e, &self.keepers[at], &head).await;
             }
             Finding::Behind(found) => {
                 let longer: Longer = found.into_iter().map(|(at, head)| (self.keepers[at].clone(), head)).collect();
@@ -131,6 +131,15 @@ impl Recovery {
                 let who: Vec<&str> = longer.iter().map(|(keeper, _)| keeper.name.as_str()).collect();
                 signing.forbid(tail(highest, view.reader.size(), &who.join(", ")));
                 for (keeper, head) in &longer {
+                    if self.contradicts(view, keeper, head).await {
+                        let size = head.checkpoint().size;
+                        let detail = format!(
+                            "{} shows a checkpoint of {size} entries that this log's key signed, and that does not go on from what is here",
+                            keeper.name
+                        );
+                        self.fork(view, signing, fork(detail), keeper, head).await;
+                        return Ok(None);
+                    }
                     if attempts.may_try(keeper) && has_entries(&keeper.peer, view.reader.size(), head).await {
                         return Ok(Some(longer));
                     }
@@ -150,20 +159,37 @@ impl Recovery {
         Ok(None)
     }
 
-    fn keep_evidence(&self, view: &LogView, e: &Error, head: &VerifiedCheckpoint) {
+    /// True where the copy's own tiles prove that the longer head does not go on from this node's.
+    async fn contradicts(&self, view: &Arc<LogView>, keeper: &Keeper, head: &VerifiedCheckpoint) -> bool {
+        self.proof(view, keeper, head).await.is_some()
+    }
+
+    async fn proof(&self, view: &Arc<LogView>, keeper: &Keeper, head: &VerifiedCheckpoint) -> Option<Proof> {
+        let note = view.reader.checkpoint_text()?;
+        let ours = Note::parse(note.as_bytes()).and_then(|n| Checkpoint::parse(n.text())).ok()?;
+        split(view, &ours, head.checkpoint(), &keeper.peer).await.ok().flatten()
+    }
+
+    /// Nothing is signed any more; both checkpoints are kept.
+    async fn fork(&self, view: &Arc<LogView>, signing: &Signing, e: Error, keeper: &Keeper, head: &VerifiedCheckpoint) {
+        if signing.refusal().is_some_and(|why| why.code() == e.code()) {
+            return;
+        }
         let evidence = Evidence {
-            kind: "domovoi evidence v0: a log that did not verify".into(),
+            format: FORMAT.into(),
             origin: view.origin.clone(),
-            code: e.code().into(),
+            code: FORK.into(),
             detail: e.detail().into(),
             seen_at: self.node.clock.now_ms(),
-            accepted_checkpoint: view.reader.checkpoint_text().map(|t| t.to_string()),
+            source: keeper.peer.url().to_owned(),
+            accepted_checkpoint: view.reader.checkpoint_text().map(|note| note.to_string()),
             served_checkpoint: Some(head.note_text().to_owned()),
-            vkey: view.state().jurisdiction().log_key.to_string(),
+            proof: self.proof(view, keeper, head).await,
         };
-        if let Err(e) = evidence.keep(&self.node.layout.evidence()) {
+        if let Err(e) = evidence_store::keep(&self.node.layout.evidence(), &evidence) {
             tracing::error!(error = %e, "the evidence of a fork could not be kept");
         }
+        signing.forbid(e);
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Ministry {
 impl Ministry {
     /// Follows each world; it was heard of `age` ms ago.
     pub fn of(worlds: &[(&World, u64)]) -> Ministry {
+        Ministry::at(worlds, Clock::system())
+    }
+    /// The same, by another clock than the machine's.
+    pub fn at(worlds: &[(&World, u64)], clock: Clock) -> Ministry {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("node");
         std::fs::create_dir(&data).unwrap();
@@ -52,7 +56,7 @@ impl Ministry {
             stale_after_hours: 24,
             confirm_restored_head: None,
             signing: Signing::allowed(),
-            clock: Clock::system(),
+            clock,
         };
         let node = Node::open(opening, &mut |_, _| {}).unwrap();
         for (i, (world, age)) in worlds.iter().enumerate() {
