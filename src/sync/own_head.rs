@@ -215,7 +215,7 @@ pub fn judge(own: &Own<'_>, keepers: &[Keeper], answers: Vec<Answer>, must: usiz
 
 /// True where a key signed that could: of a head beyond what is here, only the key in force or a later one, and none that a cut
 /// has made void.
-fn stands(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
+pub fn stands(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
     let size = head.checkpoint().size;
     let longer = size > own.reader.size().max(own.fence.0);
     let from = if longer { own.charters.in_force(own.charter).charter_version } else { 0 };

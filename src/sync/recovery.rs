@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::gossip::split;
-use super::own_head::{Finding, Keeper, Own, ask, fork, has_entries, judge};
+use super::own_head::{Finding, Keeper, Own, ask, fork, has_entries, judge, stands};
 use super::rebuild::Ahead;
 use crate::error::{Error, Result};
 use crate::federation::evidence::{Evidence, FORK, FORMAT, Proof};
@@ -146,7 +146,7 @@ impl Recovery {
                 }
             }
             Finding::Waiting(e) => signing.wait_for(e),
-            Finding::Clear => match ahead.read(&keys)?.filter(|h| h.checkpoint().size > own_size(view, fence)) {
+            Finding::Clear => match ahead.read(&keys)?.filter(|h| h.checkpoint().size > own_size(view, fence) && stands(&own, h)) {
                 Some(head) => signing.forbid(tail(&head, view.reader.size(), "an earlier answer")),
                 None if fence.age == Age::Restored && self.confirmed != Some(fence.size) => {
                     signing.wait_for(unconfirmed(fence.size, self.confirmed));
