@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::{Charter, CharterBody, FORMAT, FederationLog, LIFE, MAX_CHARTER, Region};
 use crate::node::charters::{keep_latest, read_chain};
+use crate::node::cosigner_keys;
 use crate::node::layout::Layout;
 use crate::node::now_ms;
 use crate::registry::body::{KeyBytes, List};
@@ -201,7 +202,7 @@ impl Found {
                 log_vkey: Text::new(&vkey)?,
                 commit_key: KeyBytes(PublicKey::of(&commit)),
                 url: Text::new(&url)?,
-                cosigners: None,
+                cosigners: cosigner_keys::for_charter(&node)?,
             }),
             exceptions: None,
             witnesses: None,

@@ -11,11 +11,15 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
-    Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search, static_log,
+    Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search,
+    static_log, witness,
 };
-use crate::node::config::Config;
+use crate::node::config::{Config, WitnessLog};
+use crate::node::cosigner_keys::{CosignerKeys, Role};
 use crate::node::federation_log::confirm_restored;
+use crate::node::layout::Layout;
 use crate::node::sequencer::{Bounds, Outcome};
+use crate::node::witness::Witness;
 use crate::node::{Node, Opening};
 use crate::storage::durable::{read_bounded, sync_dir};
 use crate::sync::follower::Source;
@@ -47,9 +51,11 @@ impl Serve {
         let config = context.config()?;
         let log = logging::init(&config.log)?;
         let data = config.node.data_dir.clone();
-        let layout = crate::node::layout::Layout::new(&data);
+        let layout = Layout::new(&data);
         let own = layout.has_own_log() || layout.federation().has_own_log();
-        let passphrase = if own { Some(passphrase(context, true)?) } else { None };
+        let cosigns = Role::ALL.iter().any(|role| layout.key(role.file()).exists());
+        let passphrase = if own || cosigns { Some(passphrase(context, true)?) } else { None };
+        let cosigners = CosignerKeys::open(&layout, passphrase.as_ref())?;
         if let Some(size) = self.confirm_restored_federation_head {
             confirm_restored(&layout.federation(), size)?;
         }
@@ -73,15 +79,16 @@ impl Serve {
         )?);
         bar.finish_and_clear();
         drop(passphrase);
+        let witness = open_witness(&layout, cosigners, &config);
         let reload = Context { common: context.common.clone(), out: context.out };
         let live = Live::open(config, Box::new(move || reload.config()), Some(log))?;
-        let result = super::api::runtime()?.block_on(run(node.clone(), live, context));
+        let result = super::api::runtime()?.block_on(run(node.clone(), live, witness, context));
         node.close();
         result
     }
 }
 
-async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> {
+async fn run(node: Arc<Node>, live: Arc<Live>, witness: Result<Arc<Witness>>, context: &Context) -> Result<()> {
     founding(&node).await?;
     node.start_search()?;
     let (api, document) = openapi::api().split_for_parts();
@@ -92,7 +99,8 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         .merge(proofs::router().with_state(node.clone()))
         .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
-        .merge(private_check::router().with_state(node.clone()));
+        .merge(private_check::router().with_state(node.clone()))
+        .merge(witness::router().with_state(witness::Witnessing { node: node.clone(), witness }));
     let app = openapi::finish(api)?
         .merge(static_log::router(Arc::new(NodeLogs(node.clone()))))
         .merge(pages::router(node.clone()));
@@ -115,6 +123,16 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
     let _ = following.await;
     let _ = joining.await;
     result
+}
+
+/// The node's witness. One that does not know what it has cosigned says so and stays away; the node does its other work.
+fn open_witness(layout: &Layout, keys: CosignerKeys, config: &Config) -> Result<Arc<Witness>> {
+    if keys.witness.is_empty() {
+        return Err(Error::refuse("witness.none", "this node has no witness key", "make one: domovoi key cosigner"));
+    }
+    let foreign = config.witness_log.iter().map(WitnessLog::key).collect::<Result<_>>()?;
+    let opened = Witness::open(&layout.witness(), keys.witness, foreign);
+    opened.map(Arc::new).inspect_err(|e| tracing::error!(error = %e, "this node's witness cosigns nothing"))
 }
 
 /// Resolves when the writer has failed.

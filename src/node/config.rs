@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::tlog::note::VerifierKey;
 use schema::{Apply, Field, Kind, Section, section};
 
 section! { NodeSection "node" false,
@@ -147,6 +148,17 @@ section! { Follow "follow" true,
         "PEM file to trust instead of the public authorities (a development certificate).";
 }
 
+section! { WitnessLog "witness_log" true,
+    "Журнал, который не назван ни в одном уставе, но который заверяет свидетель этого узла; раздел повторяется для каждого.",
+    "A log that no charter names and that this node's witness cosigns all the same; repeated for each.";
+    vkey: String = String::new(), Kind::Text, Restart, "\"log.example+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\"",
+        "Ключ журнала (vkey, имя ключа — имя журнала).",
+        "The log's key (a vkey; its name is the log's origin).";
+    origin: Option<String> = None, Kind::Text, Restart, "\"log.example\"",
+        "Имя журнала, если оно не совпадает с именем ключа.",
+        "Origin of the log, where it is not the name of the key.";
+}
+
 /// All sections, in the order of the example.
 pub static SECTIONS: &[&Section] = &[
     &NodeSection::SECTION,
@@ -157,6 +169,7 @@ pub static SECTIONS: &[&Section] = &[
     &SyncSection::SECTION,
     &LogSection::SECTION,
     &Follow::SECTION,
+    &WitnessLog::SECTION,
 ];
 
 /// A checked configuration. There is no way to make one that has not passed [`Config::load`]'s checks, except the
@@ -181,6 +194,8 @@ pub struct Config {
     pub log: LogSection,
     /// Nodes to follow.
     pub follow: Vec<Follow>,
+    /// Logs beside those of the charters that the witness cosigns.
+    pub witness_log: Vec<WitnessLog>,
 }
 
 impl Config {
@@ -318,6 +333,15 @@ impl Config {
         if let Some(url) = &self.node.public_url {
             check_url("node.public_url", url)?;
         }
+        for (index, log) in self.witness_log.iter().enumerate() {
+            log.key().map_err(|e| {
+                Error::refuse(
+                    "config.value",
+                    format!("witness_log[{index}].vkey: {}", e.detail()),
+                    "give the log's vkey",
+                )
+            })?;
+        }
         let mut names = HashSet::new();
         for (index, follow) in self.follow.iter().enumerate() {
             let place = format!("follow[{index}]");
@@ -328,6 +352,17 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+impl WitnessLog {
+    /// Origin of the log, and its key.
+    ///
+    /// # Errors
+    /// Those of [`VerifierKey::parse`].
+    pub fn key(&self) -> Result<(String, VerifierKey)> {
+        let key = VerifierKey::parse(&self.vkey)?;
+        Ok((self.origin.clone().unwrap_or_else(|| key.name().to_owned()), key))
     }
 }
 

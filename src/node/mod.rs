@@ -4,7 +4,7 @@
 //! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this
 //! chat official?), [`resemblance`] (what looks official),
 //! [`search`] (which building is meant?), [`dossier`] (all of that about one chat, for an auditor), [`federation_log`] on a
-//! ministry's node. A record comes in through
+//! ministry's node, [`cosigner_keys`] and [`witness`] (what this node says of the logs of others). A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
@@ -13,6 +13,7 @@ mod absence;
 pub mod answer;
 pub mod charters;
 pub mod config;
+pub mod cosigner_keys;
 pub mod coverage;
 pub mod dossier;
 mod dossier_summary;
@@ -31,6 +32,7 @@ pub mod sequencer;
 pub mod snapshot;
 pub mod union;
 pub mod verdict;
+pub mod witness;
 pub mod words;
 
 use std::collections::BTreeMap;

@@ -50,3 +50,4 @@ mod tlog_decode;
 mod tlog_proof;
 mod transfer;
 mod transfer_nodes;
+mod witness;
