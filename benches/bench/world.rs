@@ -157,6 +157,7 @@ pub fn open(dir: &Path) -> Outcome<Node> {
         bounds: Bounds { records: 4096, bytes: 8 << 20, waiting: 1024 },
         stale_after_hours: 24,
         confirm_restored_head: None,
+        clock: domovoi::node::clock::Clock::system(),
     };
     Ok(Node::open(opening, &mut |_, _| {})?)
 }

@@ -202,7 +202,8 @@ impl Found {
                 log_vkey: Text::new(&vkey)?,
                 commit_key: KeyBytes(PublicKey::of(&commit)),
                 url: Text::new(&url)?,
-                cosigners: cosigner_keys::for_charter(&node)?,
+                // With a log of its own the node is named with its region already.
+                cosigners: if node.has_own_log() { None } else { cosigner_keys::for_charter(&node)? },
             }),
             exceptions: None,
             witnesses: None,

@@ -5,6 +5,7 @@
 //! checks for everybody. Only `init`, `serve`, `fsck`, `reindex`, `backup`, `restore` and `inspect` work on files.
 
 pub mod api;
+mod cosigning;
 pub mod dossier;
 pub mod drafts;
 pub mod export;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::watch;
 
+use super::cosigning::Cosigning;
 use super::init::founding_file;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
@@ -14,12 +15,12 @@ use crate::http::{
     Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search,
     static_log, witness,
 };
-use crate::node::config::{Config, WitnessLog};
+use crate::node::clock::Clock;
+use crate::node::config::Config;
 use crate::node::cosigner_keys::{CosignerKeys, Role};
 use crate::node::federation_log::confirm_restored;
 use crate::node::layout::Layout;
 use crate::node::sequencer::{Bounds, Outcome};
-use crate::node::witness::Witness;
 use crate::node::{Node, Opening};
 use crate::storage::durable::{read_bounded, sync_dir};
 use crate::sync::follower::Source;
@@ -71,6 +72,7 @@ impl Serve {
                 },
                 stale_after_hours: config.sync.stale_after_hours,
                 confirm_restored_head: self.confirm_restored_head,
+                clock: Clock::system(),
             },
             &mut |done, total| {
                 bar.set_length(total);
@@ -79,16 +81,16 @@ impl Serve {
         )?);
         bar.finish_and_clear();
         drop(passphrase);
-        let witness = open_witness(&layout, cosigners, &config);
+        let cosigning = Cosigning::open(&layout, cosigners, &config);
         let reload = Context { common: context.common.clone(), out: context.out };
         let live = Live::open(config, Box::new(move || reload.config()), Some(log))?;
-        let result = super::api::runtime()?.block_on(run(node.clone(), live, witness, context));
+        let result = super::api::runtime()?.block_on(run(node.clone(), live, cosigning, context));
         node.close();
         result
     }
 }
 
-async fn run(node: Arc<Node>, live: Arc<Live>, witness: Result<Arc<Witness>>, context: &Context) -> Result<()> {
+async fn run(node: Arc<Node>, live: Arc<Live>, cosigning: Cosigning, context: &Context) -> Result<()> {
     founding(&node).await?;
     node.start_search()?;
     let (api, document) = openapi::api().split_for_parts();
@@ -100,9 +102,9 @@ async fn run(node: Arc<Node>, live: Arc<Live>, witness: Result<Arc<Witness>>, co
         .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()))
-        .merge(witness::router().with_state(witness::Witnessing { node: node.clone(), witness }));
+        .merge(witness::router().with_state(witness::Witnessing { node: node.clone(), witness: cosigning.witness.clone() }));
     let app = openapi::finish(api)?
-        .merge(static_log::router(Arc::new(NodeLogs(node.clone()))))
+        .merge(static_log::router(Arc::new(NodeLogs(node.clone(), cosigning.words.clone()))))
         .merge(pages::router(node.clone()));
     let watched = node.clone();
     let ready = move || if watched.healthy() { Ok(()) } else { Err("the log cannot be written".to_owned()) };
@@ -110,6 +112,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, witness: Result<Arc<Witness>>, co
         Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
     let (stop, stopping) = watch::channel(false);
     let joining = tokio::spawn(joining(node.clone(), live.clone(), stopping.clone()));
+    let gathering = cosigning.start(&node, &live.config(), &stopping);
     let following = tokio::spawn(following(node.clone(), live.clone(), stopping));
     context.out.line(&context.out.pick(
         format!("Узел работает: {}", server.local_url()),
@@ -122,17 +125,10 @@ async fn run(node: Arc<Node>, live: Arc<Live>, witness: Result<Arc<Witness>>, co
     stop.send_replace(true);
     let _ = following.await;
     let _ = joining.await;
-    result
-}
-
-/// The node's witness. One that does not know what it has cosigned says so and stays away; the node does its other work.
-fn open_witness(layout: &Layout, keys: CosignerKeys, config: &Config) -> Result<Arc<Witness>> {
-    if keys.witness.is_empty() {
-        return Err(Error::refuse("witness.none", "this node has no witness key", "make one: domovoi key cosigner"));
+    for task in gathering {
+        let _ = task.await;
     }
-    let foreign = config.witness_log.iter().map(WitnessLog::key).collect::<Result<_>>()?;
-    let opened = Witness::open(&layout.witness(), keys.witness, foreign);
-    opened.map(Arc::new).inspect_err(|e| tracing::error!(error = %e, "this node's witness cosigns nothing"))
+    result
 }
 
 /// Resolves when the writer has failed.
@@ -203,6 +199,7 @@ fn sources(config: &Config) -> Vec<Source> {
                 None
             }
         }),
+        network: None,
     };
     config.follow.iter().map(source).collect()
 }

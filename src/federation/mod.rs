@@ -5,7 +5,7 @@
 //! and after. [`chain`] keeps the versions walked through. From the charter in force comes a region's [`Jurisdiction`](crate::registry::state::Jurisdiction): all that
 //! the rules of `registry` ask about a log's origin, keys and ОКТМО prefixes.
 //!
-//! [`dossier`] verifies an archive about one chat by nothing but such a chain.
+//! [`roster`] says who may cosign a log, and counts them. [`dossier`] verifies an archive about one chat by nothing but such a chain.
 //!
 //! Order of data: bytes → envelope → decoded body, checked for contradictions → signatures counted →
 //! [`VerifiedCharter`](charter::VerifiedCharter), which nothing else can make.
@@ -17,3 +17,4 @@ pub mod chain;
 pub mod charter;
 pub mod dossier;
 pub mod roles;
+pub mod roster;

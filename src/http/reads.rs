@@ -12,12 +12,12 @@ use utoipa_axum::routes;
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use crate::error::{Error, Result};
+use crate::node::Node;
 use crate::node::answer::Question;
 use crate::node::coverage::Coverage;
 use crate::node::log_view::{LogView, When};
 use crate::node::query::{AuthorityView, BuildingView, ChatView, HistoryView, OrganisationView, Reader};
 use crate::node::verdict::Verdict;
-use crate::node::{Node, now_ms};
 use crate::registry::body::BotName;
 use crate::registry::ids::{BuildingId, ChatNumber};
 use crate::registry::link::MAX_LINK;
@@ -325,7 +325,7 @@ struct CoverageQuery {
 async fn coverage(State(node): State<Arc<Node>>, Query(q): Query<CoverageQuery>) -> Result<Json<Coverage>> {
     let day = match q.as_of {
         Some(s) => day("as_of", &s)?,
-        None => Day::of_ms(now_ms(), 3),
+        None => Day::of_ms(node.clock.now_ms(), 3),
     };
     blocking(move || Ok(node.coverage(day))).await.map(Json)
 }

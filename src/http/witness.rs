@@ -12,8 +12,8 @@ use utoipa_axum::routes;
 use super::problem::{Problem, status_of};
 use super::reads::blocking;
 use crate::error::{Action, Error, Result};
+use crate::node::Node;
 use crate::node::witness::{Answer, Witness};
-use crate::node::{Node, now_ms};
 use crate::tlog::witness::SIZE_TYPE;
 
 /// The node and its witness; none where the node has no witness key, or its file is lost.
@@ -46,7 +46,7 @@ fn refused(error: Error) -> Response {
         (status = 409, body = String, content_type = "text/x.tlog.size", description = "The size that was cosigned last, and a newline."),
         Problem))]
 async fn add_checkpoint(State(at): State<Witnessing>, body: Bytes) -> Response {
-    let answered = blocking(move || at.witness?.add_checkpoint(&at.node, &body, now_ms())).await;
+    let answered = blocking(move || at.witness?.add_checkpoint(&at.node, &body, at.node.clock.now_ms())).await;
     match answered {
         Ok(Answer::Lines(lines)) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], lines).into_response(),
         Ok(Answer::Conflict(size)) => {
@@ -62,7 +62,7 @@ async fn add_checkpoint(State(at): State<Witnessing>, body: Bytes) -> Response {
     responses((status = 200, body = String, content_type = "text/plain"), Problem))]
 async fn checkpoint(State(at): State<Witnessing>, Path(origin): Path<String>) -> Response {
     let found = blocking(move || {
-        at.witness?.checkpoint(&origin, now_ms())?.ok_or_else(|| {
+        at.witness?.checkpoint(&origin, at.node.clock.now_ms())?.ok_or_else(|| {
             Error::refuse(
                 "witness.not-found",
                 "this witness has cosigned no checkpoint of that log",

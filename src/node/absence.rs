@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Node;
 use super::log_view::LogView;
 use super::verdict::{Said, VerdictState, said};
 use super::words::{age, alone};
-use super::{Node, now_ms};
 use crate::registry::ids::RegionCode;
 use crate::registry::node_record::{DecodedNodeRecord, NodeRecord};
 use crate::registry::regions;
@@ -33,6 +33,8 @@ pub(super) struct Reach {
     late: BTreeSet<RegionCode>,
     /// Everything recorded up to this moment is covered, Unix milliseconds.
     covered: u64,
+    /// When the node was asked, Unix milliseconds.
+    now: u64,
     /// The federation's log covers all regions of the federation.
     whole: bool,
 }
@@ -49,7 +51,8 @@ pub(super) struct Absent {
 impl Node {
     /// Which regions this node's answers cover.
     pub(super) fn reach(&self, views: &[Arc<LogView>]) -> Reach {
-        let mut reach = Reach { connected: BTreeSet::new(), late: BTreeSet::new(), covered: now_ms(), whole: false };
+        let now = self.clock.now_ms();
+        let mut reach = Reach { connected: BTreeSet::new(), late: BTreeSet::new(), covered: now, now, whole: false };
         for view in views.iter().filter(|v| v.head().is_some()) {
             let freshness = self.freshness(view);
             reach.connected.insert(view.region);
@@ -68,7 +71,8 @@ impl Node {
         match DecodedNodeRecord::decode(head.commit.as_bytes()).as_ref().map(DecodedNodeRecord::record) {
             Ok(NodeRecord::Federation(c)) => {
                 let oldest = c.oldest.map_or(0, |o| o.get());
-                c.missing.0.is_empty() && now_ms().saturating_sub(oldest) <= self.stale_after_hours * 3_600_000
+                c.missing.0.is_empty()
+                    && self.clock.now_ms().saturating_sub(oldest) <= self.stale_after_hours * 3_600_000
             }
             _ => false,
         }
@@ -128,7 +132,7 @@ impl Reach {
                 format!("The connected regions have {en}, but not every region takes part: absence proves nothing."),
             ),
             (VerdictState::Stale, _) => {
-                let (day, ago) = (Day::of_ms(self.covered, 3), age(now_ms().saturating_sub(self.covered) / 1000));
+                let (day, ago) = (Day::of_ms(self.covered, 3), age(self.now.saturating_sub(self.covered) / 1000));
                 said(
                     format!(
                         "Неизвестно: данные устарели. На {day} ({} назад) {ru} в реестре не было; давно не отвечали регионы: {}.",

@@ -14,7 +14,7 @@ use super::query::{BuildingView, ChatView, Reader};
 use super::union::Claim;
 use super::verdict::{Asked, Behind, Freshness, Resembled, Said, Verdict, VerdictState, last_known, said, state_of};
 use super::words::{alone, checked, found, notes, recorded, stale, words};
-use super::{Node, evidence, now_ms};
+use super::{Node, evidence};
 use crate::error::Result;
 use crate::registry::body::{BotName, Certainty, ChatKind, Imitation};
 use crate::registry::facts::ChatStatus;
@@ -61,7 +61,8 @@ impl Node {
         when: When,
     ) -> Result<Verdict> {
         let views = self.views();
-        let today = || views.first().map_or_else(|| Day::of_ms(now_ms(), 3), |v| v.day_of(now_ms()));
+        let now = self.clock.now_ms();
+        let today = || views.first().map_or_else(|| Day::of_ms(now, 3), |v| v.day_of(now));
         let day = when.as_of.unwrap_or_else(today);
         let (digest, max) = match question {
             Question::Link(pasted) => match read_link(pasted) {

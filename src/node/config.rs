@@ -17,6 +17,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::tlog::cosignature::CosignerKey;
 use crate::tlog::note::VerifierKey;
 use schema::{Apply, Field, Kind, Section, section};
 
@@ -148,6 +149,30 @@ section! { Follow "follow" true,
         "PEM file to trust instead of the public authorities (a development certificate).";
 }
 
+section! { CosignSection "cosign" false,
+    "Заверение журнала этого узла другими.", "Cosignatures of others on this node's log.";
+    interval_seconds: u64 = 900, Kind::Int(1, 86_400), Restart, "",
+        "Через сколько секунд журнал, в котором ничего не меняется, заверяется заново.",
+        "Seconds after which a log in which nothing changes is cosigned anew.";
+}
+
+section! { CosignerEntry "cosigner" true,
+    "Кто ещё заверяет журнал этого узла, кроме названных в уставе; раздел повторяется для каждого.",
+    "Who cosigns this node's log besides those whom the charter names; repeated for each.";
+    kind: String = "witness".into(), Kind::Choice(&["witness", "mirror", "verifier"]), Restart, "\"witness\"",
+        "Свидетель, зеркало или проверяющий.",
+        "Witness, mirror or verifier.";
+    url: String = String::new(), Kind::Text, Restart, "\"https://witness.example/witness\"",
+        "Адрес: у свидетеля — до «/add-checkpoint», у зеркала и проверяющего — адрес узла.",
+        "URL: of a witness the part before /add-checkpoint, of a mirror and a verifier that of the node.";
+    vkey: String = String::new(), Kind::Text, Restart, "\"witness.example+…\"",
+        "Его ключ (vkey).",
+        "Its key (a vkey).";
+    ca: Option<PathBuf> = None, Kind::Path, Restart, "\"witness.pem\"",
+        "Файл PEM, которому доверять вместо публичных центров (сертификат для разработки).",
+        "PEM file to trust instead of the public authorities (a development certificate).";
+}
+
 section! { WitnessLog "witness_log" true,
     "Журнал, который не назван ни в одном уставе, но который заверяет свидетель этого узла; раздел повторяется для каждого.",
     "A log that no charter names and that this node's witness cosigns all the same; repeated for each.";
@@ -167,8 +192,10 @@ pub static SECTIONS: &[&Section] = &[
     &LimitsSection::SECTION,
     &SequencerSection::SECTION,
     &SyncSection::SECTION,
+    &CosignSection::SECTION,
     &LogSection::SECTION,
     &Follow::SECTION,
+    &CosignerEntry::SECTION,
     &WitnessLog::SECTION,
 ];
 
@@ -190,10 +217,14 @@ pub struct Config {
     pub sequencer: SequencerSection,
     /// Following other nodes.
     pub sync: SyncSection,
+    /// Cosignatures of others.
+    pub cosign: CosignSection,
     /// The node's messages.
     pub log: LogSection,
     /// Nodes to follow.
     pub follow: Vec<Follow>,
+    /// Cosigners besides those of the charter.
+    pub cosigner: Vec<CosignerEntry>,
     /// Logs beside those of the charters that the witness cosigns.
     pub witness_log: Vec<WitnessLog>,
 }
@@ -332,6 +363,11 @@ impl Config {
         }
         if let Some(url) = &self.node.public_url {
             check_url("node.public_url", url)?;
+        }
+        for (index, cosigner) in self.cosigner.iter().enumerate() {
+            check_url(&format!("cosigner[{index}].url"), &cosigner.url)?;
+            CosignerKey::parse(&cosigner.vkey)
+                .map_err(|e| Error::refuse("config.value", format!("cosigner[{index}].vkey: {}", e.detail()), "give the cosigner's vkey"))?;
         }
         for (index, log) in self.witness_log.iter().enumerate() {
             log.key().map_err(|e| {

@@ -58,7 +58,7 @@ pub struct CosignerKeys {
     /// The verifier.
     pub verifier: Option<Cosigner>,
     /// Nobody else on this machine signs as this witness meanwhile.
-    claim: Option<KeyClaim>,
+    pub claim: Option<KeyClaim>,
 }
 
 impl CosignerKeys {

@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::Node;
 use super::charters::read_version;
 use super::dossier_summary::summary;
 use super::layout::Layout;
 use super::log_view::{LogView, Role, unknown};
-use super::{Node, now_ms};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::dossier::archive::{self, Files};
@@ -98,7 +98,7 @@ impl Node {
                 return Err(Error::refuse("lookup.log", "this node has no such log", "see GET /api/v1/federation"));
             }
         };
-        let now = now_ms();
+        let now = self.clock.now_ms();
         if as_of > view.day_of(now) {
             let why = format!("{as_of} has not begun yet in region {}", view.region);
             return Err(Error::refuse("dossier.date", why, "name today or a day before"));

@@ -6,14 +6,15 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::RwLock;
 
+use super::clock::Clock;
 use super::layout::Layout;
 use super::log_view::LogView;
 use super::sequencer::SequencerKeys;
-use super::{Node, charters, now_ms, open_log};
+use super::{Node, charters, open_log};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
@@ -33,9 +34,10 @@ use crate::registry::state_proof::Quoted;
 use crate::registry::statemap::{StateMap, map_key};
 use crate::registry::status_proof::Name;
 use crate::registry::strict::List;
+use crate::storage::checkpoint_lines::CheckpointLines;
 use crate::storage::log_store::{LogReader, LogStore};
-use crate::tlog::checkpoint::Checkpoint;
-use crate::tlog::note::VerifierKey;
+use crate::tlog::checkpoint::{Checkpoint, Head};
+use crate::tlog::note::{Note, VerifierKey};
 use crate::tlog::tree::inclusion_proof;
 
 /// After a start, regions that were covered before are waited for this long, so that slow loading is not taken for absence.
@@ -48,11 +50,13 @@ pub struct FederationView {
     /// Published tiles, entries, checkpoint.
     pub reader: LogReader,
     current: RwLock<Option<Arc<Current>>>,
+    /// Puts cosignatures on the checkpoint.
+    lines: CheckpointLines,
 }
 
 struct Current {
     head: FederationHead,
-    union: StateMap,
+    union: Arc<StateMap>,
     links: Arc<LinkMap>,
     /// Head and links of the commit before, since the last start: for whoever has read that head and comes for a bucket now.
     before: Option<(FederationHead, Arc<LinkMap>)>,
@@ -62,6 +66,25 @@ impl FederationView {
     /// The signed head; none before the maps have been computed.
     pub fn head(&self) -> Option<FederationHead> {
         self.current.read().as_ref().map(|c| c.head.clone())
+    }
+
+    /// Puts a note with more signatures in the place of the published one, and of that in the head; false where the log has
+    /// moved on. Blocking.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointLines::replace`].
+    pub(super) fn replace_checkpoint(&self, note: &str) -> Result<bool> {
+        if !self.lines.replace(note)? {
+            return Ok(false);
+        }
+        let size = Head::parse(Note::parse(note.as_bytes())?.text())?.size;
+        let mut current = self.current.write();
+        if let Some(now) = current.as_ref().filter(|now| now.head.size == size) {
+            let head = FederationHead { checkpoint: Quoted::new(note.as_bytes())?, ..now.head.clone() };
+            let (union, links, before) = (now.union.clone(), now.links.clone(), now.before.clone());
+            *current = Some(Arc::new(Current { head, union, links, before }));
+        }
+        Ok(true)
     }
 
     /// The bytes of a bucket of the commit at `size`; none where that is neither the last one nor the one before, or there is
@@ -99,7 +122,9 @@ pub struct FederationWriter {
     store: LogStore,
     keys: SequencerKeys,
     last: Option<Step>,
-    started: Instant,
+    clock: Clock,
+    /// What its clock counted at the start.
+    started: Duration,
     /// Regions whose logs have keys that the charter does not name; each is told of once.
     strange: HashSet<RegionCode>,
 }
@@ -117,7 +142,7 @@ impl FederationWriter {
     ///
     /// # Errors
     /// Those of a region's log, and `federation.charter` where the charter names no such log.
-    pub fn open(layout: &Layout, passphrase: Option<&secrecy::SecretString>) -> Result<FederationWriter> {
+    pub fn open(layout: &Layout, passphrase: Option<&secrecy::SecretString>, clock: Clock) -> Result<FederationWriter> {
         let chain = charters::read_chain(layout)?;
         let origin = layout.origin()?;
         let known = keys_of_log(&chain, &origin, layout)?;
@@ -127,8 +152,9 @@ impl FederationWriter {
         let reader = store.reader();
         let last = last_of(&reader)?;
         let terms = terms_of(chain.latest());
-        let view = Arc::new(FederationView { origin, reader, current: RwLock::default() });
-        Ok(FederationWriter { view, chain, terms, store, keys, last, started: Instant::now(), strange: HashSet::new() })
+        let view = Arc::new(FederationView { origin, reader, current: RwLock::default(), lines: store.lines() });
+        let started = clock.count();
+        Ok(FederationWriter { view, chain, terms, store, keys, last, clock, started, strange: HashSet::new() })
     }
 
     /// Signs a dossier of a followed log, with the key of this log's commits.
@@ -177,7 +203,7 @@ impl FederationWriter {
     /// The logs that the charter names, by region: those this node follows, and its own. A log is only believed to be the
     /// region's where it has adopted the keys that a version of the federation's charter names.
     fn covered(&mut self, node: &Node) -> Vec<Covered> {
-        let own = node.own().map(|view| (view.clone(), now_ms()));
+        let own = node.own().map(|view| (view.clone(), self.clock.now_ms()));
         let followed = node.followed();
         let followed = followed.iter().map(|f| {
             // Asked first: what is read afterwards is at least as new.
@@ -211,12 +237,12 @@ impl FederationWriter {
             let now = covered.iter().find(|c| c.region == r.region);
             now.is_none_or(|c| c.view.state().size() < r.size)
         };
-        self.started.elapsed() < WAIT_FOR_REGIONS && before.filter(named).any(behind)
+        self.clock.count().saturating_sub(self.started) < WAIT_FOR_REGIONS && before.filter(named).any(behind)
     }
 
     fn is_due(&self, covered: &[Covered]) -> bool {
         let heads: Vec<_> = covered.iter().map(|c| (c.region, c.view.state().size(), c.seen)).collect();
-        self.last.as_ref().is_none_or(|last| last.is_overtaken(&heads, &self.terms, now_ms()))
+        self.last.as_ref().is_none_or(|last| last.is_overtaken(&heads, &self.terms, self.clock.now_ms()))
     }
 
     fn write(&mut self, together: Together) -> Result<()> {
@@ -224,7 +250,7 @@ impl FederationWriter {
         let regions = together.regions(log);
         let (first, regions_id) = NodeRecord::Regions(regions.clone()).sign(&self.keys.commit)?;
         let size = self.view.reader.size() + 2;
-        let commit = together.commit(log, &self.terms, self.last.as_ref(), (size, regions_id, now_ms()))?;
+        let commit = together.commit(log, &self.terms, self.last.as_ref(), (size, regions_id, self.clock.now_ms()))?;
         let (second, id) = NodeRecord::Federation(commit.clone()).sign(&self.keys.commit)?;
         let staged = self.store.stage(vec![first, second])?;
         self.store.write_tiles(&staged)?;
@@ -250,7 +276,7 @@ impl FederationWriter {
         };
         let mut current = self.view.current.write();
         let before = current.take().map(|c| (c.head.clone(), c.links.clone()));
-        *current = Some(Arc::new(Current { head, union: together.union, links: Arc::new(together.links), before }));
+        *current = Some(Arc::new(Current { head, union: Arc::new(together.union), links: Arc::new(together.links), before }));
         Ok(())
     }
 }

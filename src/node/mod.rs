@@ -4,7 +4,7 @@
 //! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this
 //! chat official?), [`resemblance`] (what looks official),
 //! [`search`] (which building is meant?), [`dossier`] (all of that about one chat, for an auditor), [`federation_log`] on a
-//! ministry's node, [`cosigner_keys`] and [`witness`] (what this node says of the logs of others). A record comes in through
+//! ministry's node, [`cosigner_keys`], [`witness`] and [`cosign`] (what this node says of the logs of others, and they of its own). A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
@@ -12,7 +12,9 @@
 mod absence;
 pub mod answer;
 pub mod charters;
+pub mod clock;
 pub mod config;
+pub mod cosign;
 pub mod cosigner_keys;
 pub mod coverage;
 pub mod dossier;
@@ -54,6 +56,7 @@ use crate::storage::log_store::LogStore;
 use crate::storage::{format, keys};
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::{NoteSigner, VerifierKey};
+use clock::Clock;
 use federation_log::{FederationView, FederationWriter};
 use layout::Layout;
 use load::Progress;
@@ -108,6 +111,8 @@ pub struct Node {
     pub layout: Layout,
     /// Hours after which an answer is called stale.
     pub stale_after_hours: u64,
+    /// What the node takes the time to be.
+    pub clock: Clock,
     own: Option<(Arc<LogView>, Sequencer)>,
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
@@ -116,9 +121,9 @@ pub struct Node {
     dossiers: parking_lot::Mutex<()>,
 }
 
-/// Unix milliseconds now.
+/// Unix milliseconds now, by this machine's clock: for what is not part of a node, which has a [`Clock`].
 pub fn now_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+    clock::system_date()
 }
 
 /// What a node is opened with.
@@ -133,6 +138,8 @@ pub struct Opening<'o> {
     pub stale_after_hours: u64,
     /// The operator's word that nobody saw a later head than this size, after a restore from a backup.
     pub confirm_restored_head: Option<u64>,
+    /// What the node takes the time to be.
+    pub clock: Clock,
 }
 
 impl Node {
@@ -153,7 +160,7 @@ impl Node {
         };
         let federation = match layout.federation().has_own_log() {
             true => {
-                let writer = FederationWriter::open(&layout.federation(), opening.passphrase)?;
+                let writer = FederationWriter::open(&layout.federation(), opening.passphrase, opening.clock.clone())?;
                 Some((writer.view().clone(), parking_lot::Mutex::new(writer), AtomicBool::new(false)))
             }
             false => None,
@@ -162,6 +169,7 @@ impl Node {
         Ok(Node {
             layout,
             stale_after_hours,
+            clock: opening.clock,
             own,
             federation,
             followed: RwLock::default(),
@@ -273,8 +281,10 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let (store, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key, confirmed)?;
     let reader = store.reader();
     let start = |state, map, open_index: sequencer::OpenIndex| {
-        let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state, map));
-        Sequencer::start(view.clone(), store, open_index, keys, opening.bounds).map(|s| (view, s))
+        let view = LogView::new(Role::Own, chain, reader.clone(), state, map).with_lines(store.lines());
+        let view = Arc::new(view);
+        let clock = opening.clock.clone();
+        Sequencer::start(view.clone(), store, open_index, keys, opening.bounds, clock).map(|s| (view, s))
     };
     if let Some((state, replay)) = load::from_hot(&layout.hot(), &reader, &charters)? {
         // Nothing asks the index: opening it, the longest part of a start, goes on behind.

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Node;
 use super::log_view::{LogView, When, unknown};
 use super::notes::{FlagView, ObjectionView, RequirementView, RetiredView, is_suspect};
 use super::union::Claim;
 use super::verdict::Freshness;
-use super::{Node, now_ms};
 use crate::error::{Error, Result};
 use crate::registry::body::{BuildingKind, ChatKind, ChatObserved, ManagementForm, Service, StandingReason};
 use crate::registry::check_code::CheckCode;
@@ -319,7 +319,7 @@ pub struct Reader<'n> {
 impl<'n> Reader<'n> {
     /// Reads `view` as of `when`.
     pub fn new(node: &'n Node, view: Arc<LogView>, when: When) -> Reader<'n> {
-        let day = when.as_of.unwrap_or_else(|| view.day_of(now_ms()));
+        let day = when.as_of.unwrap_or_else(|| view.day_of(node.clock.now_ms()));
         Reader { node, view, when, day, freshness: OnceCell::new() }
     }
 
@@ -596,7 +596,7 @@ impl Node {
     /// Where an answer from `view` comes from.
     pub fn freshness(&self, view: &LogView) -> Freshness {
         let head = view.head();
-        let now = now_ms();
+        let now = self.clock.now_ms();
         let status = self.followed.read().get(&view.origin).cloned();
         let seen_at = match &status {
             Some(f) => f.status.read().last_success.or(head.map(|h| h.time)).unwrap_or(0),

@@ -93,8 +93,8 @@ mod keeper {
     use parking_lot::{Mutex, RwLock};
 
     use super::*;
+    use crate::node::clock::Clock;
     use crate::node::log_view::LogView;
-    use crate::node::now_ms;
     use crate::registry::record::Subject;
     use crate::registry::state::View;
     use crate::search::query::AddressQuery;
@@ -172,7 +172,7 @@ mod keeper {
             // Some more than wanted: what the state no longer has is left out.
             let hits = finder.find(&query, limit * 2, limit)?;
             let views: HashMap<&str, &Arc<LogView>> = views.iter().map(|v| (v.origin.as_str(), v)).collect();
-            let found = |hit: &Hit| found(views.get(logs.get(&hit.log)?.as_str())?, &hit.building);
+            let found = |hit: &Hit| found(views.get(logs.get(&hit.log)?.as_str())?, &hit.building, &self.clock);
             let mut ranked: Vec<(f32, FoundBuilding)> = Vec::new();
             for hit in &hits {
                 let item = found(hit).filter(|b| ranked.iter().all(|(_, x)| x.building != b.building));
@@ -195,8 +195,8 @@ mod keeper {
     }
 
     /// What the log says of a building now; none where it is not there, or was entered by mistake.
-    fn found(view: &LogView, id: &BuildingId) -> Option<FoundBuilding> {
-        let day = view.day_of(now_ms());
+    fn found(view: &LogView, id: &BuildingId, clock: &Clock) -> Option<FoundBuilding> {
+        let day = view.day_of(clock.now_ms());
         let state = view.state();
         let b = state.building(id).filter(|b| !b.void)?;
         let in_force = |n| state.chat(n).is_some_and(crate::registry::facts::ChatFacts::is_active);

@@ -17,6 +17,7 @@ use ed25519_dalek::SigningKey;
 use rayon::prelude::*;
 use tokio::sync::oneshot;
 
+use super::clock::Clock;
 use super::load::{index_batch, join_batches, ring_of};
 use super::log_view::LogView;
 use crate::error::{Error, Result};
@@ -114,6 +115,7 @@ impl Sequencer {
         open_index: OpenIndex,
         keys: SequencerKeys,
         bounds: Bounds,
+        clock: Clock,
     ) -> Result<Sequencer> {
         let (queue, waiting) = sync_channel(bounds.waiting);
         let (failed, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -124,7 +126,7 @@ impl Sequencer {
         })?;
         let ring = ring_of(&view.state());
         let commit = keys.commit.clone();
-        let mut writer = Writer { ring, view, store, keys, indexer };
+        let mut writer = Writer { ring, view, store, keys, indexer, clock };
         writer.adopt_charter()?;
         let (flag, stop) = (failed.clone(), stopping.clone());
         let thread = spawn("sequencer", move || {
@@ -253,6 +255,7 @@ struct Writer {
     ring: KeyRing,
     keys: SequencerKeys,
     indexer: SyncSender<IndexBatch>,
+    clock: Clock,
 }
 
 /// One record of a batch on its way: which submission and place it came from, and what is known of it.
@@ -285,8 +288,7 @@ impl Writer {
     }
 
     fn now(&self) -> u64 {
-        let clock =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64);
+        let clock = self.clock.now_ms();
         // Commit time is strictly increasing, also when the clock goes back.
         self.view.state().head().map_or(clock, |h| clock.max(h.time + 1))
     }

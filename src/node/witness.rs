@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::CharterBody;
 use crate::federation::roles::KeyRole;
+use crate::storage::lock::KeyClaim;
 use crate::storage::witness_store::{Cosigned, WitnessStore};
 use crate::tlog::Hash;
 use crate::tlog::cosignature::Cosigner;
@@ -51,6 +52,7 @@ pub struct Witness {
     refreshed: Mutex<u64>,
     /// The lines that were answered last, as they are shown to whoever reads.
     answered: Mutex<BTreeMap<String, (Seen, Vec<NoteSignature>)>>,
+    _claim: KeyClaim,
 }
 
 impl Witness {
@@ -58,7 +60,12 @@ impl Witness {
     ///
     /// # Errors
     /// Those of [`WitnessStore::open`].
-    pub fn open(path: &Path, signers: Vec<Cosigner>, foreign: Vec<(String, VerifierKey)>) -> Result<Witness> {
+    pub fn open(
+        path: &Path,
+        signers: Vec<Cosigner>,
+        foreign: Vec<(String, VerifierKey)>,
+        claim: KeyClaim,
+    ) -> Result<Witness> {
         Ok(Witness {
             signers,
             store: WitnessStore::open(path)?,
@@ -66,6 +73,7 @@ impl Witness {
             known: RwLock::default(),
             refreshed: Mutex::new(0),
             answered: Mutex::default(),
+            _claim: claim,
         })
     }
 

@@ -24,6 +24,7 @@
 //! A failed write closes the store until the next start, since after it nobody knows what the disk has.
 
 pub mod backup;
+pub mod checkpoint_lines;
 pub mod durable;
 mod edge;
 pub mod fence;

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::client::Peer;
+use super::client::{Peer, Transport};
 use super::evidence::Evidence;
 use super::round;
 use crate::error::{Action, Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
+use crate::federation::roster::Roster;
 use crate::node::charters::{keep_latest, read_chain};
+use crate::node::clock::Clock;
 use crate::node::layout::Layout;
 use crate::node::load::{index_batch, join_batches, load, ring_of};
 use crate::node::log_view::{LogView, Role};
-use crate::node::{FollowStatus, Followed, Held, now_ms};
+use crate::node::{FollowStatus, Followed, Held};
 use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
 use crate::registry::verify::KeyRing;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic};
@@ -74,13 +76,14 @@ pub struct Follower {
     /// What readers see.
     pub followed: Arc<Followed>,
     peer: Peer,
+    clock: Clock,
     layout: Layout,
     incoming: Incoming,
     work: Arc<Mutex<Work>>,
 }
 
 /// Where a follower comes from: one entry of the configuration.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Source {
     /// Name, for people.
     pub name: String,
@@ -90,6 +93,22 @@ pub struct Source {
     pub charter_sha256: Option<String>,
     /// PEM of a development certificate.
     pub ca: Option<Vec<u8>>,
+    /// Stands in for the network; none where there is a real one.
+    pub network: Option<Arc<dyn Transport>>,
+}
+
+impl Source {
+    /// The peer, not asked yet.
+    ///
+    /// # Errors
+    /// `peer.url`.
+    pub fn peer(&self) -> Result<Peer> {
+        let peer = Peer::new(&self.url, self.ca.as_deref())?;
+        Ok(match &self.network {
+            Some(network) => peer.over(network.clone()),
+            None => peer,
+        })
+    }
 }
 
 /// Fetches a peer's charter and holds it against the pin.
@@ -115,6 +134,7 @@ impl Follower {
         origin: &str,
         source: &Source,
         charter: Option<&[u8]>,
+        clock: Clock,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Follower> {
         let layout = data.mirror(origin);
@@ -138,7 +158,8 @@ impl Follower {
         let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state, replay.map));
         Ok(Follower {
             followed: Arc::new(Followed { view, status: RwLock::new(status) }),
-            peer: Peer::new(&source.url, source.ca.as_deref())?,
+            peer: source.peer()?,
+            clock,
             incoming: Incoming(layout.data().join("incoming")),
             layout,
             work: Arc::new(Mutex::new(Work { mirror, index, ring })),
@@ -153,7 +174,7 @@ impl Follower {
         if self.followed.status.read().held.as_ref().is_some_and(|h| h.code == FORK) {
             return Ok(());
         }
-        self.followed.status.write().last_attempt = Some(now_ms());
+        self.followed.status.write().last_attempt = Some(self.clock.now_ms());
         let mut served = None;
         let result = self.try_round(&mut served).await;
         let held = match &result {
@@ -164,7 +185,7 @@ impl Follower {
             let mut status = self.followed.status.write();
             match &result {
                 Ok(()) => {
-                    status.last_success = Some(now_ms());
+                    status.last_success = Some(self.clock.now_ms());
                     (status.held, status.last_error) = (None, None);
                 }
                 Err(e) => status.last_error = Some(e.to_string()),
@@ -197,9 +218,10 @@ impl Follower {
             if accepted != root {
                 return Err(fork(size));
             }
-            if view.reader.checkpoint_text().is_none() && size > 0 {
-                // The mirror's own was damaged.
-                self.work.lock().mirror.publish(checkpoint.note_text())?;
+            // More has been said of the same head, or the mirror's own checkpoint was damaged.
+            let note = published(view, &checkpoint)?;
+            if size > 0 && view.reader.checkpoint_text().as_deref() != Some(&note) {
+                self.work.lock().mirror.publish(&note)?;
             }
             return Ok(());
         }
@@ -259,7 +281,7 @@ impl Follower {
             origin: view.origin.clone(),
             code: e.code().into(),
             detail: e.detail().into(),
-            seen_at: now_ms(),
+            seen_at: self.clock.now_ms(),
             accepted_checkpoint: view.reader.checkpoint_text().map(|t| text(t.as_bytes())),
             served_checkpoint: served.map(text),
             vkey: self.log_keys().last().map_or_else(String::new, ToString::to_string),
@@ -269,7 +291,7 @@ impl Follower {
         Held {
             code: e.code().into(),
             detail: e.to_string(),
-            since: self.followed.status.read().held.as_ref().map_or_else(now_ms, |h| h.since),
+            since: self.followed.status.read().held.as_ref().map_or_else(|| self.clock.now_ms(), |h| h.since),
             size: view.head().map_or(0, |h| h.index + 1),
             evidence: name,
         }
@@ -402,9 +424,14 @@ fn take_in(
             "the log's node is broken, or somebody has its old key",
         ));
     }
-    mirror.publish(checkpoint.note_text())?;
+    mirror.publish(&published(view, checkpoint)?)?;
     incoming.clear();
     Ok(())
+}
+
+/// The peer's note as it is served on: without false lines under the names of those who may cosign.
+fn published(view: &LogView, checkpoint: &VerifiedCheckpoint) -> Result<String> {
+    Roster::of(&view.charter(), &view.origin).without_false(checkpoint.note()).map(|note| note.to_string())
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -5,10 +5,11 @@
 //! changed and that the log extends what was accepted before) → the peer's own tiles → every record's signature, rule and
 //! jurisdiction → state root at every commit → durable → visible. [`follower`] keeps one log: its mirror, its index, its
 //! status, evidence when it is held. [`schedule`] runs all followers, each on its own, with backoff; one that fails
-//! never delays another.
+//! never delays another. [`cosign`] asks others to cosign the logs that this node writes.
 
 pub mod charters;
 pub mod client;
+pub mod cosign;
 pub mod evidence;
 pub mod follower;
 pub mod round;

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::client::Peer;
 use super::follower::{Follower, Source, fetch_charter};
 use crate::error::{Action, Error, Result};
 use crate::node::Node;
@@ -78,12 +77,15 @@ fn backoff(interval: Duration, failures: u32) -> Duration {
 
 /// Opens the mirrors of a source. What is on disk is used even when the peer is down; the charter is fetched the first
 /// time only.
-async fn open(node: &Arc<Node>, source: &Source) -> Result<Vec<Follower>> {
+///
+/// # Errors
+/// Those of the peer and of the disk.
+pub async fn open(node: &Arc<Node>, source: &Source) -> Result<Vec<Follower>> {
     let known: Vec<String> = known_origins(node, source);
     let (origins, charter) = match known.is_empty() {
         false => (known, None),
         true => {
-            let peer = Peer::new(&source.url, source.ca.as_deref())?;
+            let peer = source.peer()?;
             let (charter, bytes) = fetch_charter(&peer, source.charter_sha256.as_deref()).await?;
             // A charter names many regions; this node is asked for the one whose log it serves. Its word on that is only
             // where to look: the checkpoint is verified under that log's key before anything else.
@@ -102,9 +104,10 @@ async fn open(node: &Arc<Node>, source: &Source) -> Result<Vec<Follower>> {
     };
     let mut followers = Vec::with_capacity(origins.len());
     for origin in origins {
-        let (layout, source, charter) = (node.layout.clone(), source.clone(), charter.clone());
+        let (layout, source, charter, clock) =
+            (node.layout.clone(), source.clone(), charter.clone(), node.clock.clone());
         let opened = tokio::task::spawn_blocking(move || {
-            Follower::open(&layout, &origin, &source, charter.as_deref(), &mut |_, _| {})
+            Follower::open(&layout, &origin, &source, charter.as_deref(), clock, &mut |_, _| {})
         });
         let follower =
             opened.await.map_err(|e| crate::error::Error::retry("sync.task", e.to_string(), "see the log"))??;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use domovoi::federation::chain::CharterChain;
 use domovoi::federation::charter::{Charter, RegionOfOne};
 use domovoi::node::answer::Question;
+use domovoi::node::clock::Clock;
 use domovoi::node::log_view::{LogView, Role, When};
 use domovoi::node::query::Reader;
 use domovoi::node::sequencer::Bounds;
@@ -43,8 +44,14 @@ impl Ministry {
         std::fs::create_dir(&data).unwrap();
         domovoi::storage::format::create(&data).unwrap();
         let bounds = Bounds { records: 1, bytes: 1 << 20, waiting: 1 };
-        let opening =
-            Opening { data: &data, passphrase: None, bounds, stale_after_hours: 24, confirm_restored_head: None };
+        let opening = Opening {
+            data: &data,
+            passphrase: None,
+            bounds,
+            stale_after_hours: 24,
+            confirm_restored_head: None,
+            clock: Clock::system(),
+        };
         let node = Node::open(opening, &mut |_, _| {}).unwrap();
         for (i, (world, age)) in worlds.iter().enumerate() {
             let view = view(world, &dir.path().join(format!("{i}")));

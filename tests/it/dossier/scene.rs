@@ -223,6 +223,7 @@ pub fn open(data: &Path) -> Node {
         bounds: Bounds { records: 1000, bytes: 1 << 20, waiting: 8 },
         stale_after_hours: 24,
         confirm_restored_head: None,
+        clock: domovoi::node::clock::Clock::system(),
     };
     Node::open(opening, &mut |_, _| {}).unwrap()
 }
