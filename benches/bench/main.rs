@@ -16,6 +16,7 @@ mod search;
 mod serve;
 mod submit;
 mod union;
+mod witness;
 mod world;
 
 use std::path::{Path, PathBuf};
@@ -135,6 +136,7 @@ const NAMES: &[&str] = &[
     "search_query",
     "federation_step",
     "map_memory",
+    "witness_add",
 ];
 
 fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
@@ -154,6 +156,7 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
         "bucket_bytes" => bucket::bytes(count("BENCH_LINKS", 1_000_000) as u64),
         "federation_step" => union::step(count("BENCH_LINKS", 1_000_000)),
         "map_memory" => union::memory(4_000_000),
+        "witness_add" => witness::add(&scratch.empty(name)?),
         "import_moscow" => import::moscow(&scratch.empty(name)?),
         "search_index" => search::indexed(),
         "search_bytes" => search::bytes(),

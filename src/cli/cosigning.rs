@@ -38,7 +38,12 @@ impl Cosigning {
     }
 
     /// Starts what goes on in the background; each task ends when `stopping` turns true.
-    pub(super) fn start(&self, node: &Arc<Node>, config: &Config, stopping: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
+    pub(super) fn start(
+        &self,
+        node: &Arc<Node>,
+        config: &Config,
+        stopping: &watch::Receiver<bool>,
+    ) -> Vec<JoinHandle<()>> {
         let every = Duration::from_secs(config.sync.interval_seconds);
         let setting = Setting {
             members: config.cosigner.iter().filter_map(member).collect(),

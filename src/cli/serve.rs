@@ -102,7 +102,10 @@ async fn run(node: Arc<Node>, live: Arc<Live>, cosigning: Cosigning, context: &C
         .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()))
-        .merge(witness::router().with_state(witness::Witnessing { node: node.clone(), witness: cosigning.witness.clone() }));
+        .merge(
+            witness::router()
+                .with_state(witness::Witnessing { node: node.clone(), witness: cosigning.witness.clone() }),
+        );
     let app = openapi::finish(api)?
         .merge(static_log::router(Arc::new(NodeLogs(node.clone(), cosigning.words.clone()))))
         .merge(pages::router(node.clone()));

@@ -80,7 +80,8 @@ impl Roster {
     /// federation's, and the independent witnesses.
     pub fn of(charter: &VerifiedCharter, origin: &str) -> Roster {
         let body = charter.charter();
-        let regions = body.regions.0.iter().map(|r| (r.origin.as_str(), r.url.as_str(), &r.cosigners, r.standing.is_none()));
+        let regions =
+            body.regions.0.iter().map(|r| (r.origin.as_str(), r.url.as_str(), &r.cosigners, r.standing.is_none()));
         let federation = body.federation.iter().map(|f| (f.origin.as_str(), f.url.as_str(), &f.cosigners, true));
         let nodes: Vec<_> = regions.chain(federation).collect();
         let own = nodes.iter().find(|(of, ..)| *of == origin);
@@ -177,3 +178,7 @@ impl Roster {
         Ok(note)
     }
 }
+
+#[cfg(test)]
+#[path = "roster_tests.rs"]
+mod tests;

@@ -366,8 +366,13 @@ impl Config {
         }
         for (index, cosigner) in self.cosigner.iter().enumerate() {
             check_url(&format!("cosigner[{index}].url"), &cosigner.url)?;
-            CosignerKey::parse(&cosigner.vkey)
-                .map_err(|e| Error::refuse("config.value", format!("cosigner[{index}].vkey: {}", e.detail()), "give the cosigner's vkey"))?;
+            CosignerKey::parse(&cosigner.vkey).map_err(|e| {
+                Error::refuse(
+                    "config.value",
+                    format!("cosigner[{index}].vkey: {}", e.detail()),
+                    "give the cosigner's vkey",
+                )
+            })?;
         }
         for (index, log) in self.witness_log.iter().enumerate() {
             log.key().map_err(|e| {

@@ -107,7 +107,8 @@ impl CosignedView {
     /// # Errors
     /// Those of the note's form.
     pub fn of(roster: &Roster, checkpoint: &str) -> Result<CosignedView> {
-        let (signed, known, needed) = (roster.count(&Note::parse(checkpoint.as_bytes())?), roster.known(), roster.quorums);
+        let (signed, known, needed) =
+            (roster.count(&Note::parse(checkpoint.as_bytes())?), roster.known(), roster.quorums);
         Ok(CosignedView {
             witness: Signed { signed: signed.witness, needed: needed.witness, known: known.witness },
             mirror: Signed { signed: signed.mirror, needed: needed.mirror, known: known.mirror },

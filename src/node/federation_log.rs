@@ -276,7 +276,8 @@ impl FederationWriter {
         };
         let mut current = self.view.current.write();
         let before = current.take().map(|c| (c.head.clone(), c.links.clone()));
-        *current = Some(Arc::new(Current { head, union: Arc::new(together.union), links: Arc::new(together.links), before }));
+        *current =
+            Some(Arc::new(Current { head, union: Arc::new(together.union), links: Arc::new(together.links), before }));
         Ok(())
     }
 }

@@ -255,8 +255,7 @@ fn start(
         }
         Err(e) => Err(e),
     };
-    let (ask, keys, last, text, size) =
-        (one.ask, one.keys.clone(), one.last, gathering.text.clone(), gathering.size);
+    let (ask, keys, last, text, size) = (one.ask, one.keys.clone(), one.last, gathering.text.clone(), gathering.size);
     let (reader, hash) = (log.reader().clone(), origin_hash(log.origin()));
     running.spawn(async move {
         let asking = async {
@@ -266,7 +265,8 @@ fn start(
                 Ask::Copy => ask_copy(&peer, &hash, &text, &keys, due).await,
             }
         };
-        let late = || Err(Error::retry("cosign.late", "the cosigner did not answer in time", "it is asked again later"));
+        let late =
+            || Err(Error::retry("cosign.late", "the cosigner did not answer in time", "it is asked again later"));
         let came = tokio::time::timeout(DEADLINE, asking).await.unwrap_or_else(|_| late());
         (at, text, came)
     });

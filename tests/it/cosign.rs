@@ -30,7 +30,10 @@ pub fn configure(node: &Node, more: &str) {
 /// The public keys that `key cosigner` has made.
 pub fn keys(node: &Node, name: &str) -> Vec<CosignerKey> {
     let made = run_in(&node.data(), &["--json", "key", "cosigner", "--name", name]).json();
-    ["witness", "mirror", "verifier"].iter().map(|role| CosignerKey::parse(made[role].as_str().unwrap()).unwrap()).collect()
+    ["witness", "mirror", "verifier"]
+        .iter()
+        .map(|role| CosignerKey::parse(made[role].as_str().unwrap()).unwrap())
+        .collect()
 }
 
 /// The configuration by which `node` cosigns.
@@ -59,7 +62,8 @@ fn size_of(checkpoint: &[u8]) -> u64 {
 fn follow(node: &Node, region: &Node) {
     let ca = region.certificate();
     let pin = region.charter.clone().unwrap();
-    let args = ["follow", &region.url(), "--name", "moscow", "--charter-sha256", &pin, "--peer-ca", ca.to_str().unwrap()];
+    let args =
+        ["follow", &region.url(), "--name", "moscow", "--charter-sha256", &pin, "--peer-ca", ca.to_str().unwrap()];
     node.run(&args).json();
 }
 
@@ -80,13 +84,18 @@ fn a_log_is_cosigned_by_who_saw_keeps_and_replayed_it_and_anew_while_it_stands_s
     region.start();
 
     // All three are on the checkpoint of the founding records, the log's own line first.
-    let cosigned = || until("three cosignatures", || {
-        let note = region.get("/log/checkpoint").body;
-        times(&note, &by).map(|times| (note, times))
-    });
+    let cosigned = || {
+        until("three cosignatures", || {
+            let note = region.get("/log/checkpoint").body;
+            times(&note, &by).map(|times| (note, times))
+        })
+    };
     let (note, first) = cosigned();
     let lines: Vec<String> = Note::parse(&note).unwrap().signatures().iter().map(|l| l.name.clone()).collect();
-    assert_eq!(lines, [origin.as_str(), "ministry.example/witness", "ministry.example/mirror", "ministry.example/verifier"]);
+    assert_eq!(
+        lines,
+        [origin.as_str(), "ministry.example/witness", "ministry.example/mirror", "ministry.example/verifier"]
+    );
     // Nothing is published, and yet they are made anew.
     until("newer cosignatures of the same head", || {
         let (again, times) = cosigned();
@@ -111,7 +120,7 @@ fn a_log_is_cosigned_by_who_saw_keeps_and_replayed_it_and_anew_while_it_stands_s
     // A proof from the region and one from the ministry name the witness.
     for node in [&region, &ministry] {
         let proof = until("a proof with the witness's line", || {
-            let proof = node.get("/api/v1/prove?building=reformagkh:2");
+            let proof = node.get("/api/v1/proofs/building:reformagkh:2");
             let text = String::from_utf8(proof.body.clone()).unwrap();
             (proof.status == 200 && text.contains("ministry.example/witness")).then_some(text)
         });
