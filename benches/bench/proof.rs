@@ -42,14 +42,14 @@ fn signature() -> (f64, f64) {
     (sign * 1e6 / PROOFS as f64, verify * 1e6 / PROOFS as f64)
 }
 
-/// Making a proof of a chat, its owner and its house.
+/// Making a proof of a chat and its owner.
 pub fn make(dir: &Path) -> Outcome<Measure> {
     let node = world::open(dir)?;
     let names = node.own().map(|view| chats(&view.state())).unwrap_or_default();
     let (mut values, mut limits, mut bytes) = (Vec::new(), Vec::new(), 0);
     for _ in 0..REPEATS {
         let (took, made) = timed(|| {
-            let proofs = names.iter().map(|name| node.prove(name, None));
+            let proofs = names.iter().map(|name| node.prove(name, None, false));
             proofs.map(|p| p.map(|p| p.to_string().len())).sum::<domovoi::error::Result<usize>>()
         });
         bytes = made? / names.len();
@@ -66,7 +66,7 @@ pub fn verify(dir: &Path) -> Outcome<Measure> {
     let node = world::open(dir)?;
     let names = node.own().map(|view| chats(&view.state())).unwrap_or_default();
     let texts: Vec<String> =
-        names.iter().map(|n| Ok(node.prove(n, None)?.to_string())).collect::<domovoi::error::Result<_>>()?;
+        names.iter().map(|n| Ok(node.prove(n, None, false)?.to_string())).collect::<domovoi::error::Result<_>>()?;
     node.close();
     let layout = Layout::new(dir);
     let charters = read_chain(&layout)?.of_log(&layout.origin()?)?;

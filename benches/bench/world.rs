@@ -6,6 +6,7 @@ use domovoi::error::Result;
 use domovoi::federation::charter::{Charter, RegionOfOne};
 use domovoi::node::layout::Layout;
 use domovoi::node::sequencer::{Bounds, Outcome as Verdict};
+use domovoi::node::signing::Signing;
 use domovoi::node::{Node, Opening, now_ms};
 use domovoi::registry::body::*;
 use domovoi::registry::envelope::{Envelope, TYP_RECORD};
@@ -157,6 +158,7 @@ pub fn open(dir: &Path) -> Outcome<Node> {
         bounds: Bounds { records: 4096, bytes: 8 << 20, waiting: 1024 },
         stale_after_hours: 24,
         confirm_restored_head: None,
+        signing: Signing::allowed(),
         clock: domovoi::node::clock::Clock::system(),
     };
     Ok(Node::open(opening, &mut |_, _| {})?)

@@ -14,6 +14,8 @@ use super::{Context, api, passphrase};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::{Charter, CharterBody, FORMAT, FederationLog, LIFE, MAX_CHARTER, Region};
+use crate::federation::keys::retire;
+use crate::federation::roles::RetireReason;
 use crate::node::charters::{keep_latest, read_chain};
 use crate::node::cosigner_keys;
 use crate::node::layout::Layout;
@@ -283,8 +285,9 @@ impl Amend {
         }
         let vkey = log.log_vkey.to_string();
         (body.issued, body.expires) = (Millis::new(now)?, Millis::new(now + LIFE)?);
-        (body.previous, body.exceptions) = (Some(chain.latest().sha256()), None);
+        (body.previous, body.exceptions, body.cuts) = (Some(chain.latest().sha256()), None, None);
         body.version += 1;
+        retire(chain.latest().charter(), &mut body, |_| RetireReason::Replaced)?;
         body.staleness_hours = self.staleness_hours.unwrap_or(body.staleness_hours);
         let bytes = Charter::sign(&body, &roots.iter().collect::<Vec<_>>())?;
         chain.advance(&bytes)?;

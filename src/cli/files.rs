@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Context;
 use crate::error::{Error, Result};
+use crate::federation::chain::CharterChain;
 use crate::node::charters::read_chain;
 use crate::node::federation_check::{self, Checked};
 use crate::node::layout::Layout;
@@ -28,8 +29,18 @@ use crate::tlog::note::VerifierKey;
 /// Checks a log completely.
 #[derive(Debug, Args)]
 pub struct Fsck {
-    #[arg(help = "Каталог журнала, каталог данных узла или адрес узла (по умолчанию — свой)")]
+    #[arg(
+        help = "Каталог журнала, каталог данных узла или адрес узла (по умолчанию — свой); с --mirror — имя журнала"
+    )]
     what: Option<String>,
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "what",
+        conflicts_with = "repair",
+        help = "Адрес узла, у которого лежит копия этого журнала: проверить её там"
+    )]
+    mirror: Option<String>,
     #[arg(long, help = "Ключ журнала (строка vkey), если рядом нет устава")]
     vkey: Option<String>,
     #[arg(long, help = "Исправить то, что можно восстановить из самого каталога; узел должен быть остановлен")]
@@ -44,7 +55,7 @@ impl Fsck {
         let what = self.what.clone().unwrap_or_else(|| context.common.data.display().to_string());
         let runtime = super::api::runtime()?;
         let repaired = match self.repair {
-            true if what.starts_with("http") => {
+            true if what.starts_with("http") || self.mirror.is_some() => {
                 return Err(Error::refuse(
                     "fsck.remote",
                     "a node's address cannot be repaired from here",
@@ -54,7 +65,7 @@ impl Fsck {
             true => super::repair::run(&context.out, std::path::Path::new(&what), self.from.as_deref())?.done,
             false => Vec::new(),
         };
-        let federation = match what.starts_with("http") {
+        let federation = match what.starts_with("http") || self.mirror.is_some() {
             true => None,
             false => federation_of(Path::new(&what))
                 .map(|(log, node)| FederationFound::check(context, &log, node.as_ref()))
@@ -63,10 +74,17 @@ impl Fsck {
         if let Some(found) = federation.as_ref().filter(|f| f.alone) {
             return found.print(context, repaired);
         }
-        let (source, chain): (Box<dyn FsckSource>, _) = if what.starts_with("http") {
+        let remote = |url: &str| {
             let ca =
                 context.common.ca.as_ref().map(|p| crate::storage::durable::read_bounded(p, 1 << 20)).transpose()?;
-            let peer = Peer::new(what.trim_end_matches('/'), ca.as_deref())?;
+            Peer::new(url.trim_end_matches('/'), ca.as_deref())
+        };
+        let (source, chain): (Box<dyn FsckSource>, _) = if let Some(url) = &self.mirror {
+            // Whoever keeps the copy has no say in which keys are the log's.
+            let source = UrlSource::new(remote(url)?.copy_of(&what), runtime.handle().clone());
+            (Box::new(source), charters_of(&Layout::new(&context.common.data), &what)?)
+        } else if what.starts_with("http") {
+            let peer = remote(&what)?;
             let chain = runtime.block_on(fetch_chain(&peer)).ok();
             (Box::new(UrlSource::new(peer, runtime.handle().clone())), chain)
         } else {
@@ -83,6 +101,13 @@ impl Fsck {
         let note = source.read(&crate::tlog::tile::LogPath::Checkpoint, 8192)?;
         let origin =
             note.as_deref().and_then(|n| std::str::from_utf8(n).ok()).and_then(|n| n.lines().next().map(str::to_owned));
+        if let (Some(url), Some(served)) = (&self.mirror, origin.as_deref().filter(|o| *o != what)) {
+            return Err(Error::isolate(
+                "peer.copy",
+                format!("{url} serves the log «{served}» in the place of «{what}»"),
+                "do not rely on that node; take another copy",
+            ));
+        }
         let charters = chain.as_ref().and_then(|c| c.of_log(origin.as_deref()?).ok());
         // Which charter the log has adopted last is not known before it is read: the newest that signed it.
         let signed_by = |key: &&VerifierKey| {
@@ -152,6 +177,19 @@ impl Fsck {
         let line = format!("{}: {} ({})", report.origin, report.size, report.root);
         print_checked(context, value, &[line], &repaired, &notes, &problems)
     }
+}
+
+/// The charters that this data directory has of a log: its own ones, or those of the copy it keeps.
+fn charters_of(data: &Layout, origin: &str) -> Result<Option<CharterChain>> {
+    for layout in [data.clone(), data.mirror(origin)] {
+        if layout.charter().exists() {
+            let chain = read_chain(&layout)?;
+            if chain.of_log(origin).is_ok() {
+                return Ok(Some(chain));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Says what a check found; an error where that is a problem.

@@ -92,14 +92,19 @@ fn status(context: &Context) -> Result<()> {
             out.say("Состояние", "State"),
         ];
         let rows = v["members"].as_array().into_iter().flatten().map(|m| {
-            let state = if let Some(code) = m["status"]["held"]["code"].as_str() {
-                out.pick(format!("ОСТАНОВЛЕН: {code}"), format!("HELD: {code}"))
-            } else if m["freshness"]["stale"] == true {
-                out.say("устарел", "stale").to_owned()
-            } else if m["status"]["last_error"].is_string() {
-                out.say("нет связи", "unreachable").to_owned()
-            } else {
-                out.say("в порядке", "fine").to_owned()
+            let state = match m["standing"].as_str().unwrap_or_default() {
+                "held" => {
+                    let code = m["status"]["held"]["code"].as_str().unwrap_or_default();
+                    out.pick(format!("ОСТАНОВЛЕН: {code}"), format!("HELD: {code}"))
+                }
+                "frozen" => out.say("узел отстаёт", "kept back").to_owned(),
+                "stale" => out.say("устарел", "stale").to_owned(),
+                "unreachable" => match m["status"]["via"]["url"].as_str() {
+                    Some(url) => out.pick(format!("нет связи, копия с {url}"), format!("unreachable, copy of {url}")),
+                    None => out.say("нет связи", "unreachable").to_owned(),
+                },
+                "awaited" => out.say("ожидается", "awaited").to_owned(),
+                _ => out.say("в порядке", "fine").to_owned(),
             };
             let text = |v: &Value| v.as_str().unwrap_or("—").to_owned();
             let seen = m["status"]["last_success"].as_u64().map_or("—".to_owned(), moment);

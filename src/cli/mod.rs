@@ -8,6 +8,7 @@ pub mod api;
 mod cosigning;
 pub mod dossier;
 pub mod drafts;
+pub mod evidence;
 pub mod export;
 pub mod federation;
 pub mod files;
@@ -123,6 +124,11 @@ pub enum Command {
     Follow(follow::Follow),
     #[command(about = "Журнал федерации: основать, изменить устав", subcommand)]
     Federation(federation::Federation),
+    #[command(
+        about = "Свидетельства против журналов: перечислить, показать, проверить без сети, сохранить",
+        subcommand
+    )]
+    Evidence(evidence::Evidence),
     #[command(about = "Полностью проверить журнал: каталог или адрес узла")]
     Fsck(files::Fsck),
     #[command(about = "Построить индекс заново по журналу")]
@@ -210,6 +216,7 @@ pub fn run() -> i32 {
         Command::Export(c) => c.run(&context),
         Command::Follow(c) => c.run(&context),
         Command::Federation(c) => c.run(&context),
+        Command::Evidence(c) => c.run(&context),
         Command::Fsck(c) => c.run(&context),
         Command::Reindex(c) => c.run(&context),
         Command::Backup(c) => c.run(&context),

@@ -27,6 +27,8 @@ pub struct Prove {
     what: String,
     #[arg(long, help = "Из какого журнала, если не из того, который выберет узел")]
     log: Option<String>,
+    #[arg(long, help = "Вложить и сведения о домах чата: иначе дом назван только идентификатором, без адреса")]
+    with_address: bool,
     #[arg(long, help = "Файл; без него доказательство печатается")]
     out: Option<PathBuf>,
 }
@@ -54,8 +56,9 @@ impl Prove {
     /// Asks the node. A join link is hashed here: the node learns its digest, never the link.
     pub fn run(&self, context: &Context) -> Result<()> {
         let (api, name) = (Api::new(context)?, name(self.what.trim())?);
-        let log: Vec<_> = self.log.iter().map(|l| ("log", l.clone())).collect();
-        let text = api.bytes(&format!("proofs/{name}"), &log)?;
+        let mut query: Vec<_> = self.log.iter().map(|l| ("log", l.clone())).collect();
+        query.extend(self.with_address.then(|| ("with_address", "1".to_owned())));
+        let text = api.bytes(&format!("proofs/{name}"), &query)?;
         let proof = StatusProof::parse(read(&text)?)?;
         // What is saved has been verified once.
         let chain = api.charters(context, proof.origin())?;

@@ -12,8 +12,8 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
-    Live, Options, Server, dossiers, log_api, logging, openapi, pages, private_check, proofs, reads, search,
-    static_log, witness,
+    Live, Options, Server, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs, reads,
+    search, static_log, witness,
 };
 use crate::node::clock::Clock;
 use crate::node::config::Config;
@@ -24,7 +24,7 @@ use crate::node::sequencer::{Bounds, Outcome};
 use crate::node::{Node, Opening};
 use crate::storage::durable::{read_bounded, sync_dir};
 use crate::sync::follower::Source;
-use crate::sync::schedule;
+use crate::sync::{alerts, schedule};
 
 /// Submissions that may wait for the writer; more are told to come again.
 const WAITING: usize = 1024;
@@ -73,6 +73,7 @@ impl Serve {
                 stale_after_hours: config.sync.stale_after_hours,
                 confirm_restored_head: self.confirm_restored_head,
                 clock: Clock::system(),
+                signing: crate::node::signing::Signing::allowed(),
             },
             &mut |done, total| {
                 bar.set_length(total);
@@ -101,6 +102,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, cosigning: Cosigning, context: &C
         .merge(proofs::router().with_state(node.clone()))
         .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
+        .merge(evidence_api::router().with_state(node.clone()))
         .merge(private_check::router().with_state(node.clone()))
         .merge(
             witness::router()
@@ -116,6 +118,8 @@ async fn run(node: Arc<Node>, live: Arc<Live>, cosigning: Cosigning, context: &C
     let (stop, stopping) = watch::channel(false);
     let joining = tokio::spawn(joining(node.clone(), live.clone(), stopping.clone()));
     let gathering = cosigning.start(&node, &live.config(), &stopping);
+    let of_now = live.clone();
+    let alerting = tokio::spawn(alerts::watch(node.clone(), move || of_now.config(), stopping.clone()));
     let following = tokio::spawn(following(node.clone(), live.clone(), stopping));
     context.out.line(&context.out.pick(
         format!("Узел работает: {}", server.local_url()),
@@ -131,6 +135,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, cosigning: Cosigning, context: &C
     for task in gathering {
         let _ = task.await;
     }
+    let _ = alerting.await;
     result
 }
 

@@ -5,8 +5,13 @@
 //! [`Charters`]: a log adopts versions in its own time, and each of its entries is judged by the version it had adopted.
 
 use super::charter::{Charter, Region, VerifiedCharter};
+use super::roles::StandingStatus;
 use crate::error::{Error, Result};
-use crate::registry::jurisdiction::Charters;
+use crate::registry::jurisdiction::{Charters, LogCut};
+use crate::tlog::Hash;
+
+/// Most versions of a chain: whoever has the root keys must not fill a node's memory.
+pub const MAX_VERSIONS: usize = 10_000;
 
 /// Verified charters, each the successor of the one before. Never empty.
 #[derive(Debug, Clone)]
@@ -23,7 +28,7 @@ impl CharterChain {
     /// Walks one version forward. True where it is new; the version the chain has already is nothing new.
     ///
     /// # Errors
-    /// `charter.conflict` for another charter of a version the chain has; those of [`VerifiedCharter::succeed`].
+    /// `charter.conflict` for another charter of a version the chain has, `charter.versions` where it is full; those of [`VerifiedCharter::succeed`].
     pub fn advance(&mut self, bytes: &[u8]) -> Result<bool> {
         // Each version must carry good signatures of its own root keys, whatever comes of it.
         let next = Charter::open(bytes)?;
@@ -36,6 +41,13 @@ impl CharterChain {
                     "the federation's root keys signed two: ask its office which one holds",
                 )),
             };
+        }
+        if self.0.len() >= MAX_VERSIONS {
+            return Err(Error::refuse(
+                "charter.versions",
+                format!("the chain has {MAX_VERSIONS} versions already"),
+                "pin a newer version of the charter",
+            ));
         }
         let next = self.latest().succeed(bytes)?;
         self.0.push(next);
@@ -63,7 +75,35 @@ impl CharterChain {
     /// `charter.origin` where none names it.
     pub fn of_log(&self, origin: &str) -> Result<Charters> {
         let versions = self.0.iter().filter_map(|c| c.jurisdiction(origin)).collect();
-        Charters::new(versions).ok_or_else(|| unknown_log(origin))
+        let charters = Charters::new(versions).ok_or_else(|| unknown_log(origin))?;
+        Ok(charters.with_cuts(self.cuts_of(origin)))
+    }
+    /// Where the log with this origin was cut, oldest first.
+    pub fn cuts_of(&self, origin: &str) -> Vec<LogCut> {
+        let cut = |c: &VerifiedCharter| {
+            let cut = c.charter().cut(origin)?;
+            Some(LogCut { version: c.charter().version, size: cut.size, root: Hash(cut.root.0) })
+        };
+        self.0.iter().filter_map(cut).collect()
+    }
+    /// Refuses whatever is new of a log whose region the newest version suspends, has let go, or names no longer. What was
+    /// accepted before stays.
+    ///
+    /// # Errors
+    /// `region.suspended`.
+    pub fn takes_part(&self, origin: &str) -> Result<()> {
+        let charter = self.latest();
+        let why = match charter.region_by_origin(origin).map(|r| &r.standing) {
+            Some(None) => return Ok(()),
+            Some(Some(s)) if s.status == StandingStatus::Suspended => format!("is suspended: {}", s.reason),
+            Some(Some(s)) => format!("has left: {}", s.reason),
+            None => "is in the charter no longer".into(),
+        };
+        Err(Error::isolate(
+            "region.suspended",
+            format!("by charter version {}, the region of the log «{origin}» {why}", charter.charter().version),
+            "what was accepted before stays; a later version of the charter can take the region back",
+        ))
     }
     /// The newest version's word on the region whose log has this origin.
     ///

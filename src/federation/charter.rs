@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::roles::{AnnouncedKey, Cosigners, Cut, Quorums, RetiredKey, Standing, Witness};
+use super::{keys, policy};
 use crate::error::{Error, Result};
 use crate::registry::body::{KeyBytes, List};
 use crate::registry::envelope::{Envelope, MAX_SIGNATURES, TYP_CHARTER};
@@ -169,7 +170,7 @@ pub struct RegionOfOne {
 /// How long a charter is valid that is made here: ten years, in milliseconds.
 pub const LIFE: u64 = 3653 * 86_400_000;
 
-fn invalid(what: impl Into<String>) -> Error {
+pub(super) fn invalid(what: impl Into<String>) -> Error {
     Error::refuse("charter.invalid", format!("charter: {}", what.into()), "ask the federation for its charter again")
 }
 
@@ -294,12 +295,18 @@ fn check(b: &CharterBody) -> Result<()> {
     {
         return Err(invalid("the log key of the federation is not named like its log"));
     }
-    // A key has one role in one region: nobody's signature can be taken for another's.
-    let roles = regions.iter().flat_map(|r| r.root_keys.0.iter().chain([&r.commit_key])).chain(&b.root_keys.0);
-    let roles = roles.chain(b.federation.iter().map(|f| &f.commit_key));
-    let origins = regions.iter().map(|r| r.origin.as_str()).chain(b.federation.iter().map(|f| f.origin.as_str()));
-    if !distinct(regions.iter().map(|r| r.code)) || !distinct(origins) || !distinct(roles.map(KeyBytes::thumb)) {
+    let origins = || regions.iter().map(|r| r.origin.as_str()).chain(b.federation.iter().map(|f| f.origin.as_str()));
+    if !distinct(regions.iter().map(|r| r.code)) || !distinct(origins()) {
         return Err(invalid("a region, a log or a key is named twice"));
+    }
+    // A key has one role in one region: nobody's signature can be taken for another's.
+    keys::check(b)?;
+    policy::check(b)?;
+    let cuts = b.cuts.iter().flat_map(|c| &c.0);
+    if !distinct(cuts.clone().map(|c| c.origin.as_str()))
+        || cuts.clone().any(|c| c.size > MAX_VERSION || !origins().any(|o| o == c.origin.as_str()))
+    {
+        return Err(invalid("a log is cut twice, cut beyond its greatest size, or named nowhere"));
     }
     let exceptions = b.exceptions.iter().flat_map(|e| &e.0);
     if !distinct(exceptions.clone().map(|e| (e.origin.as_str(), e.index)))
@@ -347,6 +354,33 @@ fn signed_by(envelope: &Envelope, by: &CharterBody) -> Result<()> {
     ))
 }
 
+/// A cut log goes on under a key that is new: of a key that was there, nobody could tell what it signed before and after.
+/// That no earlier version named it follows from the list of retired keys.
+fn check_cuts(before: &CharterBody, after: &CharterBody) -> Result<()> {
+    for cut in after.cuts.iter().flat_map(|c| &c.0) {
+        if before.log_vkey(cut.origin.as_str()).is_some_and(|key| Some(key) == after.log_vkey(cut.origin.as_str())) {
+            return Err(Error::refuse(
+                "charter.cut",
+                format!("the log «{}» is cut, and its key stays the same", cut.origin),
+                "name a new log key in the same version",
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl CharterBody {
+    /// The log key of the log with this origin, a vkey line.
+    pub fn log_vkey(&self, origin: &str) -> Option<&Text> {
+        let region = self.regions.0.iter().find(|r| r.origin.as_str() == origin).map(|r| &r.log_vkey);
+        region.or_else(|| self.federation.as_ref().filter(|f| f.origin.as_str() == origin).map(|f| &f.log_vkey))
+    }
+    /// The cut of the log with this origin that this version declares.
+    pub fn cut(&self, origin: &str) -> Option<&Cut> {
+        self.cuts.iter().flat_map(|c| &c.0).find(|c| c.origin.as_str() == origin)
+    }
+}
+
 impl VerifiedCharter {
     /// What it says.
     pub fn charter(&self) -> &CharterBody {
@@ -384,6 +418,8 @@ impl VerifiedCharter {
         }
         signed_by(&envelope, &self.body)?;
         signed_by(&envelope, &body)?;
+        keys::check_next(&self.body, &body)?;
+        check_cuts(&self.body, &body)?;
         Ok(VerifiedCharter { body: Arc::new(body), sha256: digest(&envelope) })
     }
     /// The federation's log. `None` where this version names none.

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::federation::roles::RetireReason;
 use crate::registry::envelope::TYP_RECORD;
 use crate::tlog::note::NoteSigner;
 
@@ -71,6 +72,7 @@ fn next(first: &VerifiedCharter, change: impl FnOnce(&mut CharterBody)) -> Chart
     body.version += 1;
     body.previous = Some(first.sha256());
     change(&mut body);
+    keys::retire(first.charter(), &mut body, |_| RetireReason::Replaced).unwrap();
     body
 }
 

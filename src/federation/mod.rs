@@ -5,7 +5,10 @@
 //! and after. [`chain`] keeps the versions walked through. From the charter in force comes a region's [`Jurisdiction`](crate::registry::state::Jurisdiction): all that
 //! the rules of `registry` ask about a log's origin, keys and ОКТМО prefixes.
 //!
-//! [`roster`] says who may cosign a log, and counts them. [`dossier`] verifies an archive about one chat by nothing but such a chain.
+//! [`roles`] are the parts of a charter beside the regions, [`keys`] what may become of a key from version to version,
+//! [`policy`] who must cosign which log, [`roster`] who may and how many have.
+//!
+//! [`dossier`] verifies an archive about one chat by nothing but such a chain, [`evidence`] a file about a log that broke its word.
 //!
 //! Order of data: bytes → envelope → decoded body, checked for contradictions → signatures counted →
 //! [`VerifiedCharter`](charter::VerifiedCharter), which nothing else can make.
@@ -16,5 +19,8 @@
 pub mod chain;
 pub mod charter;
 pub mod dossier;
+pub mod evidence;
+pub mod keys;
+pub mod policy;
 pub mod roles;
 pub mod roster;

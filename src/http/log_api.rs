@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::extract::{Path, Query};
 use super::problem::Problem;
-use super::reads::{Page, blocking, own, query};
+use super::reads::{Page, blocking, flag, own, query};
 use super::static_log::{LogFiles, Which};
 use crate::error::{Error, Result};
 use crate::node::charters::{read_chain, read_version};
@@ -25,10 +25,10 @@ use crate::node::layout::{Layout, origin_hash};
 use crate::node::log_view::LogView;
 use crate::node::query::history_view;
 use crate::node::sequencer::{MAX_SUBMISSION, Outcome};
+use crate::node::standing::Standing;
 use crate::node::verdict::Freshness;
 use crate::node::{FollowStatus, Node};
 use crate::registry::text::Millis;
-use crate::storage::durable::read_bounded;
 use crate::tlog::tile::LogPath;
 
 /// Which log this node writes, and what it is.
@@ -135,12 +135,8 @@ pub struct SubmitView {
     request_body(content = String, content_type = "application/jsonl"),
     responses((status = 200, body = SubmitView), Problem))]
 async fn submit(State(node): State<Arc<Node>>, Query(q): Query<SubmitQuery>, body: Bytes) -> Result<Json<SubmitView>> {
-    let dry_run = match q.dry_run {
-        None | Some(0) => false,
-        Some(1) => true,
-        // Whoever asked for less than he would get must not get it.
-        Some(other) => return Err(query("dry_run", &other.to_string())),
-    };
+    // Whoever asked for less than he would get must not get it.
+    let dry_run = flag("dry_run", q.dry_run)?;
     // One more than is taken is enough to refuse: millions of one-byte lines must not become millions of allocations.
     let lines = body.split(|b| *b == b'\n').filter(|l| !l.is_empty()).take(MAX_SUBMISSION + 1);
     let entries = lines.map(<[u8]>::to_vec).collect();
@@ -192,7 +188,7 @@ async fn changes(State(node): State<Arc<Node>>, Query(q): Query<ChangesQuery>) -
     .map(Json)
 }
 
-fn which(node: &Node, origin: Option<&str>) -> Result<Arc<LogView>> {
+pub(super) fn which(node: &Node, origin: Option<&str>) -> Result<Arc<LogView>> {
     match origin {
         None => own(node),
         Some(origin) => node.view(origin).ok_or_else(|| {
@@ -241,6 +237,8 @@ pub struct MemberView {
     /// How following stands.
     #[schema(value_type = Object)]
     pub status: FollowStatus,
+    /// The same in one word.
+    pub standing: Standing,
     /// How far this node's copy is.
     pub freshness: Freshness,
     /// Where its mirror is served.
@@ -263,7 +261,8 @@ async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
         // Let go before `freshness` reads it again: a follower that waits to write in between would stop both for ever.
         let status = f.status.read().clone();
         let mirror = format!("/mirror/{}/", origin_hash(&f.view.origin));
-        MemberView { status, freshness: node.freshness(&f.view), mirror, cosigned: CosignedView::of_view(&f.view) }
+        let cosigned = CosignedView::of_view(&f.view);
+        MemberView { status, standing: node.standing(&f), freshness: node.freshness(&f.view), mirror, cosigned }
     });
     Json(FederationView { members: members.collect() })
 }
@@ -295,34 +294,6 @@ pub(super) async fn charter_file(layout: Layout, version: Option<u64>) -> Result
     })
     .await?;
     Ok(([(header::CONTENT_TYPE, "application/jose+json")], bytes).into_response())
-}
-
-#[derive(Debug, Clone, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct EvidenceQuery {
-    /// Origin of the followed log.
-    log: String,
-    /// Name of the evidence file, as in its status.
-    name: String,
-}
-
-/// Evidence against a followed log that is held.
-#[utoipa::path(get, path = "/api/v1/federation/evidence", params(EvidenceQuery),
-    responses((status = 200, body = Object), Problem))]
-async fn evidence(State(node): State<Arc<Node>>, Query(q): Query<EvidenceQuery>) -> Result<Response> {
-    let missing =
-        || Error::refuse("evidence.not-found", "there is no such evidence", "see /api/v1/federation for the names");
-    which(&node, Some(&q.log))?;
-    // A name is made by this node: a code, a digest, and nothing that leads out of the folder.
-    let plain = q.name.ends_with(".json")
-        && q.name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_'));
-    if !plain || q.name.contains("..") {
-        return Err(missing());
-    }
-    let path = node.layout.mirror(&q.log).evidence().join(&q.name);
-    let bytes = blocking(move || read_bounded(&path, 1 << 20).map_err(|_| missing())).await?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], bytes).into_response())
 }
 
 /// A signed snapshot of the facts of the node's own log: JSON Lines, one subject a line, sorted; the last line is the
@@ -365,7 +336,6 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(federation))
         .routes(routes!(charter))
         .routes(routes!(charter_version))
-        .routes(routes!(evidence))
         .routes(routes!(snapshot))
 }
 

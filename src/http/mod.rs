@@ -12,6 +12,7 @@
 //! the configured proxy, let what a client sends grow memory or metric labels without bound, or import `sync`.
 
 pub mod dossiers;
+pub mod evidence_api;
 pub mod extract;
 pub mod health;
 mod limits;

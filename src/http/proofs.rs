@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::extract::{Path, Query};
 use super::problem::Problem;
-use super::reads::blocking;
+use super::reads::{blocking, flag};
 use crate::error::Result;
 use crate::node::Node;
 use crate::registry::status_proof::Name;
@@ -26,6 +26,9 @@ const TEXT: &str = "text/plain; charset=utf-8";
 struct ProofQuery {
     /// Origin of the log to prove from; by default the one that knows it, the node's own first.
     log: Option<String>,
+    /// 1: with the facts of a chat's houses, and so their addresses: about a kilobyte more for each. Without, the proof names
+    /// the houses by their ids alone.
+    with_address: Option<u8>,
 }
 
 /// What a log says about one thing at its newest commit, as one text that verifies offline: also that it has no such thing.
@@ -39,7 +42,8 @@ async fn proof(
     Query(q): Query<ProofQuery>,
 ) -> Result<Response> {
     let name: Name = name.parse()?;
-    let text = blocking(move || node.prove(&name, q.log.as_deref()).map(|proof| proof.to_string())).await?;
+    let addresses = flag("with_address", q.with_address)?;
+    let text = blocking(move || node.prove(&name, q.log.as_deref(), addresses).map(|proof| proof.to_string())).await?;
     Ok(([(header::CONTENT_TYPE, TEXT)], text).into_response())
 }
 

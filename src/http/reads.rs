@@ -64,6 +64,15 @@ impl WhenQuery {
     }
 }
 
+/// A parameter that is 1 or 0; without it, 0.
+pub(super) fn flag(name: &str, value: Option<u8>) -> Result<bool> {
+    match value {
+        None | Some(0) => Ok(false),
+        Some(1) => Ok(true),
+        Some(other) => Err(query(name, &other.to_string())),
+    }
+}
+
 pub(super) fn query(name: &str, value: &str) -> Error {
     let shown: String = value.chars().take(60).collect();
     Error::refuse("query.value", format!("{name} = «{shown}» is not understood"), "see /api/v1/openapi.json")

@@ -12,9 +12,6 @@ use crate::federation::chain::CharterChain;
 use crate::federation::charter::MAX_CHARTER;
 use crate::storage::durable::{create_dir, read_bounded, read_optional, write_atomic};
 
-/// Most versions a node walks through.
-pub const MAX_VERSIONS: usize = 10_000;
-
 fn next_file(layout: &Layout, version: u64) -> PathBuf {
     layout.charters().join(format!("{version}.json"))
 }
@@ -27,7 +24,7 @@ pub fn read_chain(layout: &Layout) -> Result<CharterChain> {
     let pinned = layout.charter();
     let mut chain =
         CharterChain::pinned(&read_bounded(&pinned, MAX_CHARTER as u64)?).map_err(|e| e.at(pinned.display()))?;
-    for _ in 0..MAX_VERSIONS {
+    loop {
         let path = next_file(layout, chain.latest().charter().version + 1);
         let Some(bytes) = read_optional(&path, MAX_CHARTER as u64)? else { break };
         if !chain.advance(&bytes).map_err(|e| e.at(path.display()))? {

@@ -121,6 +121,28 @@ section! { SyncSection "sync" false,
         "Hours without verified news after which a region's data is called stale.";
 }
 
+section! { AlertsSection "alerts" false,
+    "Сообщения оператору, когда журнал остановлен, отстаёт, устарел и когда он снова в порядке.",
+    "Messages to the operator when a log is held, kept back or stale, and when it is fine again.";
+    webhook: Option<String> = None, Kind::Text, Live, "\"https://monitor.example.ru/domovoi\"",
+        "Куда отправлять (POST, JSON): https, на loopback можно http.",
+        "Where to send them (POST, JSON): https, or http on loopback.";
+    secret_file: Option<PathBuf> = None, Kind::Path, Live, "\"alerts.secret\"",
+        "Файл с общим секретом (от 16 байт, права 600): им подписывается каждое сообщение, заголовок Domovoi-Signature.",
+        "File with a shared secret (16 bytes or more, mode 600): every message is signed with it, header Domovoi-Signature.";
+    ca: Option<PathBuf> = None, Kind::Path, Live, "\"monitor.pem\"",
+        "Файл PEM, которому доверять вместо публичных центров.",
+        "PEM file to trust instead of the public authorities.";
+}
+
+section! { RecoverySection "recovery" false,
+    "Перед первой подписью после запуска: узел спрашивает, какой длины журнал знают другие.",
+    "Before the first signature after a start: the node asks how long a log the others know.";
+    peers_must_answer: Option<u64> = None, Kind::Int(0, 100), Restart, "1",
+        "Сколько узлов должно показать копию этого журнала, прежде чем узел что-либо подпишет; без настройки один, если назван хоть один [[mirror]], иначе никто.",
+        "How many nodes must show a copy of this log before anything is signed; not set: one where a [[mirror]] is named, else nobody.";
+}
+
 section! { LogSection "log" false,
     "Сообщения узла (в stderr). Тела запросов, запрошенные адреса и секреты в них не попадают.",
     "The node's messages (to stderr). They never hold request bodies, requested paths or secrets.";
@@ -173,6 +195,20 @@ section! { CosignerEntry "cosigner" true,
         "PEM file to trust instead of the public authorities (a development certificate).";
 }
 
+section! { Mirror "mirror" true,
+    "Узел, который хранит копию журнала этого узла (следит за ним); раздел повторяется для каждого.",
+    "A node that keeps a copy of this node's log (it follows it); repeated for each.";
+    name: String = String::new(), Kind::Text, Restart, "\"ministry\"",
+        "Короткое имя: строчные латинские буквы, цифры, дефис.",
+        "Short name: lower-case Latin letters, digits, hyphen.";
+    url: String = String::new(), Kind::Text, Restart, "\"https://chats.ministry.example\"",
+        "Его адрес: https, на loopback можно http.",
+        "Its URL: https, or http on loopback.";
+    ca: Option<PathBuf> = None, Kind::Path, Restart, "\"ministry.pem\"",
+        "Файл PEM, которому доверять вместо публичных центров (сертификат для разработки).",
+        "PEM file to trust instead of the public authorities (a development certificate).";
+}
+
 section! { WitnessLog "witness_log" true,
     "Журнал, который не назван ни в одном уставе, но который заверяет свидетель этого узла; раздел повторяется для каждого.",
     "A log that no charter names and that this node's witness cosigns all the same; repeated for each.";
@@ -192,9 +228,12 @@ pub static SECTIONS: &[&Section] = &[
     &LimitsSection::SECTION,
     &SequencerSection::SECTION,
     &SyncSection::SECTION,
+    &AlertsSection::SECTION,
+    &RecoverySection::SECTION,
     &CosignSection::SECTION,
     &LogSection::SECTION,
     &Follow::SECTION,
+    &Mirror::SECTION,
     &CosignerEntry::SECTION,
     &WitnessLog::SECTION,
 ];
@@ -217,12 +256,18 @@ pub struct Config {
     pub sequencer: SequencerSection,
     /// Following other nodes.
     pub sync: SyncSection,
+    /// Messages to the operator.
+    pub alerts: AlertsSection,
+    /// Before the first signature after a start.
+    pub recovery: RecoverySection,
     /// Cosignatures of others.
     pub cosign: CosignSection,
     /// The node's messages.
     pub log: LogSection,
     /// Nodes to follow.
     pub follow: Vec<Follow>,
+    /// Nodes that keep a copy of this node's log.
+    pub mirror: Vec<Mirror>,
     /// Cosigners besides those of the charter.
     pub cosigner: Vec<CosignerEntry>,
     /// Logs beside those of the charters that the witness cosigns.
@@ -349,6 +394,13 @@ impl Config {
                 "remove plain_http, listen on 127.0.0.1, or set http.behind_proxy = \"name/IP\"",
             );
         }
+        let safe = ["https://", "http://127.0.0.1", "http://localhost", "http://[::1]"];
+        if let Some(url) = &self.alerts.webhook
+            && !safe.iter().any(|s| url.starts_with(s))
+        {
+            let detail = "alerts.webhook: only https, or http on loopback".into();
+            return refuse("config.value", detail, "write https://host/path");
+        }
         if self.tls.certificate.is_some() != self.tls.private_key.is_some() {
             let detail = "tls.certificate and tls.private_key: only one of them is set".into();
             return refuse("config.tls", detail, "set both, or none for a development certificate");
@@ -392,6 +444,20 @@ impl Config {
                 return refuse("config.value", detail, "give each followed node a name of its own");
             }
         }
+        let mut names = HashSet::new();
+        for (index, mirror) in self.mirror.iter().enumerate() {
+            let place = format!("mirror[{index}]");
+            check_name(&place, &mirror.name)?;
+            check_url(&format!("{place}.url"), &mirror.url)?;
+            if !names.insert(&mirror.name) {
+                let detail = format!("{place}.name: {:?} is named twice", mirror.name);
+                return refuse("config.value", detail, "give each mirror a name of its own");
+            }
+        }
+        if self.recovery.peers_must_answer.is_some_and(|n| n > 0) && self.mirror.is_empty() {
+            let detail = "recovery.peers_must_answer: no [[mirror]] is named that could answer".into();
+            return refuse("config.value", detail, "name the nodes that keep a copy of this log, or set it to 0");
+        }
         Ok(())
     }
 }
@@ -409,20 +475,24 @@ impl WitnessLog {
 
 impl Follow {
     fn check(&self, place: &str) -> Result<()> {
-        let refuse = |detail: String, remedy| Err(Error::refuse("config.value", detail, remedy));
-        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-        if self.name.is_empty() || self.name.len() > 40 || !self.name.chars().all(plain) {
-            let detail = format!("{place}.name: 1 to 40 lower-case Latin letters, digits and hyphens are required");
-            return refuse(detail, "give the followed node a short name");
-        }
+        check_name(place, &self.name)?;
         check_url(&format!("{place}.url"), &self.url)?;
         let hex = |c: char| c.is_ascii_digit() || ('a'..='f').contains(&c);
         if self.charter_sha256.len() != 64 || !self.charter_sha256.chars().all(hex) {
             let detail = format!("{place}.charter_sha256: 64 lower-case hex digits are required");
-            return refuse(detail, "ask that region for its charter's SHA-256");
+            return Err(Error::refuse("config.value", detail, "ask that region for its charter's SHA-256"));
         }
         Ok(())
     }
+}
+
+fn check_name(place: &str, name: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > 40 || !name.chars().all(plain) {
+        let detail = format!("{place}.name: 1 to 40 lower-case Latin letters, digits and hyphens are required");
+        return Err(Error::refuse("config.value", detail, "give the node a short name"));
+    }
+    Ok(())
 }
 
 /// `https://host[:port][/path]`, or http on loopback; no query, fragment, user or closing slash.

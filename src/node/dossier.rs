@@ -120,7 +120,7 @@ impl Node {
 
     fn seal(&self, view: &Arc<LogView>, manifest: &Manifest, files: &mut Files) -> Result<()> {
         match (&self.own, &self.federation) {
-            (Some((own, sequencer)), _) if own.origin == view.origin => sequencer.seal(manifest, files),
+            (Some(own), _) if own.view.origin == view.origin => own.sequencer.seal(manifest, files),
             (_, Some((_, writer, _))) => writer.lock().seal(manifest, files),
             _ => {
                 let why = format!("this node has no key that may sign a dossier of the log {}", view.origin);
@@ -173,7 +173,7 @@ fn contents(view: &LogView, layout: &Layout, chat: ChatNumber, as_of: Day) -> Re
     for _ in 0..ATTEMPTS {
         let names: Vec<String> = chains(view, &charters, chat, u64::MAX)?.keys().map(ToString::to_string).collect();
         let names = || names.iter().map(String::as_str);
-        let (status, proofs) = view.prove_with(&about, |map| FactsFile::prove(map, names()))?;
+        let (status, proofs) = view.prove_with(&about, false, |map| FactsFile::prove(map, names()))?;
         let size = status.size();
         let chains = chains(view, &charters, chat, size)?;
         if !chains.keys().map(ToString::to_string).eq(names().map(str::to_owned)) {

@@ -148,7 +148,12 @@ impl FederationWriter {
         let known = keys_of_log(&chain, &origin, layout)?;
         let log_keys: Vec<&VerifierKey> = known.iter().map(|k| &k.log_key).collect();
         let named = &known[0];
-        let (store, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key, None)?;
+        let (mut store, pending, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key)?;
+        store.confirm_restored(None)?;
+        if let Some(pending) = pending {
+            let checkpoint = Checkpoint { origin: origin.clone(), size: pending.size, root: pending.root };
+            store.publish_pending(pending, &checkpoint.sign(&keys.log)?)?;
+        }
         let reader = store.reader();
         let last = last_of(&reader)?;
         let terms = terms_of(chain.latest());

@@ -74,6 +74,10 @@ impl Layout {
     pub fn witness(&self) -> PathBuf {
         self.0.join("witness").join("heads")
     }
+    /// Folder of the witness: besides, evidence against logs that this node does not follow.
+    pub fn witness_folder(&self) -> Layout {
+        Layout(self.0.join("witness"))
+    }
     /// The log's C2SP files.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")

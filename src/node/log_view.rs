@@ -173,12 +173,17 @@ impl LogView {
     /// # Errors
     /// `proof.moved` where the log has no commit under a signed checkpoint, or moves on faster than a proof is made;
     /// `status.form` where nothing can be proved about `about`.
-    pub fn prove(&self, about: &Name) -> Result<StatusProof> {
-        self.prove_with(about, |_| ()).map(|(proof, ())| proof)
+    pub fn prove(&self, about: &Name, addresses: bool) -> Result<StatusProof> {
+        self.prove_with(about, addresses, |_| ()).map(|(proof, ())| proof)
     }
 
     /// [`LogView::prove`], and what `also` finds in the map of the very same commit; the writer waits meanwhile.
-    pub(super) fn prove_with<T>(&self, about: &Name, also: impl Fn(&StateMap) -> T) -> Result<(StatusProof, T)> {
+    pub(super) fn prove_with<T>(
+        &self,
+        about: &Name,
+        addresses: bool,
+        also: impl Fn(&StateMap) -> T,
+    ) -> Result<(StatusProof, T)> {
         for _ in 0..PROVE_ATTEMPTS {
             // A writer holds the map until log, checkpoint and state have caught up with it, so under it they agree. A follower
             // publishes the checkpoint of a round at its end, after its last commit; until then there is nothing to prove from.
@@ -189,7 +194,7 @@ impl LogView {
                 let commit = self.reader.entry(head.index)?;
                 let path = inclusion_proof(&self.reader, head.index, size)?;
                 let tlog = TlogProof { extra: None, index: head.index, path, checkpoint: note.to_string() };
-                let proof = StatusProof::of(&self.state.read(), &map, about, &commit, tlog)?;
+                let proof = StatusProof::of(&self.state.read(), &map, about, addresses, &commit, tlog)?;
                 return Ok((proof, also(&map)));
             }
             drop(map);

@@ -1,7 +1,7 @@
 //! One running node: the log it writes, the logs it follows, and the answers it gives from both.
 //!
 //! Read in this order: [`layout`] (what lies where in the data directory), [`load`] (disk to hot state), [`log_view`]
-//! (one log as readers see it), [`sequencer`] (the single writer), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this
+//! (one log as readers see it), [`sequencer`] (the single writer), [`signing`] (when it may sign), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this
 //! chat official?), [`resemblance`] (what looks official),
 //! [`search`] (which building is meant?), [`dossier`] (all of that about one chat, for an auditor), [`federation_log`] on a
 //! ministry's node, [`cosigner_keys`], [`witness`] and [`cosign`] (what this node says of the logs of others, and they of its own). A record comes in through
@@ -22,6 +22,7 @@ mod dossier_summary;
 mod evidence;
 pub mod federation_check;
 pub mod federation_log;
+pub mod heads;
 pub mod layout;
 pub mod load;
 pub mod log_view;
@@ -31,7 +32,9 @@ pub mod query;
 pub mod resemblance;
 pub mod search;
 pub mod sequencer;
+pub mod signing;
 pub mod snapshot;
+pub mod standing;
 pub mod union;
 pub mod verdict;
 pub mod witness;
@@ -47,21 +50,48 @@ use secrecy::SecretString;
 
 use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, VerifiedCharter};
+use crate::federation::evidence::FORK;
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::PublicKey;
 use crate::storage::durable::remove;
+use crate::storage::fence::Fence;
 use crate::storage::index::SledIndex;
 use crate::storage::lock::KeyClaim;
-use crate::storage::log_store::LogStore;
+use crate::storage::log_store::{LogStore, Pending};
 use crate::storage::{format, keys};
-use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::{NoteSigner, VerifierKey};
 use clock::Clock;
 use federation_log::{FederationView, FederationWriter};
 use layout::Layout;
 use load::Progress;
 use log_view::{LogView, Role};
-use sequencer::{Bounds, Outcome, Sequencer, SequencerKeys, check_submission};
+use sequencer::{Bounds, Opened, Outcome, Sequencer, SequencerKeys, check_submission};
+use signing::Signing;
+
+/// A copy of a log that its own node did not serve.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Via {
+    /// The node whose copy it is.
+    pub url: String,
+    /// Size it reached.
+    pub size: u64,
+    /// When it was read, Unix milliseconds.
+    pub at: u64,
+}
+
+/// A newer head than the log's node shows here, signed by the log's key, that another node has.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Newer {
+    /// The node that has it.
+    pub url: String,
+    /// Its size.
+    pub size: u64,
+    /// Since when this node knows of it, Unix milliseconds.
+    pub since: u64,
+}
+
+/// Rounds with the log's node, after another showed a newer head, that may pass before it counts as frozen.
+const BEHIND: u32 = 2;
 
 /// How a followed log stands with this node.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -80,6 +110,56 @@ pub struct FollowStatus {
     pub held: Option<Held>,
     /// Why the last attempt failed, if it did (a peer that is down is not held, only late).
     pub last_error: Option<String>,
+    /// Rounds that succeeded since the start.
+    pub rounds: u64,
+    /// Rounds that failed since the last one that succeeded.
+    pub failures: u32,
+    /// Whose copy was read while the log's own node did not answer.
+    pub via: Option<Via>,
+    /// A newer head that another node has.
+    pub newer: Option<Newer>,
+    /// True where the log's node goes on showing an older head than others have.
+    pub frozen: bool,
+    /// [`FollowStatus::last_success`] by the clock that never jumps.
+    #[serde(skip)]
+    pub heard: Option<std::time::Duration>,
+    /// Rounds that succeeded since [`FollowStatus::newer`] was heard of.
+    #[serde(skip)]
+    pub behind: u32,
+}
+
+impl FollowStatus {
+    /// Takes in what became of a round with the log's own node, which ended at `size` entries. `decided`: it was done though the
+    /// log had forked, because the charter has cut it.
+    pub fn round(&mut self, clock: &Clock, size: u64, decided: bool, error: Option<&Error>) {
+        if let Some(e) = error {
+            self.failures = self.failures.saturating_add(1);
+            self.last_error = Some(e.to_string());
+            return;
+        }
+        (self.last_success, self.heard) = (Some(clock.now_ms()), Some(clock.count()));
+        (self.last_error, self.via, self.failures) = (None, None, 0);
+        self.rounds += 1;
+        // A fork that somebody else found meanwhile stays.
+        self.held = self.held.take().filter(|h| h.code == FORK && !decided);
+        match self.newer.as_ref().is_some_and(|n| n.size > size) {
+            true => self.behind = self.behind.saturating_add(1),
+            false => (self.newer, self.behind) = (None, 0),
+        }
+        self.frozen = self.behind >= BEHIND;
+    }
+
+    /// Takes in the head that the node at `url` has of the log; `size` is none where it is no newer than ours.
+    pub fn heard_of(&mut self, url: &str, size: Option<u64>, now: u64) {
+        match (size, &mut self.newer) {
+            (Some(size), Some(known)) if known.url == url => known.size = size,
+            (Some(size), None) => self.newer = Some(Newer { url: url.into(), size, since: now }),
+            (None, Some(known)) if known.url == url => {
+                (self.newer, self.behind, self.frozen) = (None, 0, false);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A log held at its last good commit.
@@ -113,10 +193,12 @@ pub struct Node {
     pub stale_after_hours: u64,
     /// What the node takes the time to be.
     pub clock: Clock,
-    own: Option<(Arc<LogView>, Sequencer)>,
+    own: Option<Own>,
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
     search: search::Search,
+    /// Why the node's own key is thought to be in use elsewhere, if it is.
+    doubled: parking_lot::Mutex<Option<String>>,
     /// Whoever makes a dossier holds this: one at a time, since it may replay a log.
     dossiers: parking_lot::Mutex<()>,
 }
@@ -140,6 +222,16 @@ pub struct Opening<'o> {
     pub confirm_restored_head: Option<u64>,
     /// What the node takes the time to be.
     pub clock: Clock,
+    /// Whether the own log's writer may sign at once, or has somebody to ask before.
+    pub signing: Signing,
+}
+
+/// The node's own log.
+struct Own {
+    view: Arc<LogView>,
+    sequencer: Sequencer,
+    signing: Signing,
+    fence: Fence,
 }
 
 impl Node {
@@ -174,12 +266,21 @@ impl Node {
             federation,
             followed: RwLock::default(),
             search: search::Search::default(),
+            doubled: Default::default(),
             dossiers: Default::default(),
         })
     }
     /// The node's own log.
     pub fn own(&self) -> Option<&Arc<LogView>> {
-        self.own.as_ref().map(|(view, _)| view)
+        self.own.as_ref().map(|own| &own.view)
+    }
+    /// Whether the own log's writer may sign.
+    pub fn signing(&self) -> Option<&Signing> {
+        self.own.as_ref().map(|own| &own.signing)
+    }
+    /// The fence of the own log as it was when the log was opened: a head that was signed, or was about to be.
+    pub fn opening_fence(&self) -> Option<Fence> {
+        self.own.as_ref().map(|own| own.fence)
     }
     /// The federation's log, if this node writes it.
     pub fn federation(&self) -> Option<&Arc<FederationView>> {
@@ -206,6 +307,14 @@ impl Node {
     pub fn view(&self, origin: &str) -> Option<Arc<LogView>> {
         self.views().into_iter().find(|v| v.origin == origin)
     }
+    /// Somebody else signs with the key of this node's own log, as far as another node shows.
+    pub fn set_doubled(&self, why: String) {
+        *self.doubled.lock() = Some(why);
+    }
+    /// What [`Node::set_doubled`] said since the start.
+    pub fn doubled(&self) -> Option<String> {
+        self.doubled.lock().clone()
+    }
     /// Followed logs.
     pub fn followed(&self) -> Vec<Arc<Followed>> {
         self.followed.read().values().cloned().collect()
@@ -218,7 +327,7 @@ impl Node {
     pub async fn submit(&self, entries: Vec<Vec<u8>>, dry_run: bool) -> Result<Vec<Outcome>> {
         check_submission(&entries)?;
         match &self.own {
-            Some((_, sequencer)) => sequencer.submit(entries, dry_run).await,
+            Some(own) => own.sequencer.submit(entries, dry_run).await,
             None => Err(Error::refuse(
                 "submit.no_log",
                 "this node has no log of its own",
@@ -228,15 +337,15 @@ impl Node {
     }
     /// False after the log could not be written.
     pub fn healthy(&self) -> bool {
-        let own = self.own.as_ref().is_none_or(|(_, s)| !s.failed());
+        let own = self.own.as_ref().is_none_or(|own| !own.sequencer.failed());
         own && self.federation.as_ref().is_none_or(|(_, _, failed)| !failed.load(Ordering::SeqCst))
     }
     /// Finishes what waits and closes the log. The state is kept in the hot file, for a fast start.
     pub fn close(&self) {
         self.search.stop();
-        let Some((view, sequencer)) = &self.own else { return };
-        sequencer.stop();
-        if let Err(e) = load::write_hot(&self.layout.hot(), &view.state()) {
+        let Some(own) = &self.own else { return };
+        own.sequencer.stop();
+        if let Err(e) = load::write_hot(&self.layout.hot(), &own.view.state()) {
             tracing::warn!(error = %e, "the hot file could not be written; the next start will take longer");
         }
     }
@@ -253,7 +362,7 @@ pub fn open_index(layout: &Layout) -> Result<SledIndex> {
     SledIndex::open(&layout.index())
 }
 
-fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<(Arc<LogView>, Sequencer)> {
+fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>) -> Result<Own> {
     let chain = charters::read_chain(layout)?;
     let origin = layout.origin()?;
     chain.latest().region_by_origin(&origin).ok_or_else(|| {
@@ -278,13 +387,18 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let log_keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
     let commit_key = &charters.latest().commit_key;
     let confirmed = opening.confirm_restored_head;
-    let (store, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key, confirmed)?;
-    let reader = store.reader();
+    let (mut store, pending, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key)?;
+    if opening.signing.is_allowed() {
+        store.confirm_restored(confirmed)?;
+    }
+    let (reader, fence, signing) = (store.reader(), store.fence_state(), opening.signing.clone());
     let start = |state, map, open_index: sequencer::OpenIndex| {
         let view = LogView::new(Role::Own, chain, reader.clone(), state, map).with_lines(store.lines());
         let view = Arc::new(view);
+        let opened = Opened { store, pending, keys, confirmed };
         let clock = opening.clock.clone();
-        Sequencer::start(view.clone(), store, open_index, keys, opening.bounds, clock).map(|s| (view, s))
+        let sequencer = Sequencer::start(view.clone(), opened, open_index, signing.clone(), opening.bounds, clock)?;
+        Ok(Own { view, sequencer, signing, fence })
     };
     if let Some((state, replay)) = load::from_hot(&layout.hot(), &reader, &charters)? {
         // Nothing asks the index: opening it, the longest part of a start, goes on behind.
@@ -305,15 +419,14 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
 }
 
 /// Opens a log this node writes: its keys, which must be those that the charter names (of `log_keys` the one in force stands
-/// first), and its files, rolled forward where the last stop left a batch half done.
+/// first), and its files, rolled forward where the last stop left a batch half done: its head is still to be signed.
 fn open_log(
     layout: &Layout,
     origin: &str,
     passphrase: Option<&SecretString>,
     log_keys: &[&VerifierKey],
     commit_key: &PublicKey,
-    confirmed: Option<u64>,
-) -> Result<(LogStore, SequencerKeys)> {
+) -> Result<(LogStore, Option<Pending>, SequencerKeys)> {
     let passphrase = passphrase.ok_or_else(|| {
         Error::stop(
             "key.passphrase",
@@ -339,15 +452,6 @@ fn open_log(
             "restore the key or the charter",
         ));
     }
-    let (mut store, pending) = LogStore::open(&layout.log(), &layout.private(), log_keys)?;
-    store.confirm_restored(confirmed)?;
-    if let Some(pending) = pending {
-        tracing::info!(
-            size = pending.size,
-            "a batch was journalled but not published before the last stop: rolling forward"
-        );
-        let checkpoint = Checkpoint { origin: origin.to_owned(), size: pending.size, root: pending.root };
-        store.publish_pending(pending, &checkpoint.sign(&log_key)?)?;
-    }
-    Ok((store, SequencerKeys { log: log_key, commit, claim }))
+    let (store, pending) = LogStore::open(&layout.log(), &layout.private(), log_keys)?;
+    Ok((store, pending, SequencerKeys { log: log_key, commit, claim }))
 }

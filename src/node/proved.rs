@@ -80,9 +80,13 @@ fn chat_lines(proof: &ProvedStatus, chat: &ChatFacts, day: Day, out: &mut Vec<Sa
         ));
     }
     for id in &chat.buildings {
-        let address =
-            proof.buildings().find(|b| b.building == *id).map_or_else(String::new, |b| format!(" — {}", b.address));
-        out.push(said(format!("Дом: {id}{address}"), format!("Building: {id}{address}")));
+        out.push(match proof.buildings().find(|b| b.building == *id) {
+            Some(b) => said(format!("Дом: {id} — {}", b.address), format!("Building: {id} — {}", b.address)),
+            None => said(
+                format!("Дом: {id} (адреса в этом доказательстве нет)"),
+                format!("Building: {id} (its address is not part of this proof)"),
+            ),
+        });
     }
 }
 

@@ -592,17 +592,27 @@ fn last_record(entry: &Entry) -> Option<String> {
     entry.last_record().map(|id| id.to_string())
 }
 
+/// By how much the date may have been set back without that the age of what is known is called unknown, milliseconds.
+const CLOCK_TOLERANCE: u64 = 5 * 60 * 1000;
+
 impl Node {
     /// Where an answer from `view` comes from.
     pub fn freshness(&self, view: &LogView) -> Freshness {
         let head = view.head();
         let now = self.clock.now_ms();
         let status = self.followed.read().get(&view.origin).cloned();
-        let seen_at = match &status {
-            Some(f) => f.status.read().last_success.or(head.map(|h| h.time)).unwrap_or(0),
-            None => now,
+        let (seen_at, counted) = match &status {
+            Some(f) => {
+                let status = f.status.read();
+                let counted = status.heard.map(|heard| self.clock.count().saturating_sub(heard).as_millis() as u64);
+                (status.last_success.or(head.map(|h| h.time)).unwrap_or(0), counted)
+            }
+            None => (now, None),
         };
-        let age_seconds = now.saturating_sub(seen_at) / 1000;
+        // A date that goes back makes nothing younger: what has passed since was counted, or, if it was before this start, is
+        // not known where the date of then has not come yet.
+        let age_seconds = now.saturating_sub(seen_at).max(counted.unwrap_or(0)) / 1000;
+        let unknown_age = counted.is_none() && seen_at > now.saturating_add(CLOCK_TOLERANCE);
         let expired = view.charter().is_expired(now);
         Freshness {
             log: view.origin.clone(),
@@ -611,7 +621,7 @@ impl Node {
             seen_at,
             age_seconds,
             expired,
-            stale: expired || age_seconds > self.stale_after_hours * 3600,
+            stale: expired || unknown_age || age_seconds > self.stale_after_hours * 3600,
             held: status.as_ref().and_then(|f| f.status.read().held.as_ref().map(|h| h.code.clone())),
         }
     }

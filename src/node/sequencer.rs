@@ -5,7 +5,7 @@
 //! fence, signs, publishes, and only then answers. If a disk write fails the thread stops and the node with it: going on
 //! could acknowledge what is lost. The index is written behind, on a thread of its own.
 
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -18,8 +18,9 @@ use rayon::prelude::*;
 use tokio::sync::oneshot;
 
 use super::clock::Clock;
-use super::load::{index_batch, join_batches, ring_of};
+use super::load::{CHUNK, index_batch, join_batches, ring_of};
 use super::log_view::LogView;
+use super::signing::Signing;
 use crate::error::{Error, Result};
 use crate::federation::dossier::archive::Files;
 use crate::federation::dossier::manifest::Manifest;
@@ -27,6 +28,7 @@ use crate::registry::body::Body;
 use crate::registry::ids::RecordId;
 use crate::registry::node_record::{Adopted, Commit, NodeRecord};
 use crate::registry::record::{DecodedRecord, RECORD_VERSION};
+use crate::registry::replay::{Preparer, Replay, Trust};
 use crate::registry::rules;
 use crate::registry::state::{State, View};
 use crate::registry::statemap::map_key;
@@ -34,7 +36,7 @@ use crate::registry::text::Millis;
 use crate::registry::verify::{KeyRing, VerifiedRecord, verify_records};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
 use crate::storage::lock::KeyClaim;
-use crate::storage::log_store::LogStore;
+use crate::storage::log_store::{LogStore, Pending};
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::NoteSigner;
 
@@ -95,6 +97,18 @@ pub struct SequencerKeys {
     pub claim: KeyClaim,
 }
 
+/// A log that was opened to be written.
+pub struct Opened {
+    /// Its files.
+    pub store: LogStore,
+    /// What the last stop left half done: signed and published before anything else.
+    pub pending: Option<Pending>,
+    /// Its keys.
+    pub keys: SequencerKeys,
+    /// The operator's word on the highest head that anybody knows, after a restore.
+    pub confirmed: Option<u64>,
+}
+
 /// Gives the index, as of the state the writer starts from. Called on the index's own thread, since it may take long.
 pub type OpenIndex = Box<dyn FnOnce() -> Result<SledIndex> + Send>;
 
@@ -105,18 +119,20 @@ pub struct Sequencer {
     failed: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
     commit: SigningKey,
+    signing: Signing,
 }
 
 impl Sequencer {
-    /// Starts the writer over an opened log whose state is in `view`.
+    /// Starts the writer over an opened log whose state is in `view`. It signs nothing before `signing` allows it.
     pub fn start(
         view: Arc<LogView>,
-        store: LogStore,
+        opened: Opened,
         open_index: OpenIndex,
-        keys: SequencerKeys,
+        signing: Signing,
         bounds: Bounds,
         clock: Clock,
     ) -> Result<Sequencer> {
+        let Opened { store, mut pending, keys, confirmed } = opened;
         let (queue, waiting) = sync_channel(bounds.waiting);
         let (failed, stopping) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let (indexer, batches) = sync_channel::<IndexBatch>(256);
@@ -126,24 +142,35 @@ impl Sequencer {
         })?;
         let ring = ring_of(&view.state());
         let commit = keys.commit.clone();
-        let mut writer = Writer { ring, view, store, keys, indexer, clock };
-        writer.adopt_charter()?;
-        let (flag, stop) = (failed.clone(), stopping.clone());
+        let mut writer = Writer { ring, view, store, keys, indexer, signing: signing.clone(), clock };
+        let begun = signing.is_allowed();
+        if begun {
+            writer.begin(pending.take(), confirmed)?;
+        }
+        let (flag, stop, gate) = (failed.clone(), stopping.clone(), signing.clone());
         let thread = spawn("sequencer", move || {
-            let mut last = 1;
-            while let Some(batch) = next_batch(&waiting, bounds, last, &stop) {
-                last = batch.len();
-                if let Err(e) = writer.run(batch) {
-                    tracing::error!(error = %e, "the log cannot be written: this node stops");
-                    flag.store(true, Ordering::SeqCst);
-                    break;
+            let mut work = || -> Result<()> {
+                if !begun {
+                    let Some(early) = await_permission(&waiting, &gate, bounds.waiting, &stop) else { return Ok(()) };
+                    writer.begin(pending.take(), confirmed)?;
+                    early.into_iter().try_for_each(|submission| writer.run(vec![submission]))?;
                 }
+                let mut last = 1;
+                while let Some(batch) = next_batch(&waiting, bounds, last, &stop) {
+                    last = batch.len();
+                    writer.run(batch)?;
+                }
+                Ok(())
+            };
+            if let Err(e) = work() {
+                tracing::error!(error = %e, "the log cannot be written: this node stops");
+                flag.store(true, Ordering::SeqCst);
             }
             drop(writer);
             // What the index has not got yet is replayed from the log at the next start.
             let _ = indexing.join();
         })?;
-        Ok(Sequencer { queue, thread: parking_lot::Mutex::new(Some(thread)), failed, stopping, commit })
+        Ok(Sequencer { queue, thread: parking_lot::Mutex::new(Some(thread)), failed, stopping, commit, signing })
     }
 
     /// Signs a dossier of this log, with the key of its commits: of the node's two keys the one that signs JWS, each kind
@@ -158,6 +185,9 @@ impl Sequencer {
         let gone = || Error::retry("submit.stopped", "the writer of this log has stopped", "look into the node's log");
         if self.stopping.load(Ordering::SeqCst) {
             return Err(gone());
+        }
+        if let Some(why) = self.signing.refusal() {
+            return Err(why);
         }
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Submission { entries, dry_run, reply }).map_err(|e| match e {
@@ -189,6 +219,42 @@ fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>
         .name(name.to_owned())
         .spawn(f)
         .map_err(|e| Error::stop("thread.spawn", format!("no thread for {name}: {e}"), "raise the limit of threads"))
+}
+
+/// How often a writer that waits looks whether it may sign.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Waits until the gate opens, and gives what was handed in meanwhile; `None` when it is time to end.
+fn await_permission(
+    queue: &Receiver<Submission>,
+    gate: &Signing,
+    most: usize,
+    stop: &AtomicBool,
+) -> Option<Vec<Submission>> {
+    let mut early: Vec<Submission> = Vec::new();
+    loop {
+        if stop.load(Ordering::SeqCst) {
+            return None;
+        }
+        if gate.is_allowed() {
+            return Some(early);
+        }
+        if let Some(why) = gate.refusal() {
+            early.drain(..).for_each(|s| drop(s.reply.send(Err(why.clone()))));
+        }
+        match queue.recv_timeout(LOOK) {
+            Ok(s) if early.len() >= most => {
+                drop(s.reply.send(Err(Error::retry(
+                    "submit.busy",
+                    "too many submissions wait",
+                    "try again in a few seconds",
+                ))));
+            }
+            Ok(s) => early.push(s),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
+        }
+    }
 }
 
 /// How long a batch waits for as many submissions as the last one had. Clients that were answered together come back
@@ -255,6 +321,7 @@ struct Writer {
     ring: KeyRing,
     keys: SequencerKeys,
     indexer: SyncSender<IndexBatch>,
+    signing: Signing,
     clock: Clock,
 }
 
@@ -266,6 +333,58 @@ struct Item {
 }
 
 impl Writer {
+    /// What comes before the first batch, now that the node may sign: the operator's word on a restored head, what the last
+    /// stop left half done, and the charter in force.
+    fn begin(&mut self, pending: Option<Pending>, confirmed: Option<u64>) -> Result<()> {
+        self.store.confirm_restored(confirmed)?;
+        if let Some(pending) = pending {
+            tracing::info!(
+                size = pending.size,
+                "a batch was journalled but not published before the last stop: rolling forward"
+            );
+            let checkpoint = Checkpoint { origin: self.view.origin.clone(), size: pending.size, root: pending.root };
+            self.store.publish_pending(pending, &checkpoint.sign(&self.keys.log)?)?;
+            self.catch_up()?;
+        }
+        self.adopt_charter()
+    }
+
+    /// Applies what the log has and the state has not.
+    fn catch_up(&mut self) -> Result<()> {
+        let view = self.view.clone();
+        let total = view.reader.size();
+        let mut preparer = Preparer::after(&view.state(), Trust::Reread);
+        let mut replay = Replay::default();
+        loop {
+            let first = view.state().size();
+            if first >= total {
+                return Ok(());
+            }
+            let entries = view.reader.entries(first..total.min(first + CHUNK))?;
+            let chunk = preparer.prepare(first, &entries.all(), &mut self.ring);
+            let mut batches: Vec<IndexBatch> = Vec::new();
+            {
+                // The view has the map while nothing is applied. It is given back before anybody sees it.
+                let (mut map, mut state) = (view.map_mut(), view.state_mut());
+                std::mem::swap(&mut *map, &mut replay.map);
+                let applied = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
+                    batches.push(index_batch(&changes, commit, at + 1));
+                    state.absorb(changes, commit, id, at);
+                });
+                std::mem::swap(&mut *map, &mut replay.map);
+                applied?;
+            }
+            if batches.is_empty() {
+                return Err(Error::stop(
+                    "log.commit",
+                    "the log does not end at a state.committed",
+                    "run «domovoi fsck»",
+                ));
+            }
+            batches.into_iter().for_each(|batch| drop(self.indexer.send(batch)));
+        }
+    }
+
     /// Writes `charter.adopted` where the charter in force is newer than the one the log adopted last.
     fn adopt_charter(&mut self) -> Result<()> {
         let (origin, version, sha256, adopted) = {
@@ -294,6 +413,10 @@ impl Writer {
     }
 
     fn run(&mut self, submissions: Vec<Submission>) -> Result<()> {
+        if let Some(why) = self.signing.refusal() {
+            submissions.into_iter().for_each(|s| drop(s.reply.send(Err(why.clone()))));
+            return Ok(());
+        }
         let (dry, wet): (Vec<_>, Vec<_>) = submissions.into_iter().partition(|s| s.dry_run);
         if !wet.is_empty() {
             self.write(wet)?;

@@ -117,7 +117,7 @@ impl Node {
     ///
     /// # Errors
     /// `lookup.log` where there is no such log here; those of [`LogView::prove`].
-    pub fn prove(&self, about: &Name, origin: Option<&str>) -> Result<StatusProof> {
+    pub fn prove(&self, about: &Name, origin: Option<&str>, addresses: bool) -> Result<StatusProof> {
         let none = || Error::refuse("lookup.log", "this node has no such log", "see GET /api/v1/federation");
         let knows = |view: &&Arc<LogView>| match about {
             Name::Link(link) => !view.state().chats_by_link(link).is_empty(),
@@ -142,7 +142,7 @@ impl Node {
             None => views.iter().find(knows).or(views.first()).cloned().ok_or_else(none)?,
         };
         let about = primary(&view).unwrap_or_else(|| about.clone());
-        view.prove(&about)
+        view.prove(&about, addresses)
     }
 
     /// Every log, in the order in which they are asked about a subject: for a chat, the one that holds it first.

@@ -13,11 +13,12 @@ use super::charters::read_chain;
 use super::layout::origin_hash;
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
-use crate::federation::charter::CharterBody;
+use crate::federation::evidence::{Evidence, FORK, FORMAT, Proof};
 use crate::federation::roles::KeyRole;
+use crate::registry::strict::List;
+use crate::storage::evidence_store;
 use crate::storage::lock::KeyClaim;
 use crate::storage::witness_store::{Cosigned, WitnessStore};
-use crate::tlog::Hash;
 use crate::tlog::cosignature::Cosigner;
 use crate::tlog::note::{Note, NoteSignature, VerifierKey};
 use crate::tlog::witness::{Request, Seen, Signed};
@@ -124,7 +125,37 @@ impl Witness {
             }
             signed => signed?,
         };
-        self.add_signed(&request, signed, &known, now_ms)
+        let answer = self.add_signed(&request, signed, &known, now_ms);
+        if answer.as_ref().is_err_and(|e| e.code() == "witness.proof") {
+            self.keep_fork(node, &signed, &request.note, now_ms);
+        }
+        answer
+    }
+
+    /// Two trees of one size, both signed by the log: kept as evidence. A proof that leads nowhere shows nothing by itself.
+    fn keep_fork(&self, node: &Node, signed: &Signed<'_>, note: &Note, now_ms: u64) {
+        let origin = signed.head.origin;
+        let Some(last) = self.store.last(origin).filter(|last| last.seen.size == signed.head.size) else { return };
+        if last.seen.root == signed.head.root {
+            return;
+        }
+        let evidence = Evidence {
+            format: FORMAT.into(),
+            origin: origin.to_owned(),
+            code: FORK.into(),
+            detail: format!("the log's key signed two trees of size {}; the witness was asked for both", last.seen.size),
+            seen_at: now_ms,
+            source: "add-checkpoint".into(),
+            accepted_checkpoint: Some(last.note.to_string()),
+            served_checkpoint: Some(note.to_string()),
+            proof: Some(Proof::SplitView { root: signed.head.root.to_base64(), path: List(Vec::new()) }),
+        };
+        let followed = node.followed().iter().any(|f| f.view.origin == origin);
+        let of = if followed { node.layout.mirror(origin) } else { node.layout.witness_folder() };
+        match evidence_store::keep(&of.evidence(), &evidence) {
+            Ok(name) => tracing::error!(origin, evidence = name, "a log has signed two trees of one size"),
+            Err(e) => tracing::error!(origin, error = %e, "evidence of a fork could not be kept"),
+        }
     }
 
     fn add_signed(&self, request: &Request, signed: Signed<'_>, known: &KnownLog, now_ms: u64) -> Result<Answer> {
@@ -268,18 +299,7 @@ fn known_logs(node: &Node, foreign: &[(String, VerifierKey)]) -> BTreeMap<String
 
 /// What a chain says of one log.
 fn log_of(chain: &CharterChain, origin: &str) -> KnownLog {
-    let cuts_of = |body: &CharterBody| -> Vec<(u64, Seen)> {
-        let cuts = body.cuts.iter().flat_map(|cuts| &cuts.0).filter(|cut| cut.origin.as_str() == origin);
-        cuts.map(|cut| (body.version, Seen { size: cut.size, root: Hash(cut.root.0) })).collect()
-    };
-    // A later version may list an earlier one's cuts again.
-    let mut cut: Vec<(u64, Seen)> = Vec::new();
-    for (version, seen) in chain.versions().iter().flat_map(|v| cuts_of(v.charter())) {
-        if cut.iter().all(|(_, known)| *known != seen) {
-            cut.push((version, seen));
-        }
-    }
-    let cut = cut.last().copied();
+    let cut = chain.cuts_of(origin).last().map(|cut| (cut.version, Seen { size: cut.size, root: cut.root }));
     let latest = chain.latest().charter();
     let retired = |key: &VerifierKey| {
         let keys = latest.retired.iter().flat_map(|list| &list.0).filter(|r| r.role == KeyRole::Log);
@@ -288,10 +308,7 @@ fn log_of(chain: &CharterChain, origin: &str) -> KnownLog {
     let since = chain.versions().iter().rev().filter(|v| cut.is_none_or(|(version, _)| v.charter().version >= version));
     let mut keys: Vec<VerifierKey> = Vec::new();
     for version in since {
-        let body = version.charter();
-        let region = version.region_by_origin(origin).map(|r| r.log_vkey.as_str());
-        let federation = body.federation.as_ref().filter(|f| f.origin.as_str() == origin).map(|f| f.log_vkey.as_str());
-        let named = region.or(federation).and_then(|vkey| VerifierKey::parse(vkey).ok());
+        let named = version.charter().log_vkey(origin).and_then(|vkey| VerifierKey::parse(vkey.as_str()).ok());
         if let Some(key) = named.filter(|key| !keys.contains(key) && !retired(key)) {
             keys.push(key);
         }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::ids::{OktmoPrefix, RecordId, RegionCode};
 use super::signature::PublicKey;
+use crate::error::{Action, Error, Result};
 use crate::tlog::Hash;
 use crate::tlog::note::VerifierKey;
 
@@ -90,16 +91,84 @@ pub struct Exception {
     pub leaf: Hash,
 }
 
-/// The charter chain as one log needs it: every verified version that names the log, oldest first. Never empty.
+/// Where a version decided a log's history: the log goes on from this head under that version's log key, and what the
+/// keys of earlier versions signed beyond it is void.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogCut {
+    /// The version that declares it.
+    pub version: u64,
+    /// Entries that stand.
+    pub size: u64,
+    /// Root of the tree over them.
+    pub root: Hash,
+}
+
+/// The charter chain as one log needs it: every verified version that names the log, oldest first, never none; and where
+/// the log was cut.
 #[derive(Debug, Clone)]
-pub struct Charters(Vec<Jurisdiction>);
+pub struct Charters(Vec<Jurisdiction>, Vec<LogCut>);
 
 impl Charters {
     /// The versions of a chain that name the log. `None` where there is none, or where they are not in order.
     pub fn new(versions: Vec<Jurisdiction>) -> Option<Charters> {
         let rising =
             versions.windows(2).all(|w| w[0].charter_version < w[1].charter_version && w[0].origin == w[1].origin);
-        (!versions.is_empty() && rising).then_some(Charters(versions))
+        (!versions.is_empty() && rising).then_some(Charters(versions, Vec::new()))
+    }
+    /// The same with the log's cuts, oldest first.
+    pub fn with_cuts(self, cuts: Vec<LogCut>) -> Charters {
+        Charters(self.0, cuts)
+    }
+    /// Heads that the log must contain: of each cut, unless a later one goes back behind it.
+    pub fn cuts(&self) -> impl Iterator<Item = &LogCut> {
+        let behind = |c: &LogCut| self.1.iter().any(|later| later.version > c.version && later.size < c.size);
+        self.1.iter().filter(move |c| !behind(c))
+    }
+    /// The newest cut that a log does not know of yet, having adopted `charter` last.
+    pub fn pending_cut(&self, charter: u64) -> Option<&LogCut> {
+        self.1.last().filter(|c| c.version > charter)
+    }
+    /// Refuses a checkpoint of `size` entries that is signed by the log key of `version`, where a later version cut the log
+    /// below that size.
+    ///
+    /// # Errors
+    /// `log.cut`.
+    pub fn stands(&self, version: u64, size: u64) -> Result<()> {
+        match self.1.iter().find(|c| c.version > version && size > c.size) {
+            None => Ok(()),
+            Some(cut) => Err(Error::refuse(
+                "log.cut",
+                format!(
+                    "a checkpoint of {size} entries by a key from before charter version {}, which cut the log at {}",
+                    cut.version, cut.size
+                ),
+                "it is void: get one that the log's present key has signed",
+            )),
+        }
+    }
+    /// Checks that a key signed which may sign a checkpoint of `size` entries of a log that has adopted `charter`.
+    ///
+    /// # Errors
+    /// `log.cut` where only keys did whose signatures a cut has made void, `peer.log_key` where none did.
+    pub fn check_signer(&self, charter: u64, size: u64, signed: impl Fn(&VerifierKey) -> bool) -> Result<()> {
+        let mut refused = Error::isolate(
+            "peer.log_key",
+            "the checkpoint is signed by a key of an earlier charter than the log has adopted",
+            "the log's node is broken, or somebody has its old key",
+        );
+        for j in self.signers(charter).filter(|j| signed(&j.log_key)) {
+            match self.stands(j.charter_version, size) {
+                Ok(()) => return Ok(()),
+                Err(e) => refused = e.with_action(Action::Isolate),
+            }
+        }
+        Err(refused)
+    }
+    /// Versions whose log key may sign a checkpoint of a log that has adopted `charter`: that one and later ones, never an
+    /// earlier one, whose key may be in wrong hands.
+    pub fn signers(&self, charter: u64) -> impl Iterator<Item = &Jurisdiction> {
+        let from = self.in_force(charter).charter_version;
+        self.0.iter().filter(move |j| j.charter_version >= from)
     }
     /// The version in force where the log has adopted `version` last; before the first adoption, the oldest.
     pub fn in_force(&self, version: u64) -> &Jurisdiction {
@@ -139,16 +208,14 @@ impl Charters {
         let known = |e: &Exception| adopted.iter().any(|j| j.exceptions.iter().any(|k| k.index == e.index));
         later.iter().flat_map(|j| &j.exceptions).any(|e| e.index < size && !known(e))
     }
-    /// Keys that may sign a checkpoint of a log that has adopted `charter`: of that version and of later ones, never of
-    /// an earlier one, whose key may be in wrong hands.
+    /// Keys of [`Charters::signers`].
     pub fn log_keys(&self, charter: u64) -> impl Iterator<Item = &VerifierKey> {
-        let from = self.in_force(charter).charter_version;
-        self.0.iter().filter(move |j| j.charter_version >= from).map(|j| &j.log_key)
+        self.signers(charter).map(|j| &j.log_key)
     }
 }
 
 impl From<Jurisdiction> for Charters {
     fn from(one: Jurisdiction) -> Charters {
-        Charters(vec![one])
+        Charters(vec![one], Vec::new())
     }
 }

@@ -53,3 +53,4 @@ pub mod transfer;
 mod transfer_rules;
 pub mod union_map;
 pub mod verify;
+pub mod z85;

@@ -4,17 +4,25 @@
 //! stands there; where none go, the hash of that half stands in the proof. What several keys share is written once. For
 //! one root and one set of keys there is exactly one proof; what could be written otherwise is refused.
 //!
-//! | letter | what stands there | in the proof beside it |
+//! | sign | what stands there | in the proof beside it |
 //! |---|---|---|
-//! | `i` | an inner node: its left half follows, then its right half | |
+//! | a number | so many inner nodes, one after another: of each its left half follows, then its right half | |
 //! | `l` | the leaf of one of the keys, alone in this subtree | |
 //! | `o` | the leaf of another key, alone in this subtree: the keys are absent | its key and its value |
 //! | `e` | nothing: the keys are absent | |
+//!
+//! As a text: the signs, a space, and the hashes in Z85.
+
+use std::fmt;
+use std::iter::repeat_n;
 
 use super::map_proof::MAX_DEPTH;
 use super::statemap::{Bytes32, EMPTY_ROOT, StateMap, bit, inner_hash, leaf_hash};
+use super::z85;
 use crate::error::{Error, Result};
 
+/// Most places and most hashes of one proof.
+const MOST: usize = MAX_KEYS * MAX_DEPTH;
 /// Most keys of one proof.
 pub const MAX_KEYS: usize = 64;
 
@@ -29,20 +37,6 @@ pub(super) enum Stands {
     Other,
     /// Nothing.
     Empty,
-}
-
-impl Stands {
-    fn letter(self) -> char {
-        match self {
-            Stands::Inner => 'i',
-            Stands::Leaf => 'l',
-            Stands::Other => 'o',
-            Stands::Empty => 'e',
-        }
-    }
-    fn of(letter: u8) -> Option<Stands> {
-        [Stands::Inner, Stands::Leaf, Stands::Other, Stands::Empty].into_iter().find(|s| s.letter() as u8 == letter)
-    }
 }
 
 /// A proof for several keys of one map. Decoded, not verified.
@@ -69,27 +63,18 @@ impl MultiProof {
     pub(super) fn hash(&mut self, hash: Bytes32) {
         self.hashes.push(hash);
     }
-    /// The letters.
-    pub fn shape(&self) -> String {
-        self.shape.iter().map(|s| s.letter()).collect()
-    }
-    /// The hashes, keys and values, one after another.
-    pub fn bytes(&self) -> Vec<u8> {
-        self.hashes.concat()
-    }
-    /// Puts a proof together from its letters and bytes.
+    /// Reads a proof in its only spelling.
     ///
     /// # Errors
-    /// `proof.map` for an unknown letter, bytes that are no whole number of hashes, or more of either than [`MAX_KEYS`]
-    /// keys can need.
-    pub fn read(shape: &str, bytes: &[u8]) -> Result<MultiProof> {
-        let most = MAX_KEYS * MAX_DEPTH;
+    /// `proof.map` for signs or hashes that are none, and for more of either than [`MAX_KEYS`] keys can need.
+    pub fn parse(text: &str) -> Result<MultiProof> {
+        let (signs, hashes) = text.split_once(' ').ok_or_else(|| wrong("no signs, or no hashes"))?;
+        let bytes = z85::decode(hashes).ok_or_else(|| wrong("the hashes are not in their one spelling"))?;
         let (hashes, rest) = bytes.as_chunks::<32>();
-        if shape.len() > most || hashes.len() > most || !rest.is_empty() {
-            return Err(wrong("it is longer than any, or no whole number of hashes"));
+        if hashes.len() > MOST || !rest.is_empty() {
+            return Err(wrong("more hashes than any has, or no whole number of them"));
         }
-        let shape: Option<Vec<Stands>> = shape.bytes().map(Stands::of).collect();
-        Ok(MultiProof { shape: shape.ok_or_else(|| wrong("an unknown letter"))?, hashes: hashes.to_vec() })
+        Ok(MultiProof { shape: shape(signs)?, hashes: hashes.to_vec() })
     }
 
     /// Verifies that the map with this `root` holds at each key the value beside it, or nothing where none is beside it. The
@@ -110,6 +95,44 @@ impl MultiProof {
             true => Ok(()),
             false => Err(wrong("it does not lead to the committed root")),
         }
+    }
+}
+
+/// What the signs say.
+fn shape(signs: &str) -> Result<Vec<Stands>> {
+    let mut shape = Vec::new();
+    let mut rest = signs;
+    while let Some(sign) = rest.chars().next() {
+        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, after) = rest.split_at(digits.max(sign.len_utf8()));
+        let (stands, times) = match sign {
+            '1'..='9' => (Stands::Inner, number.parse().unwrap_or(usize::MAX)),
+            'l' => (Stands::Leaf, 1),
+            'o' => (Stands::Other, 1),
+            'e' => (Stands::Empty, 1),
+            _ => return Err(wrong("an unknown sign, or a number that begins with a nought")),
+        };
+        if times > MOST - shape.len() {
+            return Err(wrong("more places than any has"));
+        }
+        shape.extend(repeat_n(stands, times));
+        rest = after;
+    }
+    Ok(shape)
+}
+
+impl fmt::Display for MultiProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for run in self.shape.chunk_by(|a, b| a == b) {
+            match run.first() {
+                Some(Stands::Inner) => write!(f, "{}", run.len())?,
+                Some(Stands::Leaf) => f.write_str(&"l".repeat(run.len()))?,
+                Some(Stands::Other) => f.write_str(&"o".repeat(run.len()))?,
+                Some(Stands::Empty) => f.write_str(&"e".repeat(run.len()))?,
+                None => {}
+            }
+        }
+        write!(f, " {}", z85::encode(&self.hashes.concat()))
     }
 }
 

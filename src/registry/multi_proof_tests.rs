@@ -41,6 +41,24 @@ fn expected(leaves: &Leaves, keys: &[Bytes32], depth: usize, shape: &mut String,
     inner_hash(&left, &expected(&right, &rk, depth + 1, shape, hashes))
 }
 
+/// Letters with the inner nodes counted.
+fn counted(letters: &str) -> String {
+    let mut signs = String::new();
+    let mut inner = 0;
+    for letter in letters.chars() {
+        if letter == 'i' {
+            inner += 1;
+            continue;
+        }
+        if inner > 0 {
+            signs += &inner.to_string();
+        }
+        inner = 0;
+        signs.push(letter);
+    }
+    signs
+}
+
 fn world() -> impl Strategy<Value = (Model, BTreeSet<Bytes32>)> {
     (prop::collection::btree_map(key(), any::<[u8; 32]>(), 0..40), prop::collection::btree_set(key(), 1..8))
 }
@@ -61,8 +79,11 @@ proptest! {
         let root = expected(&leaves, &list, 0, &mut shape, &mut hashes);
         prop_assert_eq!(map.root(), root);
         let proof = MultiProof::of(&map, &list);
-        prop_assert_eq!((proof.shape(), proof.bytes()), (shape, hashes.concat()));
-        prop_assert_eq!(&MultiProof::read(&proof.shape(), &proof.bytes()).unwrap(), &proof);
+        let text = proof.to_string();
+        let (signs, spelled) = text.split_once(' ').unwrap();
+        prop_assert_eq!(counted(&shape), signs);
+        prop_assert_eq!(z85::decode(spelled).unwrap(), hashes.concat());
+        prop_assert_eq!(&MultiProof::parse(&text).unwrap(), &proof);
         prop_assert!(proof.verify(&root, &asked(&model, &keys)).is_ok());
     }
 
@@ -111,7 +132,25 @@ fn a_leaf_stands_as_high_as_it_can() {
     assert!(proof.verify(&low, &[(key, Some(value))]).unwrap_err().detail().contains("further down"));
     let deep = MultiProof { shape: vec![Stands::Inner; 300], hashes: vec![[9; 32]; 300] };
     assert!(deep.verify(&low, &[(key, None)]).unwrap_err().detail().contains("deeper"));
-    assert!(MultiProof::read("x", &[]).is_err() && MultiProof::read("e", &[0; 31]).is_err());
-    assert!(MultiProof::read(&"i".repeat(MAX_KEYS * MAX_DEPTH + 1), &[]).is_err());
     assert!(MultiProof::default().verify(&EMPTY_ROOT, &[]).is_err());
+}
+
+/// What is read is written again as it was; all else is refused, before much is made of it.
+#[test]
+fn a_text_has_one_spelling() {
+    let hash = z85::encode(&[7; 32]);
+    for good in [" ", "e ", "1le ", "300 ", "12l3oe "] {
+        let text = format!("{good}{hash}");
+        assert_eq!(MultiProof::parse(&text).unwrap().to_string(), text);
+    }
+    let most = format!("{MOST} ");
+    assert_eq!(MultiProof::parse(&most).unwrap().shape.len(), MOST);
+    let many = z85::encode(&vec![0; 32 * (MOST + 1)]);
+    let (more, sum) = (format!("{} ", MOST + 1), format!("{MOST}e "));
+    let huge = format!("{} ", "9".repeat(40));
+    for bad in ["", "e", "x ", "i ", "0l ", "01l ", "l0 ", "+1 ", "\u{661}l ", "e 0", "e  ", &more, &sum, &huge] {
+        assert_eq!(MultiProof::parse(bad).unwrap_err().code(), "proof.map", "{bad}");
+    }
+    assert!(MultiProof::parse(&format!("e {}", &hash[..20])).is_err());
+    assert!(MultiProof::parse(&format!("e {many}")).unwrap_err().detail().contains("more hashes"));
 }

@@ -142,6 +142,18 @@ impl NodeRecord {
         let id = record_id(&payload);
         Ok((Envelope::sign(payload, TYP_NODE, &[key]), id))
     }
+    /// What the payload of an entry says.
+    ///
+    /// # Errors
+    /// `record.version`, `record.payload`.
+    pub fn read(payload: &[u8]) -> Result<NodeRecord> {
+        if let Some(e) = unknown_version(payload) {
+            return Err(e);
+        }
+        from_object(payload).map_err(|e| {
+            Error::refuse("record.payload", format!("node record: {e}"), "see the field list in docs/protocol.md")
+        })
+    }
 }
 
 /// A node's entry, taken apart and not verified.
@@ -164,12 +176,7 @@ impl DecodedNodeRecord {
     /// Takes the exact bytes of an entry apart.
     pub fn decode(entry: &[u8]) -> Result<Self> {
         let envelope = Envelope::parse(entry, TYP_NODE, MAX_PROOF_ENTRY)?;
-        if let Some(e) = unknown_version(&envelope.payload) {
-            return Err(e);
-        }
-        let record: NodeRecord = from_object(&envelope.payload).map_err(|e| {
-            Error::refuse("record.payload", format!("node record: {e}"), "see the field list in docs/protocol.md")
-        })?;
+        let record = NodeRecord::read(&envelope.payload)?;
         Ok(DecodedNodeRecord { envelope, record })
     }
     /// Its id.

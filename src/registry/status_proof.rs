@@ -2,12 +2,12 @@
 //! (docs/protocol.md, "Status proofs").
 //!
 //! ```text
-//! domovoi/status-proof@v1
+//! domovoi/status-proof@v2
 //! about chat:<number>
-//! fact <name> <facts, as committed>     none, or one a line, sorted by name
-//! map <letters> <base64 of hashes>      that these are in the committed state, and that what is missing is not
+//! fact <facts, as committed>            none, or one a line, sorted by the names of whose they are
+//! map <signs> <hashes>                  that these are in the committed state, and that what is missing is not
 //! commit <payload of state.committed>
-//! signed <key id> <base64url of the signature>
+//! signed <base64url of the signature>   by the commit key of the charter that the commit names
 //!
 //! <C2SP tlog-proof of that entry at index size − 1, with the checkpoint and its cosignatures>
 //! ```
@@ -19,11 +19,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use data_encoding::{BASE64, BASE64URL_NOPAD};
+use data_encoding::BASE64URL_NOPAD;
 
 use super::envelope::{Envelope, MAX_ENTRY, TYP_NODE};
 use super::facts::{AuthorityFacts, BuildingFacts, ChatFacts, Facts, LinkFacts, leaf_value};
-use super::ids::{ChatNumber, KeyThumb, LinkDigest, OrgId, RegionCode};
+use super::ids::{ChatNumber, LinkDigest, OrgId, RegionCode};
 use super::jurisdiction::Charters;
 use super::multi_proof::{MAX_KEYS, MultiProof};
 use super::node_record::{Commit, DecodedNodeRecord, NodeRecord};
@@ -37,7 +37,7 @@ use crate::tlog::note::Note;
 use crate::tlog::proof::{MAX_PROOF_LEN, TlogProof};
 
 /// First line of every status proof.
-const HEADER: &str = "domovoi/status-proof@v1";
+const HEADER: &str = "domovoi/status-proof@v2";
 /// Bytes of the longest status proof: a chat of very many houses and an owner of many successions.
 pub const MAX_LEN: usize = 512 * 1024 + MAX_PROOF_LEN;
 /// Most houses of a chat whose facts are put in; all are named by the chat's own facts.
@@ -81,22 +81,22 @@ pub enum Leaf {
 }
 
 impl Leaf {
-    fn read(name: &Name, json: &str) -> Result<Leaf> {
-        let (leaf, again) = match name {
-            Name::Link(link) => {
-                let leaf: LinkFacts = serde_json::from_str(json).map_err(|e| bad(format!("facts of {name}: {e}")))?;
-                let own = leaf.link == *link;
-                (own.then_some(()), (Leaf::Link(leaf.clone()), serde_json::to_vec(&leaf).unwrap_or_default()))
-            }
-            Name::Subject(subject) => {
-                let facts: Facts = serde_json::from_str(json).map_err(|e| bad(format!("facts of {name}: {e}")))?;
-                let own = subject_of(&facts).as_ref() == Some(subject);
-                (own.then_some(()), (Leaf::Facts(facts.clone()), facts.encode()))
-            }
+    /// Facts in their one spelling, and whose they are: they say it themselves.
+    fn read(json: &str) -> Result<(Name, Leaf)> {
+        let no = |e| bad(format!("facts: {e}"));
+        let (name, leaf, again) = if json.starts_with("{\"link\":") {
+            let leaf: LinkFacts = serde_json::from_str(json).map_err(no)?;
+            let again = serde_json::to_vec(&leaf).unwrap_or_default();
+            (Some(Name::Link(leaf.link)), Leaf::Link(leaf), again)
+        } else {
+            let facts: Facts = serde_json::from_str(json).map_err(no)?;
+            let again = facts.encode();
+            (subject_of(&facts).map(Name::Subject), Leaf::Facts(facts), again)
         };
-        match (leaf, again) {
-            (Some(()), (leaf, again)) if again == json.as_bytes() => Ok(leaf),
-            _ => Err(bad(format!("the facts of {name} are another's, or not in their one spelling"))),
+        match name {
+            Some(name) if again == json.as_bytes() => Ok((name, leaf)),
+            Some(name) => Err(bad(format!("the facts of {name} are not in their one spelling"))),
+            None => Err(bad("facts of a kind that no proof holds")),
         }
     }
     fn chat(&self) -> Option<&ChatFacts> {
@@ -137,9 +137,8 @@ pub struct StatusProof {
     facts: BTreeMap<String, (Name, String, Leaf)>,
     map: MultiProof,
     commit: Commit,
-    entry: Vec<u8>,
-    signed: (KeyThumb, [u8; 64]),
     payload: String,
+    signature: [u8; 64],
     tlog: TlogProof,
 }
 
@@ -239,11 +238,19 @@ fn line<'t>(lines: &mut std::str::Split<'t, char>, word: &str) -> Result<&'t str
 }
 
 impl StatusProof {
-    /// Puts a proof together, from the state and the map of one commit, its entry, and the proof of that entry.
+    /// Puts a proof together, from the state and the map of one commit, its entry, and the proof of that entry. With
+    /// `addresses`, the facts of a chat's houses are in it too, as many as have room; without, the chat's facts only name them.
     ///
     /// # Errors
     /// `status.form` where `about` is nothing that a proof can be about, or the pieces are not of one commit.
-    pub fn of(state: &State, map: &StateMap, about: &Name, commit: &[u8], tlog: TlogProof) -> Result<StatusProof> {
+    pub fn of(
+        state: &State,
+        map: &StateMap,
+        about: &Name,
+        addresses: bool,
+        commit: &[u8],
+        tlog: TlogProof,
+    ) -> Result<StatusProof> {
         let (mut facts, mut houses) = (BTreeMap::new(), Vec::new());
         let mut wanted = vec![about.clone()];
         while let Some(name) = wanted.pop() {
@@ -259,7 +266,7 @@ impl StatusProof {
             match &leaf {
                 Leaf::Link(l) => wanted.extend(l.chats.iter().map(|n| Name::Subject(Subject::Chat(*n)))),
                 Leaf::Facts(Facts::Chat(c)) => {
-                    houses.extend(c.buildings.iter().take(MAX_HOUSES).cloned());
+                    houses.extend(c.buildings.iter().take(MAX_HOUSES).filter(|_| addresses).cloned());
                     wanted.extend(c.owner().map(|o| Name::Subject(Subject::Authority(o.authority.clone()))));
                 }
                 Leaf::Facts(Facts::Authority(a)) => {
@@ -286,8 +293,8 @@ impl StatusProof {
         let keys: Vec<Bytes32> = keys(about, &facts).into_iter().map(|(key, _)| key).collect();
         let envelope = Envelope::parse(commit, TYP_NODE, MAX_ENTRY)?;
         let payload = String::from_utf8(envelope.payload.clone()).map_err(|_| bad("the commit is not text"))?;
-        let signed = *envelope.signatures.first().ok_or_else(|| bad("the commit is not signed"))?;
-        let proof = StatusProof::whole(about.clone(), facts, MultiProof::of(map, &keys), payload, signed, tlog)?;
+        let (_, signature) = *envelope.signatures.first().ok_or_else(|| bad("the commit is not signed"))?;
+        let proof = StatusProof::whole(about.clone(), facts, MultiProof::of(map, &keys), payload, signature, tlog)?;
         // Nobody is handed what he would have to refuse.
         proof.is_complete()?;
         Ok(proof)
@@ -298,19 +305,16 @@ impl StatusProof {
         facts: BTreeMap<String, (Name, String, Leaf)>,
         map: MultiProof,
         payload: String,
-        signed: (KeyThumb, [u8; 64]),
+        signature: [u8; 64],
         tlog: TlogProof,
     ) -> Result<StatusProof> {
-        let mut envelope = Envelope::unsigned(payload.clone().into_bytes(), TYP_NODE);
-        envelope.signatures.push(signed);
-        let entry = envelope.to_bytes();
-        let NodeRecord::Commit(commit) = DecodedNodeRecord::decode(&entry)?.record().clone() else {
+        let NodeRecord::Commit(commit) = NodeRecord::read(payload.as_bytes())? else {
             return Err(bad("the entry is not a state.committed"));
         };
         if tlog.extra.is_some() {
             return Err(bad("the tlog-proof has extra data, which nothing signs"));
         }
-        Ok(StatusProof { about, facts, map, commit, entry, signed, payload, tlog })
+        Ok(StatusProof { about, facts, map, commit, payload, signature, tlog })
     }
 
     /// Reads a proof in its only spelling. Nothing is verified.
@@ -329,33 +333,30 @@ impl StatusProof {
         }
         let about: Name = line(&mut lines, "about")?.parse()?;
         let mut facts = BTreeMap::new();
-        let mut last = "";
+        let mut last = String::new();
         let map = loop {
             let next = lines.clone();
-            let Ok(fact) = line(&mut lines, "fact") else {
+            let Ok(json) = line(&mut lines, "fact") else {
                 lines = next;
                 break line(&mut lines, "map")?;
             };
-            let (name, json) = fact.split_once(' ').ok_or_else(|| bad("a fact without facts"))?;
+            let (named, leaf) = Leaf::read(json)?;
+            let name = named.to_string();
             if name <= last || facts.len() >= MAX_KEYS {
                 return Err(bad("the facts are not sorted and distinct, or too many"));
             }
-            let named: Name = name.parse()?;
-            let leaf = Leaf::read(&named, json)?;
-            facts.insert(name.to_owned(), (named, json.to_owned(), leaf));
-            last = name;
+            last.clone_from(&name);
+            facts.insert(name, (named, json.to_owned(), leaf));
         };
-        let (shape, hashes) = map.split_once(' ').ok_or_else(|| bad("the map proof has no hashes"))?;
-        let hashes = BASE64.decode(hashes.as_bytes()).map_err(|_| bad("hashes are not canonical base64"))?;
-        let map = MultiProof::read(shape, &hashes)?;
+        let map = MultiProof::parse(map)?;
         let payload = line(&mut lines, "commit")?.to_owned();
-        let (kid, signature) = line(&mut lines, "signed")?.split_once(' ').ok_or_else(|| bad("no signature"))?;
-        let signature = BASE64URL_NOPAD.decode(signature.as_bytes()).ok().and_then(|s| <[u8; 64]>::try_from(s).ok());
+        let signature = BASE64URL_NOPAD.decode(line(&mut lines, "signed")?.as_bytes()).ok();
+        let signature = signature.and_then(|s| <[u8; 64]>::try_from(s).ok());
         let signature = signature.ok_or_else(|| bad("a signature is 64 bytes in canonical base64url"))?;
         if lines.next().is_some() {
             return Err(bad("something stands after the signature"));
         }
-        let proof = StatusProof::whole(about, facts, map, payload, (kid.parse()?, signature), TlogProof::parse(tlog)?)?;
+        let proof = StatusProof::whole(about, facts, map, payload, signature, TlogProof::parse(tlog)?)?;
         let note = Note::parse(proof.tlog.checkpoint.as_bytes())?;
         match proof.to_string() == text && note.to_string() == proof.tlog.checkpoint {
             true => Ok(proof),
@@ -392,7 +393,7 @@ impl StatusProof {
     /// # Errors
     /// `status.charter` where the charters do not reach the version the log had adopted, or name another log;
     /// `commit.signature`, those of the tlog-proof, `status.commit` where the commit does not end the log it is proved in,
-    /// `status.excepted` where a newer charter undoes what the commit counted, `proof.map`, `status.facts` where facts are
+    /// `status.excepted` where a newer charter undoes what the commit counted, `log.cut` where it cut the log below, `proof.map`, `status.facts` where facts are
     /// missing or surplus, `cosignature.false`. Lines of cosigners that are not among `cosigners` are not looked at.
     pub fn verify(&self, charters: &Charters, cosigners: &[CosignerKey]) -> Result<ProvedStatus> {
         let commit = &self.commit;
@@ -404,15 +405,33 @@ impl StatusProof {
                 "get the federation's charters up to that version",
             )
         })?;
-        DecodedNodeRecord::decode(&self.entry)?.verify(&by.commit_key)?;
+        // Only that key may have signed it, so its id need not stand in the proof.
+        let mut envelope = Envelope::unsigned(self.payload.clone().into_bytes(), TYP_NODE);
+        envelope.signatures.push((by.commit_key.thumb(), self.signature));
+        let entry = envelope.to_bytes();
+        DecodedNodeRecord::decode(&entry)?.verify(&by.commit_key)?;
         // A later version may have replaced the log key before the log adopted it; an earlier key signs nothing any more.
-        let leaf = leaf_hash(&self.entry);
+        let leaf = leaf_hash(&entry);
         let mut verified = Err(lacking("no charter names a log key"));
-        for key in charters.log_keys(commit.charter) {
-            verified = self.tlog.verify(leaf, key);
-            if !matches!(&verified, Err(e) if e.code() == "note.unsigned") {
-                break;
+        for j in charters.signers(commit.charter) {
+            match self.tlog.verify(leaf, &j.log_key) {
+                Err(e) if e.code() == "note.unsigned" => {
+                    if !matches!(&verified, Err(e) if e.code() == "log.cut") {
+                        verified = Err(e);
+                    }
+                    continue;
+                }
+                // What a key signed beyond a later cut is void; the key that came with the cut may have signed it too.
+                Ok(head) => match charters.stands(j.charter_version, commit.size) {
+                    Ok(()) => verified = Ok(head),
+                    Err(e) => {
+                        verified = Err(e);
+                        continue;
+                    }
+                },
+                Err(e) => verified = Err(e),
             }
+            break;
         }
         let verified = verified?;
         let head = verified.checkpoint();
@@ -485,12 +504,11 @@ fn leaf_of(state: &State, name: &Name) -> Result<Option<(String, Leaf)>> {
 impl fmt::Display for StatusProof {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{HEADER}\nabout {}", self.about)?;
-        for (name, (_, json, _)) in &self.facts {
-            writeln!(f, "fact {name} {json}")?;
+        for (_, json, _) in self.facts.values() {
+            writeln!(f, "fact {json}")?;
         }
-        writeln!(f, "map {} {}", self.map.shape(), BASE64.encode(&self.map.bytes()))?;
-        writeln!(f, "commit {}", self.payload)?;
-        write!(f, "signed {} {}\n\n{}", self.signed.0, BASE64URL_NOPAD.encode(&self.signed.1), self.tlog)
+        writeln!(f, "map {}\ncommit {}", self.map, self.payload)?;
+        write!(f, "signed {}\n\n{}", BASE64URL_NOPAD.encode(&self.signature), self.tlog)
     }
 }
 

@@ -88,7 +88,7 @@ pub(super) fn some_object<'de, T: Deserialize<'de>, D: serde::Deserializer<'de>>
 }
 
 /// Reads `json` whole, from an object.
-pub(super) fn from_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
+pub(crate) fn from_object<'de, T: Deserialize<'de>>(json: &'de [u8]) -> serde_json::Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(json);
     let value = object(&mut reader)?;
     reader.end().map(|()| value)

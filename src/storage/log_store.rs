@@ -23,6 +23,7 @@ use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
 use crate::tlog::hash::leaf_hash;
 use crate::tlog::note::{Note, NoteSignature, VerifierKey};
 use crate::tlog::tile::{bundles_between, decode_bundle};
+use crate::tlog::tree;
 
 pub use super::reader::{Entries, LogReader, MAX_RANGE};
 
@@ -112,6 +113,7 @@ impl LogStore {
         let (journal, record) = Journal::open(&journal_path)?;
         let (size, root) = checkpoint.as_ref().map_or((0, Hash::EMPTY_TREE), |(c, _)| (c.size, c.root));
         let edge = whole_edge(dir, size, root, record.as_ref())?;
+        let fence = lift_restored(dir, &fence_path, fence, &edge)?;
         let work = roll_forward(dir, &edge, record.as_ref(), &fence)?;
         check_fence(&fence, &edge, work.as_ref().map_or(&edge, |w| &w.edge), work.is_some())?;
         if let Some(record) = record.filter(|r| r.new_size == size) {
@@ -452,6 +454,21 @@ fn edge_from_files(dir: &Path, from: &Edge, fence: &Fence) -> Result<Edge> {
         return Err(Error::stop("log.root", format!("entries give the root {}, tiles {}", grown.root, edge.root), ""));
     }
     Ok(edge)
+}
+
+/// A log of unknown age that was brought up to a later signed head from mirrors has a fence of before. It is moved up where
+/// the log contains what it fenced; its age stays unknown.
+fn lift_restored(dir: &Path, path: &Path, fence: Fence, edge: &Edge) -> Result<Fence> {
+    if fence.age == Age::Known || fence.size >= edge.size {
+        return Ok(fence);
+    }
+    let published = Published { size: edge.size, root: edge.root, ..Published::EMPTY };
+    if tree::root(&LogReader::new(dir, published), fence.size)? != fence.root {
+        return Err(fork(&fence, edge));
+    }
+    let lifted = Fence { size: edge.size, root: edge.root, age: Age::Restored };
+    lifted.write(path)?;
+    Ok(lifted)
 }
 
 /// Holds the fence against the published head and the head that will be published next.

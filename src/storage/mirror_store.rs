@@ -127,6 +127,24 @@ impl MirrorStore {
         Ok(store)
     }
 
+    /// What is published from now on must contain this head.
+    ///
+    /// Errors: `disk.write`.
+    pub fn require(&mut self, size: u64, root: Hash) -> Result<()> {
+        let head = Head { size, root, next: size };
+        write_atomic(&self.floor_path, head.to_text().as_bytes())?;
+        self.floor = Some(head);
+        Ok(())
+    }
+
+    /// Removes what only a mirror has beside its files, so that the log can be opened by the node that writes it.
+    ///
+    /// Errors: `disk.write`.
+    pub fn hand_over(self) -> Result<()> {
+        remove(&self.head_path)?;
+        remove(&self.floor_path)
+    }
+
     /// Reads the mirror: all entries that were appended; `read` and the checkpoint only what is published.
     pub fn reader(&self) -> LogReader {
         self.reader.clone()
@@ -152,6 +170,27 @@ impl MirrorStore {
         let published = Published { size: after.size, root: after.root, ..(*self.reader.published()).clone() };
         self.reader.set(published);
         Ok(())
+    }
+
+    /// Sets all of the mirror aside, in `private/damaged`, and begins with nothing: the log that is published next must contain
+    /// the head of `size` entries with `root`. Gives the place.
+    ///
+    /// Errors: `store.broken`, `disk.write`.
+    pub fn begin_anew(&mut self, size: u64, root: Hash) -> Result<PathBuf> {
+        let private = self.dir.with_file_name("private");
+        let (dir, head_path, floor_path) = (self.dir.clone(), self.head_path.clone(), self.floor_path.clone());
+        let floor = Head { size, root, next: size };
+        let mut place = PathBuf::new();
+        self.durably(|| {
+            write_atomic(&floor_path, floor.to_text().as_bytes())?;
+            // Whatever of the two comes first: without its head, an empty mirror is a new one.
+            write_atomic(&head_path, Head::EMPTY.to_text().as_bytes())?;
+            place = set_aside(&dir, &private)?;
+            create_dir(&dir)
+        })?;
+        (self.floor, self.edge, self.edges) = (Some(floor), Edge::empty(), Vec::new());
+        self.reader.set(Published::EMPTY);
+        Ok(place)
     }
 
     /// Puts a checkpoint, whose signature is verified already, in place: durable, then visible.

@@ -27,6 +27,7 @@ pub mod backup;
 pub mod checkpoint_lines;
 pub mod durable;
 mod edge;
+pub mod evidence_store;
 pub mod fence;
 pub mod format;
 pub mod fsck;

@@ -3,6 +3,8 @@
 use super::client::{Peer, limit};
 use crate::error::{Action, Error, Result};
 use crate::federation::chain::CharterChain;
+use crate::node::layout::Layout;
+use crate::storage::durable::read_optional;
 
 /// Most versions taken in one go.
 const MAX_STEPS: usize = 64;
@@ -17,6 +19,25 @@ pub async fn fetch_pinned(peer: &Peer) -> Result<Vec<u8>> {
 /// Takes the versions after the newest of `chain`, as far as the peer has them. Gives their bytes, oldest first.
 pub async fn walk(peer: &Peer, chain: &mut CharterChain) -> Result<Vec<Vec<u8>>> {
     walk_under(peer, chain, "api/v1/federation/charters").await
+}
+
+/// Takes the versions after the newest of `chain` that the node has already, its own or with a log that it follows. What does
+/// not follow there is of another chain and is passed over. Gives their bytes, oldest first.
+///
+/// # Errors
+/// Those of the disk.
+pub fn walk_kept(data: &Layout, chain: &mut CharterChain) -> Result<Vec<Vec<u8>>> {
+    let mut folders = vec![data.charters(), data.federation().charters()];
+    let mirrors = std::fs::read_dir(data.data().join("mirrors")).into_iter().flatten().flatten();
+    folders.extend(mirrors.map(|m| Layout::new(&m.path()).charters()));
+    let mut taken = Vec::new();
+    for _ in 0..MAX_STEPS {
+        let name = format!("{}.json", chain.latest().charter().version + 1);
+        let kept = folders.iter().filter_map(|f| read_optional(&f.join(&name), limit::CHARTER as u64).ok().flatten());
+        let Some(bytes) = kept.into_iter().find(|bytes| chain.advance(bytes).is_ok_and(|new| new)) else { break };
+        taken.push(bytes);
+    }
+    Ok(taken)
 }
 
 /// [`walk`], over the charter of the federation whose log the peer writes.

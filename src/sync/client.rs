@@ -7,7 +7,11 @@ use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
 
 use crate::error::{Error, Result};
+use crate::node::layout::origin_hash;
 use crate::tlog::tile::LogPath;
+
+/// Where a node serves its own log.
+const LOG: &str = "log/";
 
 /// Largest answer of each kind, in bytes.
 pub mod limit {
@@ -19,6 +23,8 @@ pub mod limit {
     pub const BUNDLE: usize = crate::tlog::tile::MAX_BUNDLE_LEN;
     /// A charter.
     pub const CHARTER: usize = 1 << 20;
+    /// The heads a node knows: 256 checkpoints, escaped, with their origins.
+    pub const HEADS: usize = 256 * 10 * 1024;
 }
 
 /// A peer: where its node is, and how to talk to it.
@@ -26,6 +32,8 @@ pub mod limit {
 pub struct Peer {
     base: reqwest::Url,
     client: reqwest::Client,
+    /// Where the log's files are, under the root.
+    files: Arc<str>,
     /// Stands in for the network; none where there is a real one.
     simulated: Option<Arc<dyn Transport>>,
 }
@@ -83,7 +91,27 @@ impl Peer {
             builder = builder.tls_certs_only([certificate]);
         }
         let client = builder.build().map_err(|e| bad(e.to_string()))?;
-        Ok(Peer { base, client, simulated: None })
+        Ok(Peer { base, client, files: LOG.into(), simulated: None })
+    }
+
+    /// The copy that this peer keeps of the log `origin`, in the place of a log of its own.
+    pub fn copy_of(&self, origin: &str) -> Peer {
+        self.files_at(&format!("mirror/{}/", origin_hash(origin)))
+    }
+
+    fn files_at(&self, files: &str) -> Peer {
+        Peer { files: files.into(), ..self.clone() }
+    }
+
+    /// The files of a log as [`Heads`](crate::node::heads::Heads) name them: this peer's own log or its copy of `origin`, and
+    /// nothing else.
+    pub fn files_of(&self, origin: &str, own: bool) -> Peer {
+        if own { self.files_at(LOG) } else { self.copy_of(origin) }
+    }
+
+    /// A file of the log, under the node's root.
+    pub fn log_path(&self, path: LogPath) -> String {
+        format!("{}{path}", self.files)
     }
 
     /// The same peer over a simulated network.
@@ -159,7 +187,7 @@ impl Peer {
             LogPath::Tile(_) => limit::TILE,
             LogPath::Bundle(_) => limit::BUNDLE,
         };
-        let name = format!("log/{path}");
+        let name = self.log_path(path);
         self.get(&name, max).await?.ok_or_else(|| {
             Error::isolate(
                 "peer.missing",

@@ -1,32 +1,40 @@
 //! One followed log: its mirror, its index, its state, and what became of the last rounds.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::client::{Peer, Transport};
-use super::evidence::Evidence;
+use super::client::{Peer, Transport, limit};
+use super::cut::{Standing, check_cuts, is_contradicted, standing};
+use super::hold::{self, Seen};
 use super::round;
 use crate::error::{Action, Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
+use crate::federation::evidence::{FORK, Proof, keys_of};
 use crate::federation::roster::Roster;
 use crate::node::charters::{keep_latest, read_chain};
 use crate::node::clock::Clock;
 use crate::node::layout::Layout;
 use crate::node::load::{index_batch, join_batches, load, ring_of};
 use crate::node::log_view::{LogView, Role};
-use crate::node::{FollowStatus, Followed, Held};
+use crate::node::{Followed, Via};
+use crate::registry::jurisdiction::{Charters, LogCut};
 use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
+use crate::registry::state::State;
+use crate::registry::strict::List;
 use crate::registry::verify::KeyRing;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
-use crate::storage::log_store::Entries;
+use crate::storage::log_store::{Entries, LogReader};
 use crate::storage::mirror_store::MirrorStore;
+use crate::tlog::Hash;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
-use crate::tlog::tile::{BundleId, bundles_between};
+use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between};
+use crate::tlog::tree::{Grown, TileSource, inclusion_proof};
 
 /// Bundles fetched and not yet part of the mirror, as files, so that an interrupted round goes on where it stopped.
 /// They prove nothing by themselves: all are hashed against the checkpoint in every round.
@@ -77,6 +85,8 @@ pub struct Follower {
     pub followed: Arc<Followed>,
     peer: Peer,
     clock: Clock,
+    /// The node's data directory.
+    data: Layout,
     layout: Layout,
     incoming: Incoming,
     work: Arc<Mutex<Work>>,
@@ -152,8 +162,7 @@ impl Follower {
         let mut index = SledIndex::open(&layout.index())?;
         let (state, replay) = load(&mirror.reader(), &mut index, &charters, progress)?;
         let ring = ring_of(&state);
-        let saved = read_bounded(&layout.data().join("status.json"), 1 << 16).ok();
-        let mut status: FollowStatus = saved.and_then(|s| restore_status(&s)).unwrap_or_default();
+        let mut status = hold::restore(&layout).unwrap_or_default();
         (status.name, status.url) = (source.name.clone(), source.url.clone());
         let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state, replay.map));
         Ok(Follower {
@@ -161,52 +170,103 @@ impl Follower {
             peer: source.peer()?,
             clock,
             incoming: Incoming(layout.data().join("incoming")),
+            data: data.clone(),
             layout,
             work: Arc::new(Mutex::new(Work { mirror, index, ring })),
         })
     }
 
+    /// True where the peer is the log's own node.
+    pub fn is_at(&self, peer: &Peer) -> bool {
+        self.peer.url() == peer.url()
+    }
+
     /// One round. The status says afterwards what became of it; an error is also returned, for the scheduler's backoff.
     ///
     /// After a fork there are no more rounds: whoever signed two trees is not believed again because one of them is served
-    /// later. The answers grow stale, and say so.
+    /// later. The answers grow stale, and say so. Only the charter is asked for: a version that cuts the log decides it.
     pub async fn round(&self) -> Result<()> {
-        if self.followed.status.read().held.as_ref().is_some_and(|h| h.code == FORK) {
-            return Ok(());
-        }
         self.followed.status.write().last_attempt = Some(self.clock.now_ms());
-        let mut served = None;
-        let result = self.try_round(&mut served).await;
-        let held = match &result {
-            Err(e) if e.action() != Action::Retry => Some(self.hold(e, served.as_deref())),
-            _ => None,
-        };
-        {
-            let mut status = self.followed.status.write();
-            match &result {
-                Ok(()) => {
-                    status.last_success = Some(self.clock.now_ms());
-                    (status.held, status.last_error) = (None, None);
-                }
-                Err(e) => status.last_error = Some(e.to_string()),
-            }
-            if held.is_some() {
-                status.held = held;
+        let forked = hold::is_forked(&self.followed);
+        if forked {
+            let walked = self.walk_charters(&self.peer).await;
+            if self.pending_cut().is_none() {
+                return walked;
             }
         }
-        self.save_status();
+        let mut seen = Seen { source: self.peer.url().to_owned(), ..Seen::default() };
+        let result = match self.walk_charters(&self.peer).await {
+            Ok(()) => self.try_round(&self.peer, &self.incoming, &mut seen).await,
+            Err(e) => Err(e),
+        };
+        match &result {
+            Err(e) if e.action() != Action::Retry => hold::hold(&self.layout, &self.followed, &self.clock, e, &seen),
+            _ => {}
+        }
+        let size = self.followed.view.head().map_or(0, |h| h.index + 1);
+        self.followed.status.write().round(&self.clock, size, forked, result.as_ref().err());
+        super::meters::round(&self.followed, result.is_ok());
+        hold::save(&self.layout, &self.followed);
         result
     }
 
-    async fn try_round(&self, served: &mut Option<Vec<u8>>) -> Result<()> {
+    /// The log's node does not answer: goes on with the copy that another node keeps, where that is further. What such a copy
+    /// says wrongly harms nothing but itself, except that two trees signed by the log's own key are a fork wherever they
+    /// are found. True where something new was taken in.
+    ///
+    /// The log is not said to have been heard by this: how old the answers are goes on from its own node's last word.
+    pub async fn round_from(&self, other: &Peer) -> Result<bool> {
+        if hold::is_forked(&self.followed) {
+            return Ok(false);
+        }
         let view = &self.followed.view;
-        self.walk_charters().await?;
-        let (checkpoint, note) = round::checkpoint(&self.peer, &self.log_keys(), &view.origin).await?;
-        *served = Some(note);
+        let copy = other.copy_of(&view.origin);
+        let Some(note) = copy.get(&copy.log_path(LogPath::Checkpoint), limit::CHECKPOINT).await? else {
+            return Ok(false);
+        };
+        let (before, head) = (view.reader.size(), round::open_checkpoint(&note, &self.log_keys(), &view.origin)?);
+        if head.checkpoint().size <= before {
+            return Ok(false);
+        }
+        // The chain of another node may be another one; what does not verify is not this log's matter.
+        let _ = self.walk_charters(other).await;
+        let mut seen = Seen { source: copy.url().to_owned(), ..Seen::default() };
+        // Bundles of its own: what a lying copy sent must not be taken for what the log's node did.
+        let incoming = Incoming(self.layout.data().join("incoming-copy"));
+        incoming.clear();
+        let result = self.try_round(&copy, &incoming, &mut seen).await;
+        incoming.clear();
+        if let Err(e) = &result {
+            if e.code() == FORK && seen.proof.is_some() {
+                hold::hold(&self.layout, &self.followed, &self.clock, e, &seen);
+            }
+            hold::save(&self.layout, &self.followed);
+        }
+        let size = view.head().map_or(0, |h| h.index + 1);
+        if size > before {
+            let via = Via { url: other.url().to_owned(), size, at: self.clock.now_ms() };
+            self.followed.status.write().via = Some(via);
+        }
+        result.map(|()| size > before)
+    }
+
+    async fn try_round(&self, peer: &Peer, incoming: &Incoming, seen: &mut Seen) -> Result<()> {
+        let view = &self.followed.view;
+        view.chain().takes_part(&view.origin)?;
+        let (checkpoint, note) = round::checkpoint(peer, &self.log_keys(), &view.origin).await?;
+        seen.served = Some(note);
         let (size, root) = (checkpoint.checkpoint().size, checkpoint.checkpoint().root);
+        self.check_signer(&checkpoint)?;
         self.followed.status.write().peer_size = size;
+        self.settle_cut(size, peer, incoming).await?;
         let stored = view.reader.size();
         if size < stored {
+            if let Some(proof) = self.split(&checkpoint, peer).await {
+                seen.proof = Some(proof);
+                return Err(hold::fork(format!(
+                    "the log's key signed two trees; the one of size {size} is no part of the other"
+                )));
+            }
             return Err(Error::isolate(
                 "peer.rollback",
                 format!("the peer serves a checkpoint of size {size}; {stored} was accepted before"),
@@ -216,7 +276,8 @@ impl Follower {
         if size == stored {
             let accepted = crate::tlog::tree::root(&view.reader, stored)?;
             if accepted != root {
-                return Err(fork(size));
+                seen.proof = self.split(&checkpoint, peer).await;
+                return Err(hold::fork(format!("the log's key signed two different trees of size {size}")));
             }
             // More has been said of the same head, or the mirror's own checkpoint was damaged.
             let note = published(view, &checkpoint)?;
@@ -225,30 +286,55 @@ impl Follower {
             }
             return Ok(());
         }
-        let size = size.min(stored + round::MAX_ROUND);
-        if size != checkpoint.checkpoint().size {
+        if size > stored.saturating_add(round::MAX_ROUND) {
             return Err(Error::retry(
                 "peer.too_far",
                 "the peer is more than 4 M entries ahead",
                 "restore from a copy first",
             ));
         }
-        let leaves = round::bundles(&self.peer, stored, size, &self.incoming).await?;
+        let leaves = round::bundles(peer, stored, size, incoming).await?;
         let grown = match round::prove(&view.reader, stored, &leaves, &checkpoint) {
             Ok(grown) => grown,
             Err(e) => {
                 // Whatever was fetched is not what the checkpoint covers; the next round fetches it anew.
-                self.incoming.clear();
-                return Err(e);
+                incoming.clear();
+                seen.proof = self.split(&checkpoint, peer).await;
+                return Err(match seen.proof {
+                    Some(_) => hold::fork(format!(
+                        "the log's key signed two trees; that of size {size} does not begin with what was accepted"
+                    )),
+                    None => e,
+                });
             }
         };
-        round::tiles(&self.peer, &grown.tiles).await?;
-        let (followed, work, incoming) = (self.followed.clone(), self.work.clone(), self.incoming.clone());
-        tokio::task::spawn_blocking(move || {
-            take_in(&followed.view, &mut work.lock(), &incoming, stored, size, &checkpoint)
+        let charters = view.state().charters().clone();
+        check_cuts(&charters, &view.reader, stored, &leaves)?;
+        round::tiles(peer, &grown.tiles).await?;
+        let (followed, work, incoming) = (self.followed.clone(), self.work.clone(), incoming.clone());
+        let taken = tokio::task::spawn_blocking(move || {
+            let mut work = work.lock();
+            let taken = take_in(&followed.view, &mut work, &incoming, stored, size, &checkpoint);
+            taken.map_err(|e| {
+                let proof = entry_proof(&e, &followed.view, &grown, &incoming, stored, size, &work.ring);
+                (e, proof)
+            })
         })
         .await
-        .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
+        .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?;
+        taken.map_err(|(e, proof)| {
+            seen.proof = proof;
+            e
+        })
+    }
+
+    /// Shows that a served checkpoint and the accepted one cannot be of one log, if that is so: from the tiles here where the
+    /// served one is smaller, from the peer's own where it is larger.
+    async fn split(&self, served: &VerifiedCheckpoint, peer: &Peer) -> Option<Proof> {
+        let (accepted, _) = hold::accepted(&self.followed)?;
+        let proof =
+            super::gossip::split(&self.followed.view, &accepted, served.checkpoint(), peer).await.ok().flatten()?;
+        hold::proves_fork(&self.followed, served.note_text(), &proof).then_some(proof)
     }
 
     /// Keys that may sign the log's next checkpoint.
@@ -257,12 +343,59 @@ impl Follower {
         state.charters().log_keys(state.charter()).cloned().collect()
     }
 
+    fn check_signer(&self, checkpoint: &VerifiedCheckpoint) -> Result<()> {
+        let (charters, charter) = {
+            let state = self.followed.view.state();
+            (state.charters().clone(), state.charter())
+        };
+        let size = checkpoint.checkpoint().size;
+        charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())
+    }
+
+    /// A cut of the log that what is kept here does not know of.
+    fn pending_cut(&self) -> Option<LogCut> {
+        let state = self.followed.view.state();
+        state.charters().pending_cut(state.charter()).copied()
+    }
+
+    /// Sets the copy aside where a cut has decided against a part of it, as soon as the log's node serves what goes on from
+    /// the cut: until then it is better than nothing.
+    async fn settle_cut(&self, served: u64, peer: &Peer, incoming: &Incoming) -> Result<()> {
+        let Some(cut) = self.pending_cut() else { return Ok(()) };
+        if served < cut.size {
+            return Ok(());
+        }
+        let reader = &self.followed.view.reader;
+        let (stored, root) = reader.head();
+        let void = match standing(reader, stored, &cut)? {
+            Standing::Void => true,
+            Standing::Stands if stored == 0 || stored == cut.size => false,
+            Standing::Stands => is_contradicted(peer, stored, root, cut).await?,
+        };
+        if !void {
+            return Ok(());
+        }
+        incoming.clear();
+        let (followed, work) = (self.followed.clone(), self.work.clone());
+        tokio::task::spawn_blocking(move || begin_anew(&followed.view, &mut work.lock(), &cut))
+            .await
+            .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
+    }
+
     /// Takes the charters that followed, if the peer has any: the next entries may be governed by them, and an entry that
     /// holds this log may be excepted by one. An exception of what was already taken in is a replay of the mirror; only
     /// where that succeeds is the charter kept.
-    async fn walk_charters(&self) -> Result<()> {
+    async fn walk_charters(&self, peer: &Peer) -> Result<()> {
         let mut chain = self.followed.view.chain();
-        let taken = super::charters::walk(&self.peer, &mut chain).await?;
+        // Versions that other nodes served are as good: the root keys have signed them.
+        let mut taken = super::charters::walk_kept(&self.data, &mut chain)?;
+        let walked = super::charters::walk(peer, &mut chain).await;
+        taken.extend(walked.as_deref().unwrap_or_default().iter().cloned());
+        self.take(chain, taken).await?;
+        walked.map(|_| ())
+    }
+
+    async fn take(&self, chain: CharterChain, taken: Vec<Vec<u8>>) -> Result<()> {
         if taken.is_empty() {
             return Ok(());
         }
@@ -271,62 +404,20 @@ impl Follower {
             .await
             .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?
     }
-
-    /// Keeps the evidence and says why the log is held at its last good commit.
-    fn hold(&self, e: &Error, served: Option<&[u8]>) -> Held {
-        let view = &self.followed.view;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let evidence = Evidence {
-            kind: "domovoi evidence v0: a log that did not verify".into(),
-            origin: view.origin.clone(),
-            code: e.code().into(),
-            detail: e.detail().into(),
-            seen_at: self.clock.now_ms(),
-            accepted_checkpoint: view.reader.checkpoint_text().map(|t| text(t.as_bytes())),
-            served_checkpoint: served.map(text),
-            vkey: self.log_keys().last().map_or_else(String::new, ToString::to_string),
-        };
-        let name = evidence.keep(&self.layout.evidence()).unwrap_or_else(|e| format!("(not written: {e})"));
-        tracing::error!(origin = %view.origin, code = e.code(), detail = e.detail(), "a followed log is held at its last good commit");
-        Held {
-            code: e.code().into(),
-            detail: e.to_string(),
-            since: self.followed.status.read().held.as_ref().map_or_else(|| self.clock.now_ms(), |h| h.since),
-            size: view.head().map_or(0, |h| h.index + 1),
-            evidence: name,
-        }
-    }
-
-    fn save_status(&self) {
-        let status = self.followed.status.read().clone();
-        let json = serde_json::json!({ "last_success": status.last_success, "peer_size": status.peer_size, "held": status.held });
-        // Only freshness is lost with it.
-        if let Err(e) = write_atomic(&self.layout.data().join("status.json"), json.to_string().as_bytes()) {
-            tracing::warn!(error = %e, "the sync status could not be written");
-        }
-    }
 }
 
-fn restore_status(json: &[u8]) -> Option<FollowStatus> {
-    let v: serde_json::Value = serde_json::from_slice(json).ok()?;
-    Some(FollowStatus {
-        last_success: v["last_success"].as_u64(),
-        peer_size: v["peer_size"].as_u64().unwrap_or(0),
-        held: serde_json::from_value(v["held"].clone()).ok(),
-        ..FollowStatus::default()
-    })
-}
-
-/// Code of a fork.
-const FORK: &str = "peer.fork";
-
-fn fork(size: u64) -> Error {
-    Error::isolate(
-        "peer.fork",
-        format!("the peer signed two different trees of size {size}"),
-        "both signed checkpoints are kept as evidence; nothing new is accepted from this log until a person has decided: \
-         to go on, stop this node and remove status.json of the mirror",
-    )
+/// Sets the copy aside, as files that stay readable, and begins with nothing; the log must contain the cut's head.
+fn begin_anew(view: &LogView, work: &mut Work, cut: &LogCut) -> Result<()> {
+    let charters = view.state().charters().clone();
+    let (mut map, mut state) = (view.map_mut(), view.state_mut());
+    let place = work.mirror.begin_anew(cut.size, cut.root)?;
+    tracing::error!(origin = %view.origin, version = cut.version, size = cut.size, set_aside = %place.display(),
+        "the charter has cut this log; the copy that was decided against is set aside, the log is fetched anew");
+    work.index.wipe()?;
+    *map = Default::default();
+    *state = State::new(Charters::clone(&charters));
+    work.ring = ring_of(&state);
+    Ok(())
 }
 
 /// Puts a longer chain in place, on disk first.
@@ -364,6 +455,41 @@ fn take_charters(
     drop((state, map));
     view.set_chain(chain);
     Ok(())
+}
+
+/// The entry that was refused, with its path to the served checkpoint; the error names it where one entry is at fault.
+fn entry_proof(
+    e: &Error,
+    view: &LogView,
+    grown: &Grown,
+    incoming: &Incoming,
+    stored: u64,
+    size: u64,
+    ring: &KeyRing,
+) -> Option<Proof> {
+    let index =
+        e.detail().strip_prefix("entry ")?.split(':').next()?.parse().ok().filter(|i| (stored..size).contains(i))?;
+    let entry = read_entries(incoming, index, index + 1, stored, size).ok()?.iter().next()?.to_vec();
+    let new: HashMap<TileId, &Vec<Hash>> = grown.tiles.iter().map(|(id, hashes)| (*id, hashes)).collect();
+    let path = inclusion_proof(&GrownTiles { new, old: &view.reader }, index, size).ok()?;
+    Some(Proof::Entry {
+        index,
+        keys: keys_of(&entry, ring),
+        entry: data_encoding::BASE64.encode(&entry),
+        path: List(path.iter().map(Hash::to_base64).collect()),
+    })
+}
+
+/// Tiles of a tree that was proved and is not part of the mirror.
+struct GrownTiles<'g> {
+    new: HashMap<TileId, &'g Vec<Hash>>,
+    old: &'g LogReader,
+}
+
+impl TileSource for GrownTiles<'_> {
+    fn tile(&self, id: TileId) -> Result<Vec<Hash>> {
+        self.new.get(&id).map_or_else(|| self.old.tile(id), |hashes| Ok((*hashes).clone()))
+    }
 }
 
 /// Verifies the proved entries record by record, chunk by chunk: signatures of the next chunk while the rules of the last
@@ -417,13 +543,7 @@ fn take_in(
         let state = view.state();
         (state.charters().clone(), state.charter())
     };
-    if !charters.log_keys(charter).any(|key| checkpoint.note().verify(key).is_ok()) {
-        return Err(Error::isolate(
-            "peer.log_key",
-            "the checkpoint is signed by a key of an earlier charter than the log has adopted",
-            "the log's node is broken, or somebody has its old key",
-        ));
-    }
+    charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())?;
     mirror.publish(&published(view, checkpoint)?)?;
     incoming.clear();
     Ok(())

@@ -4,14 +4,18 @@
 //! checkpoint → its signature → bundles → hashes up to the checkpoint's root (which proves both that nothing fetched was
 //! changed and that the log extends what was accepted before) → the peer's own tiles → every record's signature, rule and
 //! jurisdiction → state root at every commit → durable → visible. [`follower`] keeps one log: its mirror, its index, its
-//! status, evidence when it is held. [`schedule`] runs all followers, each on its own, with backoff; one that fails
+//! status. [`hold`] stops it at its last good commit and keeps the evidence; [`gossip`] compares its heads with those that other nodes know; [`alerts`] and [`meters`] tell the operator. [`cut`] holds a copy against what the charter decided of a forked log. [`schedule`] runs all followers, each on its own, with backoff; one that fails
 //! never delays another. [`cosign`] asks others to cosign the logs that this node writes.
 
+pub mod alerts;
 pub mod charters;
 pub mod client;
 pub mod cosign;
-pub mod evidence;
+pub mod cut;
 pub mod follower;
+pub mod gossip;
+pub mod hold;
+pub mod meters;
 pub mod round;
 pub mod schedule;
 pub mod snapshot;

@@ -1,5 +1,8 @@
 //! One round: fetch what is new in a peer's log, prove it, and hand it on.
 
+use std::cell::Cell;
+use std::collections::HashMap;
+
 use tokio::task::JoinSet;
 
 use super::client::Peer;
@@ -8,8 +11,8 @@ use crate::tlog::Hash;
 use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
 use crate::tlog::leaf_hash;
 use crate::tlog::note::VerifierKey;
-use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between, decode_bundle, encode_tile};
-use crate::tlog::tree::{Grown, TileSource, grow};
+use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between, decode_bundle, decode_tile, encode_tile};
+use crate::tlog::tree::{self, Grown, TileSource, consistency_proof, grow};
 
 /// Requests to one peer at a time.
 const PARALLEL: usize = 8;
@@ -24,15 +27,60 @@ pub async fn checkpoint(peer: &Peer, keys: &[VerifierKey], origin: &str) -> Resu
         "peer.missing" => e.with_action(Action::Retry),
         _ => e,
     })?;
+    open_checkpoint(&note, keys, origin).map(|verified| (verified, note))
+}
+
+/// Verifies a checkpoint's signature by one of these keys.
+///
+/// # Errors
+/// Those of [`Checkpoint::open`]; `peer.charter` where there is no key.
+pub fn open_checkpoint(note: &[u8], keys: &[VerifierKey], origin: &str) -> Result<VerifiedCheckpoint> {
     let mut refused =
         Error::refuse("peer.charter", "the charter names no key of this log", "pin the charter that does");
     for key in keys {
-        match Checkpoint::open(&note, key, origin) {
-            Ok(verified) => return Ok((verified, note)),
+        match Checkpoint::open(note, key, origin) {
+            Ok(verified) => return Ok(verified),
             Err(e) => refused = e,
         }
     }
     Err(refused.with_action(Action::Isolate))
+}
+
+/// Root of the first `size` entries of the peer's tree of `whole`, and the path that leads from there to the root of the
+/// whole: read from its tiles, and as good as the comparison with a signed root.
+///
+/// # Errors
+/// Those of the peer and of [`consistency_proof`].
+pub async fn beginning(peer: &Peer, size: u64, whole: u64) -> Result<(Hash, Vec<Hash>)> {
+    let mut tiles = Wanted { whole, have: HashMap::new(), next: Cell::new(None) };
+    for _ in 0..MAX_TILES {
+        let found = tree::root(&tiles, size).and_then(|root| Ok((root, consistency_proof(&tiles, size, whole)?)));
+        let Some(id) = tiles.next.take() else { return found };
+        let hashes = decode_tile(&peer.log_file(LogPath::Tile(id)).await?, id.width)?;
+        tiles.have.insert((id.level, id.index), hashes);
+    }
+    Err(Error::stop("sync.task", "a path takes more tiles than any tree has", "report this as a defect"))
+}
+
+/// Tiles that two paths through a tree of any size go through: each level, on both sides, at both ends.
+const MAX_TILES: usize = 64;
+
+/// Tiles fetched so far, and the next one that is asked for.
+struct Wanted {
+    whole: u64,
+    have: HashMap<(u8, u64), Vec<Hash>>,
+    next: Cell<Option<TileId>>,
+}
+
+impl TileSource for Wanted {
+    fn tile(&self, id: TileId) -> Result<Vec<Hash>> {
+        if let Some(part) = self.have.get(&(id.level, id.index)).and_then(|h| h.get(..usize::from(id.width))) {
+            return Ok(part.to_vec());
+        }
+        // As wide as the whole tree has it: what is asked for later may be wider.
+        self.next.set(TileId::in_tree(id.level, id.index, self.whole));
+        Err(Error::retry("peer.missing", format!("{} is not fetched yet", LogPath::Tile(id)), "fetch it"))
+    }
 }
 
 /// Fetches the entries from `stored` up to `size` into `incoming`, at most [`PARALLEL`] bundles at a time, and gives

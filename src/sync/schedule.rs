@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::client::Peer;
 use super::follower::{Follower, Source, fetch_charter};
+use super::gossip;
 use crate::error::{Action, Error, Result};
 use crate::node::Node;
 use crate::storage::durable::read_bounded;
@@ -17,6 +19,9 @@ const MAX_BACKOFF: Duration = Duration::from_secs(300);
 /// Longest time a round may take; the next one goes on where it stopped.
 const ROUND: Duration = Duration::from_secs(600);
 
+/// Failures to reach a log's own node after which the copies of others are looked at.
+const COPIES_AFTER: u32 = 2;
+
 /// Starts following `sources`; each ends when `shutdown` turns true.
 pub fn start(
     node: &Arc<Node>,
@@ -24,16 +29,26 @@ pub fn start(
     interval: Duration,
     shutdown: &watch::Receiver<bool>,
 ) -> Vec<tokio::task::JoinHandle<()>> {
+    // Where each can look for a copy when its own node is down; one whose address is no address says so in its own rounds.
+    let all: Arc<[Peer]> = sources.iter().filter_map(|s| s.peer().ok()).collect();
     let tasks = sources.into_iter().map(|source| {
-        let (node, shutdown) = (node.clone(), shutdown.clone());
-        tokio::spawn(follow(node, source, interval, shutdown))
+        let (node, all, shutdown) = (node.clone(), all.clone(), shutdown.clone());
+        tokio::spawn(follow(node, source, all, interval, shutdown))
     });
     tasks.collect()
 }
 
-async fn follow(node: Arc<Node>, source: Source, interval: Duration, mut shutdown: watch::Receiver<bool>) {
-    let mut failures = 0u32;
+async fn follow(
+    node: Arc<Node>,
+    source: Source,
+    all: Arc<[Peer]>,
+    interval: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let (mut failures, mut rounds) = (0u32, 0u64);
     let mut followers: Vec<Follower> = Vec::new();
+    // One connection for all that is compared with it.
+    let mut talk: Option<Peer> = None;
     while !*shutdown.borrow() {
         let round = async {
             if followers.is_empty() {
@@ -42,6 +57,13 @@ async fn follow(node: Arc<Node>, source: Source, interval: Duration, mut shutdow
             for follower in &followers {
                 follower.round().await?;
             }
+            if rounds.is_multiple_of(gossip::EVERY) {
+                // What a node says of others is no matter of its own log.
+                if let Err(e) = gossip::compare(&node, talk.get_or_insert(source.peer()?)).await {
+                    tracing::warn!(peer = %source.name, error = %e, "its heads could not be compared");
+                }
+            }
+            rounds += 1;
             Ok(())
         };
         let result = tokio::select! {
@@ -59,6 +81,9 @@ async fn follow(node: Arc<Node>, source: Source, interval: Duration, mut shutdow
             Err(e) => {
                 failures = failures.saturating_add(1);
                 tracing::warn!(peer = %source.name, error = %e, failures, "a round of following did not succeed");
+                if e.action() == Action::Retry && failures >= COPIES_AFTER {
+                    from_copies(&followers, &all, &mut shutdown).await;
+                }
                 backoff(interval, failures)
             }
         };
@@ -66,6 +91,27 @@ async fn follow(node: Arc<Node>, source: Source, interval: Duration, mut shutdow
             () = tokio::time::sleep(pause) => {}
             _ = shutdown.changed() => break,
         }
+    }
+}
+
+/// Goes on with what other nodes keep of the logs whose own node does not answer.
+async fn from_copies(followers: &[Follower], all: &[Peer], shutdown: &mut watch::Receiver<bool>) {
+    let looking = async {
+        for follower in followers {
+            for other in all.iter().filter(|p| !follower.is_at(p)) {
+                match follower.round_from(other).await {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(e) => {
+                        tracing::warn!(origin = %follower.followed.view.origin, copy = other.url(), error = %e, "a copy of a log is of no use")
+                    }
+                }
+            }
+        }
+    };
+    tokio::select! {
+        _ = tokio::time::timeout(ROUND, looking) => {}
+        _ = shutdown.changed() => {}
     }
 }
 
@@ -122,12 +168,11 @@ fn known_origins(node: &Node, source: &Source) -> Vec<String> {
     let folder = node.layout.data().join("mirrors");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mirrors = entries.map(|e| crate::node::layout::Layout::new(&e.path()));
-    let of_source = mirrors.filter(|m| match crate::node::charters::read_chain(m) {
-        Ok(chain) => {
-            let pinned = source.charter_sha256.as_deref().is_none_or(|p| chain.first().sha256().to_string() == p);
-            // Several regions may share one pinned charter: the mirror says which source it is of.
-            pinned && read_bounded(&m.source(), 1024).is_ok_and(|name| name == source.name.as_bytes())
-        }
+    // Several regions may share one pinned charter: the mirror says which source it is of. Asked first, since a node that
+    // follows everybody would otherwise verify everybody's charters for everybody.
+    let named = mirrors.filter(|m| read_bounded(&m.source(), 1024).is_ok_and(|name| name == source.name.as_bytes()));
+    let of_source = named.filter(|m| match crate::node::charters::read_chain(m) {
+        Ok(chain) => source.charter_sha256.as_deref().is_none_or(|p| chain.first().sha256().to_string() == p),
         Err(_) => false,
     });
     // An origin that is not its folder's is damaged: the mirror is opened with what the peer's charter says.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::client::Peer;
+use super::cut::check_cuts;
 use super::round;
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
@@ -137,12 +138,7 @@ pub async fn fetch_state(
     }
     let tiles = Tiles(grown.tiles.into_iter().collect());
     // The state's charter is known now: a key that an earlier one named signs nothing any more.
-    if !state.charters().log_keys(state.charter()).any(|key| checkpoint.note().verify(key).is_ok()) {
-        return Err(Error::isolate(
-            "peer.log_key",
-            "the checkpoint is signed by a key of an earlier charter than the log has adopted",
-            "the log's node is broken, or somebody has its old key",
-        ));
-    }
+    state.charters().check_signer(state.charter(), size, |key| checkpoint.note().verify(key).is_ok())?;
+    check_cuts(state.charters(), &NoTiles, 0, &leaves)?;
     Ok(FetchedLog { state, map: replay.map, tiles, leaves, checkpoint: note, commit })
 }

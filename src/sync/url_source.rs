@@ -20,6 +20,6 @@ impl UrlSource {
 
 impl FsckSource for UrlSource {
     fn read(&self, path: &LogPath, max: usize) -> Result<Option<Vec<u8>>> {
-        self.runtime.block_on(self.peer.get(&format!("log/{path}"), max.min(limit::BUNDLE)))
+        self.runtime.block_on(self.peer.get(&self.peer.log_path(*path), max.min(limit::BUNDLE)))
     }
 }

@@ -10,6 +10,7 @@ use domovoi::node::clock::Clock;
 use domovoi::node::log_view::{LogView, Role, When};
 use domovoi::node::query::Reader;
 use domovoi::node::sequencer::Bounds;
+use domovoi::node::signing::Signing;
 use domovoi::node::verdict::{Verdict, VerdictState};
 use domovoi::node::{FollowStatus, Followed, Node, Opening, now_ms};
 use domovoi::registry::body::*;
@@ -39,6 +40,10 @@ pub struct Ministry {
 impl Ministry {
     /// Follows each world; it was heard of `age` ms ago.
     pub fn of(worlds: &[(&World, u64)]) -> Ministry {
+        Ministry::at(worlds, Clock::system())
+    }
+    /// The same, by another clock than the machine's.
+    pub fn at(worlds: &[(&World, u64)], clock: Clock) -> Ministry {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("node");
         std::fs::create_dir(&data).unwrap();
@@ -50,7 +55,8 @@ impl Ministry {
             bounds,
             stale_after_hours: 24,
             confirm_restored_head: None,
-            clock: Clock::system(),
+            signing: Signing::allowed(),
+            clock,
         };
         let node = Node::open(opening, &mut |_, _| {}).unwrap();
         for (i, (world, age)) in worlds.iter().enumerate() {

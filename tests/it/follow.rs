@@ -252,7 +252,7 @@ fn every_kind_of_cheating_is_held_at_the_last_good_commit_with_evidence() {
         ("commit", "commit.signature"),
         ("rollback", "peer.rollback"),
         ("fork", "peer.fork"),
-        ("fork-ahead", "peer.root"),
+        ("fork-ahead", "peer.fork"),
         ("honest", ""),
     ];
     let cheats: Vec<Cheat> = cases.iter().enumerate().map(|(n, (name, code))| cheat(n, name, code)).collect();
@@ -319,15 +319,16 @@ fn every_kind_of_cheating_is_held_at_the_last_good_commit_with_evidence() {
     // Honest again: the hold is lifted, what was hidden is there. Not so after a fork: who signed two trees once is not
     // believed again by itself.
     cheats.iter().for_each(|c| peers.set(c.name, c.good.clone()));
-    for (n, c) in cheats.iter().enumerate().filter(|(_, c)| c.name != "fork") {
+    for (n, c) in cheats.iter().enumerate().filter(|(_, c)| !c.name.starts_with("fork")) {
         synced(&ministry, &c.forge.origin, c.forge.size() + 2);
         let status = ministry.get(&format!("/api/v1/buildings/reformagkh:{}", hidden(n))).status;
         assert_eq!(status, 200, "«{}»", c.name);
     }
-    let fork = cheats.iter().find(|c| c.name == "fork").unwrap();
-    let m = member(&ministry, &fork.forge.origin).unwrap();
-    assert_eq!(
-        (&m["status"]["held"]["code"], &m["freshness"]["size"]),
-        (&json!("peer.fork"), &json!(fork.forge.size()))
-    );
+    for fork in cheats.iter().filter(|c| c.name.starts_with("fork")) {
+        let m = member(&ministry, &fork.forge.origin).unwrap();
+        assert_eq!(
+            (&m["status"]["held"]["code"], &m["freshness"]["size"]),
+            (&json!("peer.fork"), &json!(fork.forge.size()))
+        );
+    }
 }

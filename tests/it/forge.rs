@@ -197,7 +197,19 @@ impl Forge {
             entries: self.entries.clone(),
             leaves,
             changed: None,
+            extra: HashMap::new(),
         }
+    }
+
+    /// Signs any text with the log's key, as no honest node would.
+    pub fn sign_text(&self, text: &str) -> Vec<u8> {
+        let signer = NoteSigner::new(&self.origin, self.keys[1].clone()).unwrap();
+        domovoi::tlog::note::Note::sign(text, &signer).unwrap().to_string().into_bytes()
+    }
+
+    /// Lets the clock of this region go to another time, Unix milliseconds.
+    pub fn set_time(&mut self, time: u64) {
+        self.time = time;
     }
 }
 
@@ -218,6 +230,8 @@ pub struct Served {
     leaves: Vec<Hash>,
     /// The kind of file in which one byte is changed.
     pub changed: Option<Change>,
+    /// What else is answered, by its path.
+    pub extra: HashMap<String, Vec<u8>>,
 }
 
 /// Where one byte is changed on the way.
@@ -226,17 +240,52 @@ pub enum Change {
     Bundle,
     Tile,
     Signature,
+    /// No bundle but the first is there.
+    Gap,
+    /// No tile is there.
+    NoTiles,
+    /// In the place of a full bundle its first half is given.
+    HalfBundle,
 }
 
 impl Served {
+    /// Serves beside its own log a copy of another one.
+    pub fn with_copy(mut self, origin: &str, copy: &Served) -> Served {
+        let hash = domovoi::node::layout::origin_hash(origin);
+        let size = copy.entries.len() as u64;
+        let files = domovoi::tlog::tile::tiles_of(size).map(LogPath::Tile);
+        let bundles = domovoi::tlog::tile::bundles_between(0, size).map(LogPath::Bundle);
+        for path in files.chain(bundles).chain([LogPath::Checkpoint]) {
+            if let Some(bytes) = copy.file(path) {
+                self.extra.insert(format!("mirror/{hash}/{path}"), bytes);
+            }
+        }
+        self
+    }
+
+    /// Says these heads when it is asked for what it knows.
+    pub fn with_heads(mut self, heads: &serde_json::Value) -> Served {
+        let heads = json!({ "heads": heads }).to_string().into_bytes();
+        self.extra.insert("api/v1/federation/heads".into(), heads);
+        self
+    }
+
     /// A log that was made elsewhere.
     pub fn of(charter: Vec<u8>, checkpoint: Vec<u8>, entries: Vec<Vec<u8>>) -> Served {
         let leaves = entries.iter().map(|e| leaf_hash(e)).collect();
-        Served { charter, charters: HashMap::new(), checkpoint, entries, leaves, changed: None }
+        Served { charter, charters: HashMap::new(), checkpoint, entries, leaves, changed: None, extra: HashMap::new() }
     }
 
     /// A file of the log. What the checkpoint does not cover can be had, too: a follower must not need the server's word.
     pub fn file(&self, path: LogPath) -> Option<Vec<u8>> {
+        match (self.changed, path) {
+            (Some(Change::Gap), LogPath::Bundle(id)) if id.index > 0 => return None,
+            (Some(Change::NoTiles), LogPath::Tile(_)) => return None,
+            (Some(Change::HalfBundle), LogPath::Bundle(id)) if id.is_full() => {
+                return encode_bundle(&self.entries[id.index as usize * 256..][..128]).ok();
+            }
+            _ => {}
+        }
         let mut bytes = match path {
             LogPath::Checkpoint => self.checkpoint.clone(),
             LogPath::Tile(id) => self.tile(id)?,
@@ -290,6 +339,11 @@ impl Peers {
         self.served.write().unwrap().get_mut(name).unwrap().charters.insert(version, charter);
     }
 
+    /// Serves nothing under this name any more.
+    pub fn remove(&self, name: &str) {
+        self.served.write().unwrap().remove(name);
+    }
+
     pub fn set(&self, name: &str, served: Served) {
         self.served.write().unwrap().insert(name.to_owned(), served);
     }
@@ -302,6 +356,7 @@ async fn answer(
     let served = served.read().unwrap();
     let Some(peer) = served.get(&peer) else { return (StatusCode::NOT_FOUND, Vec::new()) };
     let bytes = match path.strip_prefix("log/") {
+        _ if peer.extra.contains_key(&path) => peer.extra.get(&path).cloned(),
         Some(file) => LogPath::parse(file).ok().and_then(|p| peer.file(p)),
         None if path == "api/v1/federation/charter" => Some(peer.charter.clone()),
         None => path

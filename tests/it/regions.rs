@@ -4,6 +4,8 @@
 use domovoi::error::Result;
 use domovoi::federation::chain::CharterChain;
 use domovoi::federation::charter::{Charter, CharterBody, Region as Member, RegionOfOne};
+use domovoi::federation::keys::retire;
+use domovoi::federation::roles::RetireReason;
 use domovoi::registry::body::*;
 use domovoi::registry::envelope::{Envelope, TYP_RECORD};
 use domovoi::registry::ids::{BuildingId, ChatNumber, LinkDigest, MaxChatId, OrgId, RecordId, RegionCode};
@@ -154,8 +156,9 @@ pub fn next_charter(chain: &CharterChain, change: impl FnOnce(&mut CharterBody))
     let mut body = chain.latest().charter().clone();
     body.version += 1;
     body.previous = Some(chain.latest().sha256());
-    body.exceptions = None;
+    (body.exceptions, body.cuts) = (None, None);
     change(&mut body);
+    retire(chain.latest().charter(), &mut body, |_| RetireReason::Replaced).unwrap();
     sign_charter(&body, &[1, 2])
 }
 

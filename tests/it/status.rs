@@ -4,7 +4,6 @@ mod refused;
 mod size;
 mod vectors;
 
-use data_encoding::BASE64;
 use domovoi::federation::chain::CharterChain;
 use domovoi::node::proved::proved;
 use domovoi::node::verdict::VerdictState;
@@ -13,6 +12,7 @@ use domovoi::registry::ids::{ChatNumber, LinkDigest};
 use domovoi::registry::record::Subject;
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::status_proof::{Name, ProvedStatus, StatusProof};
+use domovoi::registry::z85;
 use domovoi::tlog::Hash;
 use domovoi::tlog::cosignature::{Cosigner, CosignerKey};
 use domovoi::tlog::note::Note;
@@ -23,13 +23,22 @@ use crate::charters::rolled;
 use crate::regions::*;
 use crate::rules::world::basis;
 
-/// What a proof is made of, from a log in memory.
+/// A proof from a log in memory.
 pub fn prove(r: &Region, about: &Name) -> StatusProof {
+    prove_with(r, about, false)
+}
+
+/// The same with the addresses of a chat's houses.
+pub fn addressed(r: &Region, about: &Name) -> StatusProof {
+    prove_with(r, about, true)
+}
+
+fn prove_with(r: &Region, about: &Name, addresses: bool) -> StatusProof {
     let leaves: Vec<Hash> = r.log.iter().map(|e| domovoi::tlog::leaf_hash(e)).collect();
     let path = path_of_the_last(&leaves).into_iter().map(|h| Hash(h.0)).collect();
     let checkpoint = String::from_utf8(r.checkpoint()).unwrap();
     let tlog = TlogProof { extra: None, index: leaves.len() as u64 - 1, path, checkpoint };
-    StatusProof::of(&r.state, &r.map, about, r.log.last().unwrap(), tlog).unwrap()
+    StatusProof::of(&r.state, &r.map, about, addresses, r.log.last().unwrap(), tlog).unwrap()
 }
 
 pub fn cosigner(n: u8) -> Cosigner {
@@ -130,7 +139,7 @@ fn what_a_proof_says_is_what_the_log_has() {
     assert_eq!(said.state, Some(VerdictState::Official), "{said:?}");
     assert_ne!(prove(&s.moscow, &chat(s.first)).to_string(), before);
     // Two authorities stand in it now: the one on record and its successor.
-    assert_eq!(prove(&s.moscow, &chat(s.first)).to_string().matches("\nfact authority:").count(), 2);
+    assert_eq!(prove(&s.moscow, &chat(s.first)).to_string().matches("\nfact {\"authority\":").count(), 2);
     let suspended = AuthoritySuspended { authority: MOSCOW.authority(1), reason: StandingReason::Decision };
     s.moscow.say(Body::AuthoritySuspended(suspended), Some(day("2020-01-01")), &[&MOSCOW.root()]);
     assert_eq!(ask(&s, &chat(s.first)).state, Some(VerdictState::Suspended));
@@ -144,8 +153,9 @@ fn what_a_proof_says_is_what_the_log_has() {
 fn a_proof_with_any_byte_changed_is_refused() {
     let s = scene();
     let by = [cosigner(1).verifier().clone()];
-    for about in [chat(s.first), Name::Link(link(2)), Name::Link(link(99))] {
-        let text = cosigned(&prove(&s.moscow, &about).to_string(), &[(1, 1_800_000_000)]);
+    let proofs = [chat(s.first), Name::Link(link(2)), Name::Link(link(99))].map(|about| prove(&s.moscow, &about));
+    for proof in proofs.into_iter().chain([addressed(&s.moscow, &chat(s.first))]) {
+        let text = cosigned(&proof.to_string(), &[(1, 1_800_000_000)]);
         let good = verify(&text, &s.chain, &by).unwrap();
         assert_eq!(good.cosigned, [("witness.example/1".to_owned(), 1_800_000_000)]);
         for at in 0..text.len() {
@@ -207,7 +217,7 @@ fn sizes_are_those_of_the_protocol() {
     let s = scene();
     let text = cosigned(&prove(&s.moscow, &chat(s.first)).to_string(), &[(1, 1), (2, 2), (3, 3)]);
     let map = text.lines().find(|l| l.starts_with("map ")).unwrap();
-    let hashes = BASE64.decode(map.rsplit(' ').next().unwrap().as_bytes()).unwrap();
+    let hashes = z85::decode(map.rsplit(' ').next().unwrap()).unwrap();
     assert!(hashes.len().is_multiple_of(32) && text.len() < 4096, "{} bytes", text.len());
     assert!(StatusProof::parse(&"a".repeat(1 << 20)).unwrap_err().code() == "status.too-long");
     let digest: LinkDigest = link(1);
@@ -228,7 +238,12 @@ fn a_proof_from_a_node_verifies_without_it() {
     assert!(node.run(&["prove", &number, "--out", &file]).ok);
     let absent = "https://max.ru/join/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
     assert!(node.run(&["prove", absent, "--out", &english]).ok);
+    let addressed = path("с адресом.txt");
+    assert!(node.run(&["prove", &number, "--with-address", "--out", &addressed]).ok);
     assert_eq!(node.get(&format!("/api/v1/proofs/chat:{number}")).body, std::fs::read(&file).unwrap());
+    let asked = |query: &str| node.get(&format!("/api/v1/proofs/chat:{number}?with_address={query}"));
+    assert_eq!((asked("1").body, asked("0").body), (std::fs::read(&addressed).unwrap(), std::fs::read(&file).unwrap()));
+    asked("2").problem(400, "query.value");
     assert!(!std::fs::read_to_string(&english).unwrap().contains("AAAAAAAAAAAAAAA"), "the token is nobody's business");
 
     let mut ministry = crate::follow::ministry();
@@ -251,6 +266,11 @@ fn a_proof_from_a_node_verifies_without_it() {
     let said = verify(&file, &[]).json();
     assert_eq!((&said["state"], &said["known"]), (&serde_json::json!("official"), &serde_json::json!(true)), "{said}");
     assert_eq!(verify(&english, &[]).json()["known"], false);
+    // Whoever reads is told that an address is not there, rather than not told it.
+    let none = "(адреса в этом доказательстве нет)";
+    assert!(said["recorded"].to_string().contains(none), "{said}");
+    let said = verify(&addressed, &[]).json()["recorded"].to_string();
+    assert!(said.contains("ул. ") && !said.contains(none), "{said}");
     let witness = cosigner(1).verifier().to_string();
     assert_eq!(verify(&file, &["--cosigner", &witness]).code(), "status.cosigner");
     let changed = std::fs::read_to_string(&file).unwrap().replacen("Дом 1", "Дом 2", 1);

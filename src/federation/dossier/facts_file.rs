@@ -2,19 +2,17 @@
 //! is (docs/protocol.md, "Dossiers").
 //!
 //! ```text
-//! domovoi/facts@v1
+//! domovoi/facts@v2
 //! commit <index of the state.committed>
 //! fact <name> TAB <facts>           one a subject that has any, or
 //! none <name>                       where it has none; sorted by name
-//! map <letters> <base64 of hashes>  one for every 64 keys, in the order of keys
+//! map <signs> <hashes>              one for every 64 keys, in the order of keys
 //! ```
 //!
 //! A name may have blanks in it (the title of an imitation), and neither it nor facts have a tab.
 
 use std::collections::BTreeMap;
 use std::fmt;
-
-use data_encoding::BASE64;
 
 use super::bad;
 use super::records::MAX_SUBJECTS;
@@ -25,7 +23,7 @@ use crate::registry::statemap::{Bytes32, StateMap, map_key};
 use crate::tlog::decimal;
 
 /// First line.
-const HEADER: &str = "domovoi/facts@v1";
+const HEADER: &str = "domovoi/facts@v2";
 
 /// Facts by the names of their subjects; none where there are none. Exact encodings.
 pub type Lines = BTreeMap<String, Option<String>>;
@@ -72,7 +70,7 @@ impl FactsFile {
         let text = std::str::from_utf8(bytes).map_err(|_| wrong("it is not text"))?;
         let mut lines = text.split('\n');
         if lines.next() != Some(HEADER) {
-            return Err(wrong("its first line is not domovoi/facts@v1"));
+            return Err(wrong("its first line is not domovoi/facts@v2"));
         }
         let commit = lines.next().and_then(|l| l.strip_prefix("commit ")).and_then(decimal);
         let mut file = FactsFile {
@@ -88,9 +86,7 @@ impl FactsFile {
                 }
                 Some(("none", name)) => drop(file.lines.insert(name.to_owned(), None)),
                 Some(("map", proof)) => {
-                    let (shape, hashes) = proof.split_once(' ').ok_or_else(|| wrong("a map proof without hashes"))?;
-                    let hashes = BASE64.decode(hashes.as_bytes());
-                    file.maps.push(MultiProof::read(shape, &hashes.map_err(|_| wrong("hashes are no base64"))?)?);
+                    file.maps.push(MultiProof::parse(proof)?);
                 }
                 _ if line.is_empty() => {}
                 _ => return Err(wrong("a line nobody knows")),
@@ -128,7 +124,7 @@ impl fmt::Display for FactsFile {
             }
         }
         for map in &self.maps {
-            writeln!(f, "map {} {}", map.shape(), BASE64.encode(&map.bytes()))?;
+            writeln!(f, "map {map}")?;
         }
         Ok(())
     }

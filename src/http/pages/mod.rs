@@ -15,6 +15,7 @@ mod facts;
 mod home;
 mod lang;
 mod look;
+mod status;
 mod timeline;
 mod words;
 
@@ -45,6 +46,7 @@ pub fn router(node: Arc<Node>) -> Router {
         .route("/check/saved.html", get(check::saved))
         .route("/chat/{number}", get(facts::chat))
         .route("/building/{id}", get(facts::building))
+        .route("/status", get(status::status))
         .with_state(node)
         .layer(map_response(secured))
         .merge(assets::router())

@@ -216,7 +216,9 @@ fn the_page_says_what_it_knows_and_how_old_that_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     let (proof, bucket, false_proof) = (path("chat.txt"), path("bucket.json"), path("false.txt"));
-    assert!(s.region.run(&["prove", &s.chats[0].to_string(), "--out", proof.to_str().unwrap()]).ok);
+    let (number, short) = (s.chats[0].to_string(), path("short.txt"));
+    assert!(s.region.run(&["prove", &number, "--with-address", "--out", proof.to_str().unwrap()]).ok);
+    assert!(s.region.run(&["prove", &number, "--out", short.to_str().unwrap()]).ok);
     let text = std::fs::read_to_string(&proof).unwrap();
     std::fs::write(&false_proof, text.replacen("Дом 1", "Дом 2", 1)).unwrap();
     let (signed, _) = head(&s.ministry, &s.founded).unwrap();
@@ -233,6 +235,9 @@ fn the_page_says_what_it_knows_and_how_old_that_is() {
     let (state, text) = choose("#file", &proof);
     assert_eq!(state, "official", "{text}");
     assert!(text.contains("Пробная, д. 1") && text.contains("Мосжилинспекция"), "{text}");
+    let (state, text) = choose("#file", &short);
+    assert!(state == "official" && text.contains("(адреса в этом доказательстве нет)"), "{text}");
+    assert!(!text.contains("Пробная, д. 1") && text.contains("Мосжилинспекция"), "{text}");
     let (state, text) = choose("#file", &false_proof);
     assert!(state == "refused" && text.contains("proof.map"), "{text}");
     assert_eq!(choose("#charters", &s.founded.charter).0, "charter");

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use domovoi::federation::chain::CharterChain;
 use domovoi::node::sequencer::Bounds;
+use domovoi::node::signing::Signing;
 use domovoi::node::{Node, Opening};
 use domovoi::registry::body::*;
 use domovoi::registry::ids::{ChatNumber, OrgId, RecordId};
@@ -223,6 +224,7 @@ pub fn open(data: &Path) -> Node {
         bounds: Bounds { records: 1000, bytes: 1 << 20, waiting: 8 },
         stale_after_hours: 24,
         confirm_restored_head: None,
+        signing: Signing::allowed(),
         clock: domovoi::node::clock::Clock::system(),
     };
     Node::open(opening, &mut |_, _| {}).unwrap()

@@ -7,11 +7,12 @@ use domovoi::registry::envelope::{Envelope, TYP_NODE};
 use domovoi::registry::multi_proof::MultiProof;
 use domovoi::registry::statemap::map_key;
 use domovoi::registry::status_proof::Name;
+use domovoi::registry::z85;
 use domovoi::tlog::checkpoint::Checkpoint;
 use domovoi::tlog::note::NoteSigner;
 use domovoi::tlog::tree::Frontier;
 
-use super::{Scene, chat, cosigned, prove, scene, succession};
+use super::{Scene, addressed, chat, cosigned, prove, scene, succession};
 use crate::regions::*;
 
 /// A proof over these facts and no others, under a genuine map proof.
@@ -21,18 +22,21 @@ fn composed(r: &Region, about: &str, facts: &[(String, String)]) -> String {
     let map = MultiProof::of(&r.map, &keys.into_iter().collect::<Vec<_>>());
     let mut facts = facts.to_vec();
     facts.sort();
-    let lines: String = facts.iter().map(|(name, json)| format!("fact {name} {json}\n")).collect();
+    let lines: String = facts.iter().map(|(_, json)| format!("fact {json}\n")).collect();
     let any = prove(r, &Name::Link(link(77))).to_string();
     let rest = &any[any.find("\ncommit ").unwrap() + 1..];
-    format!(
-        "domovoi/status-proof@v1\nabout {about}\n{lines}map {} {}\n{rest}",
-        map.shape(),
-        BASE64.encode(&map.bytes())
-    )
+    format!("domovoi/status-proof@v2\nabout {about}\n{lines}map {map}\n{rest}")
 }
 
+/// The facts with the names of whose they are.
 fn facts(proof: &str) -> Vec<(String, String)> {
-    let line = |l: &str| l.strip_prefix("fact ").and_then(|l| l.split_once(' ')).map(|(n, f)| (n.into(), f.into()));
+    let line = |l: &str| {
+        let json = l.strip_prefix("fact ")?;
+        let facts: serde_json::Value = serde_json::from_str(json).unwrap();
+        let (kind, inner) = facts.as_object().unwrap().iter().find(|(kind, _)| *kind != "chats").unwrap();
+        let id = inner.get(kind).unwrap_or(inner).as_str().unwrap();
+        Some((format!("{kind}:{id}"), json.to_owned()))
+    };
     proof.lines().filter_map(line).collect()
 }
 
@@ -59,9 +63,9 @@ fn edit_tlog(proof: &str, change: impl Fn(&str) -> String) -> String {
 fn edit_map(proof: &str, change: impl Fn(&mut String, &mut Vec<u8>)) -> String {
     edit(proof, "map ", |line| {
         let (shape, hashes) = line["map ".len()..].split_once(' ').unwrap();
-        let (mut shape, mut hashes) = (shape.to_owned(), BASE64.decode(hashes.as_bytes()).unwrap());
+        let (mut shape, mut hashes) = (shape.to_owned(), z85::decode(hashes).unwrap());
         change(&mut shape, &mut hashes);
-        format!("map {shape} {}", BASE64.encode(&hashes))
+        format!("map {shape} {}", z85::encode(&hashes))
     })
 }
 
@@ -69,9 +73,9 @@ fn edit_map(proof: &str, change: impl Fn(&mut String, &mut Vec<u8>)) -> String {
 pub fn resigned(proof: &str, key: &ed25519_dalek::SigningKey, change: impl Fn(&str) -> String) -> String {
     let payload = proof.lines().find_map(|l| l.strip_prefix("commit ")).map(change).unwrap();
     let entry = Envelope::sign(payload.clone().into_bytes(), TYP_NODE, &[key]);
-    let (kid, signature) = Envelope::parse(&entry, TYP_NODE, 1 << 14).unwrap().signatures[0];
+    let (_, signature) = Envelope::parse(&entry, TYP_NODE, 1 << 14).unwrap().signatures[0];
     let proof = edit(proof, "commit ", |_| format!("commit {payload}"));
-    edit(&proof, "signed ", |_| format!("signed {kid} {}", BASE64URL_NOPAD.encode(&signature)))
+    edit(&proof, "signed ", |_| format!("signed {}", BASE64URL_NOPAD.encode(&signature)))
 }
 
 /// The checkpoint over the log signed by another key or name, or with another size.
@@ -103,7 +107,7 @@ pub fn forms(good: &str, s: &Scene) -> Cases {
     let repeat = |n: usize| edit(good, "map ", |l| format!("{}{l}", format!("{first_fact}\n").repeat(n)));
     vec![
         ("nothing", "status.form", String::new()),
-        ("another version", "status.form", good.replacen("proof@v1", "proof@v2", 1)),
+        ("another version", "status.form", good.replacen("proof@v2", "proof@v1", 1)),
         ("no first line", "status.form", good.split_once('\n').unwrap().1.into()),
         ("a byte order mark", "status.form", format!("\u{feff}{good}")),
         ("line ends of two characters", "status.form", good.replace('\n', "\r\n")),
@@ -130,50 +134,45 @@ pub fn forms(good: &str, s: &Scene) -> Cases {
             lines.swap(2, 3);
             lines.join("\n")
         }),
+        ("a fact without facts", "status.form", edit(good, "fact ", |_| "fact ".into())),
+        ("a name before the facts", "status.form", {
+            let number = s.first;
+            edit(good, "fact {\"chat\":", |l| l.replacen("fact ", &format!("fact chat:{number} "), 1))
+        }),
         (
-            "a name without facts",
+            "facts of a kind that no proof holds",
             "status.form",
-            edit(good, "fact ", |l| l.rsplit_once(' ').unwrap().0.split(' ').take(2).collect::<Vec<_>>().join(" ")),
+            edit(good, "fact ", |l| {
+                format!("fact {{\"organisation\":{{\"organisation\":\"inn:7707083893\",\"names\":[]}}}}\n{l}")
+            }),
         ),
         (
             "facts with white space",
             "status.form",
-            edit(good, "fact chat:", |l| l.replacen("\"chat\":", "\"chat\": ", 1)),
+            edit(good, "fact {\"chat\":", |l| l.replacen("\"chat\":", "\"chat\": ", 1)),
         ),
         (
             "facts with a field nobody knows",
             "status.form",
-            edit(good, "fact chat:", |l| l.replacen("{\"chat\":\"", "{\"colour\":1,\"chat\":\"", 1)),
+            edit(good, "fact {\"chat\":", |l| l.replacen("{\"chat\":\"", "{\"colour\":1,\"chat\":\"", 1)),
         ),
         (
             "facts with a field twice",
             "status.form",
-            edit(good, "fact chat:", |l| l.replacen("\"kind\":", "\"kind\":\"house\",\"kind\":", 1)),
+            edit(good, "fact {\"chat\":", |l| l.replacen("\"kind\":", "\"kind\":\"house\",\"kind\":", 1)),
         ),
-        ("facts that are no JSON", "status.form", edit(good, "fact chat:", |l| l[..l.len() - 1].into())),
-        (
-            "facts that are an array",
-            "status.form",
-            edit(good, "fact chat:", |l| format!("{} []", l.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" "))),
-        ),
-        ("another chat's facts under this name", "status.form", {
-            let other = prove(&s.moscow, &chat(s.second)).to_string();
-            let json = line_of(&other, "fact chat:").splitn(3, ' ').nth(2).unwrap().to_owned();
-            edit(good, "fact chat:", |l| format!("{} {json}", l.splitn(3, ' ').take(2).collect::<Vec<_>>().join(" ")))
-        }),
-        (
-            "hashes without padding",
-            "status.form",
-            edit(good, "map ", |l| l.trim_end_matches('=').to_owned() + if l.ends_with('=') { "" } else { "=" }),
-        ),
-        ("hashes that are no base64", "status.form", edit(good, "map ", |l| format!("{}*", &l[..l.len() - 1]))),
+        ("facts that are no JSON", "status.form", edit(good, "fact {\"chat\":", |l| l[..l.len() - 1].into())),
+        ("facts that are an array", "status.form", edit(good, "fact {\"chat\":", |_| "fact []".into())),
         ("a signature that is too short", "status.form", edit(good, "signed ", |l| l[..l.len() - 2].into())),
         (
             "a signature in the other base64",
             "status.form",
             edit(good, "signed ", |l| format!("{}+", &l[..l.len() - 1])),
         ),
-        ("a key id that is none", "key.id", edit(good, "signed ", |l| l.replacen("signed ", "signed x", 1))),
+        ("a key id before the signature", "status.form", {
+            let kid = domovoi::registry::signature::PublicKey::of(&MOSCOW.commit()).thumb();
+            edit(good, "signed ", |l| l.replacen("signed ", &format!("signed {kid} "), 1))
+        }),
         ("a charter.adopted in place of the commit", "status.form", {
             let adopted = Envelope::parse(&s.moscow.log[0], TYP_NODE, 1 << 14).unwrap();
             let payload = String::from_utf8(adopted.payload.clone()).unwrap();
@@ -198,16 +197,51 @@ pub fn maps(good: &str, s: &Scene) -> Cases {
     let all = facts(good);
     let without = |kind: &str| all.iter().filter(|(n, _)| !n.starts_with(kind)).cloned().collect::<Vec<_>>();
     let with = |more: &[(String, String)]| [all.clone(), more.to_vec()].concat();
-    let other = facts(&prove(&s.moscow, &chat(s.second)).to_string());
+    let other = facts(&addressed(&s.moscow, &chat(s.second)).to_string());
     let absent = prove(&s.moscow, &Name::Link(link(99))).to_string();
-    let by_link = facts(&prove(&s.moscow, &Name::Link(link(1))).to_string());
+    let by_link = facts(&addressed(&s.moscow, &Name::Link(link(1))).to_string());
     let foreign = prove(&s.oblast, &Name::Link(link(3))).to_string();
     let mut old = scene();
     old.moscow.build(5, vec![]);
-    let newer = prove(&old.moscow, &chat(s.first)).to_string();
+    let newer = addressed(&old.moscow, &chat(s.first)).to_string();
     vec![
         ("a letter nobody knows", "proof.map", edit_map(good, |shape, _| shape.replace_range(0..1, "x"))),
         ("another letter", "proof.map", edit_map(good, |shape, _| *shape = shape.replacen('l', "e", 1))),
+        ("an inner node as a letter", "proof.map", edit_map(good, |shape, _| shape.insert(0, 'i'))),
+        ("a number of nought", "proof.map", edit_map(good, |shape, _| shape.insert_str(shape.len() - 1, "0l"))),
+        ("a number with a nought before it", "proof.map", edit_map(good, |shape, _| shape.insert(0, '0'))),
+        (
+            "a number larger by one",
+            "proof.map",
+            edit_map(good, |shape, _| {
+                let at = shape.find(['l', 'o', 'e']).unwrap();
+                let more = shape[..at].parse::<u32>().unwrap() + 1;
+                shape.replace_range(..at, &more.to_string());
+            }),
+        ),
+        ("more places than any proof", "proof.map", edit_map(good, |shape, _| *shape = "16383l".repeat(2))),
+        ("a number beyond any", "proof.map", edit_map(good, |shape, _| shape.insert_str(0, &"9".repeat(400)))),
+        ("no hashes and no space", "proof.map", edit(good, "map ", |l| l.rsplit_once(' ').unwrap().0.into())),
+        (
+            "hashes with a character that is none",
+            "proof.map",
+            edit(good, "map ", |l| format!("{}~", &l[..l.len() - 1])),
+        ),
+        (
+            "hashes in base64",
+            "proof.map",
+            edit(good, "map ", |l| {
+                let (signs, hashes) = l.rsplit_once(' ').unwrap();
+                format!("{signs} {}", BASE64.encode(&z85::decode(hashes).unwrap()))
+            }),
+        ),
+        (
+            "a group of hashes beyond four bytes",
+            "proof.map",
+            edit(good, "map ", |l| format!("{}#####", &l[..l.len() - 5])),
+        ),
+        ("half a group of hashes", "proof.map", edit(good, "map ", |l| l[..l.len() - 2].into())),
+        ("a space at the end of the hashes", "proof.map", edit(good, "map ", |l| format!("{l} "))),
         ("a letter is missing", "proof.map", edit_map(good, |shape, _| shape.truncate(shape.len() - 1))),
         ("a letter too many", "proof.map", edit_map(good, |shape, _| shape.push('e'))),
         ("a hash is missing", "proof.map", edit_map(good, |_, hashes| hashes.truncate(hashes.len() - 32))),
@@ -219,7 +253,7 @@ pub fn maps(good: &str, s: &Scene) -> Cases {
             "a proof deeper than a key",
             "proof.map",
             edit_map(good, |shape, hashes| {
-                *shape = "i".repeat(300);
+                *shape = "300".into();
                 *hashes = vec![5; 300 * 32];
             }),
         ),
@@ -228,26 +262,29 @@ pub fn maps(good: &str, s: &Scene) -> Cases {
             let later = line_of(&newer, "map ").to_owned();
             edit(good, "map ", |_| later.clone())
         }),
-        ("the facts of another title", "proof.map", edit(good, "fact chat:", |l| l.replacen("Дом 1", "Дом 2", 1))),
-        ("another address", "proof.map", edit(good, "fact building:", |l| l.replacen("д. 1", "д. 2", 1))),
-        ("another name of the owner", "proof.map", edit(good, "fact authority:", |l| l.replacen("ГЖИ", "ГЖН", 1))),
+        ("another chat's facts in their place", "proof.map", {
+            let other = prove(&s.moscow, &chat(s.second)).to_string();
+            let theirs = line_of(&other, "fact {\"chat\":").to_owned();
+            edit(good, "fact {\"chat\":", |_| theirs.clone())
+        }),
+        ("the facts of another title", "proof.map", edit(good, "fact {\"chat\":", |l| l.replacen("Дом 1", "Дом 2", 1))),
+        ("another address", "proof.map", edit(good, "fact {\"building\":", |l| l.replacen("д. 1", "д. 2", 1))),
+        ("another name of the owner", "proof.map", edit(good, "fact {\"authority\":", |l| l.replacen("ГЖИ", "ГЖН", 1))),
         ("a valid proof, said to be about another chat", "proof.map", {
             let number = s.second;
             edit(good, "about ", |_| format!("about chat:{number}"))
         }),
         ("a chat that is there, said to be absent", "proof.map", {
             let mut gone = good.to_owned();
-            for (name, json) in facts(good) {
-                gone = gone.replacen(&format!("fact {name} {json}\n"), "", 1);
+            for (_, json) in facts(good) {
+                gone = gone.replacen(&format!("fact {json}\n"), "", 1);
             }
             gone
         }),
         (
             "an absent link, said to be there",
             "proof.map",
-            edit(&absent, "map ", |l| {
-                format!("fact link:{} {{\"link\":\"{}\",\"chats\":[\"{}\"]}}\n{l}", link(99), link(99), s.first)
-            }),
+            edit(&absent, "map ", |l| format!("fact {{\"link\":\"{}\",\"chats\":[\"{}\"]}}\n{l}", link(99), s.first)),
         ),
         ("an absent link, by the proof of another's absence", "proof.map", {
             // One that ends elsewhere in the map: beside the same leaf, the proof would be good for both.
@@ -320,7 +357,7 @@ pub fn maps(good: &str, s: &Scene) -> Cases {
         ("the successor of the owner is missing", "status.facts", {
             let mut later = scene();
             succession(&mut later);
-            let whole = facts(&prove(&later.moscow, &chat(later.first)).to_string());
+            let whole = facts(&addressed(&later.moscow, &chat(later.first)).to_string());
             let successor = format!("authority:{}", MOSCOW.authority(1));
             composed(&later.moscow, &about, &whole.into_iter().filter(|(n, _)| *n != successor).collect::<Vec<_>>())
         }),
@@ -333,7 +370,7 @@ pub fn logs(good: &str, s: &Scene) -> Cases {
     let foreign = prove(&s.oblast, &chat(s.first)).to_string();
     let mut longer = scene();
     longer.moscow.build(5, vec![]);
-    let newer = prove(&longer.moscow, &chat(s.first)).to_string();
+    let newer = addressed(&longer.moscow, &chat(s.first)).to_string();
     // The commit of before, proved where it stands in the longer log.
     let stale = {
         let leaves: Vec<_> = longer.moscow.log.iter().map(|e| domovoi::tlog::leaf_hash(e)).collect();

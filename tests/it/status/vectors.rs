@@ -15,7 +15,7 @@ use domovoi::tlog::cosignature::CosignerKey;
 use serde_json::{Value, json};
 
 use super::refused::{forms, logs, maps, resigned};
-use super::{chat, cosigned, cosigner, prove, scene, succession, verify};
+use super::{addressed, chat, cosigned, cosigner, prove, scene, succession, verify};
 use crate::charters::rolled;
 use crate::regions::*;
 
@@ -23,7 +23,7 @@ const FILE: &str = "tests/vectors/status/vectors.json";
 
 fn generated() -> Value {
     let mut s = scene();
-    let good = prove(&s.moscow, &chat(s.first)).to_string();
+    let good = addressed(&s.moscow, &chat(s.first)).to_string();
     let rolled = rolled(&s.chain);
     let names = [
         ("a chat", chat(s.first)),
@@ -40,6 +40,8 @@ fn generated() -> Value {
     ];
     let mut valid: Vec<(String, String)> =
         names.iter().map(|(title, name)| ((*title).to_owned(), prove(&s.moscow, name).to_string())).collect();
+    valid.push(("a chat with its address".into(), good.clone()));
+    valid.push(("a link with the address of its chat".into(), addressed(&s.moscow, &Name::Link(link(1))).to_string()));
     valid.push(("cosigned by two".into(), cosigned(&good, &[(1, 1_800_000_000), (2, 1_800_000_060)])));
     valid.push(("cosigned by somebody nobody asked for".into(), cosigned(&good, &[(7, 1_800_000_000)])));
     valid.push(("another region".into(), prove(&s.oblast, &Name::Link(link(3))).to_string()));

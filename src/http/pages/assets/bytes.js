@@ -87,6 +87,22 @@ export function unbase64url(text) {
   return unbase64(standard.padEnd(Math.ceil(text.length / 4) * 4, "="));
 }
 
+const Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#";
+
+/** Bytes from Z85, five characters for four bytes (ZeroMQ RFC 32), which has one spelling; or null. */
+export function unz85(text) {
+  if (text.length % 5) return null;
+  const bytes = new Uint8Array((text.length / 5) * 4);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < text.length; at += 5) {
+    const digits = Array.from(text.slice(at, at + 5), (c) => Z85.indexOf(c));
+    const n = digits.reduce((n, digit) => n * 85 + digit, 0);
+    if (digits.includes(-1) || n >= 2 ** 32) return null;
+    view.setUint32((at / 5) * 4, n);
+  }
+  return bytes;
+}
+
 const U64 = 2n ** 64n;
 
 /** An unsigned decimal number of 64 bits in its only spelling, as a BigInt, or null. */

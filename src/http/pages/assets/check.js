@@ -168,7 +168,7 @@ function showStatus(said) {
       if (owner.from) rows.push(["from", owner.from]);
       if (owner.basis) rows.push(["basis", [owner.basis.kind, owner.basis.number, owner.basis.date, owner.basis.issuer].filter(Boolean).join(", ")]);
     }
-    for (const { id, address } of buildings) rows.push(["house", address ?? id]);
+    for (const { id, address } of buildings) rows.push(["house", address ?? `${id} (${word("no-address")})`]);
   }
   const state = said.state ?? (said.known ? "known" : "unknown");
   show(state, said.chats[0]?.owner?.name, rows, [checked(), element("p", word("unwitnessed"))]);

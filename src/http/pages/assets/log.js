@@ -207,11 +207,16 @@ export const nodeEntry = (payload, kid, signature) => writeEnvelope(payload, TYP
 export function readNodeEntry(text) {
   const envelope = readEnvelope(text, TYP_NODE, 65_535);
   const payload = textOf(envelope.payload) ?? refuse("record.payload", "the payload is not UTF-8");
+  return { record: readNodeRecord(payload), envelope };
+}
+
+/** What the payload of such an entry says. */
+export function readNodeRecord(payload) {
   const version = versionOf(payload);
   if (Number.isInteger(version) && version > 0) refuse("record.version", `record version ${version} is not known`);
   for (const type of NODE_RECORDS) {
     const record = readJson(payload, type);
-    if (record?.type === type) return { record, envelope };
+    if (record?.type === type) return record;
   }
   return refuse("record.payload", "a node's entry has other members");
 }

@@ -1,12 +1,12 @@
 // Status proofs: what a region's log says about one thing at its newest commit, from one text (docs/protocol.md, "Status
 // proofs" and "Way down to several keys").
 
-import { base64, base64url, byte, compare, refuse, same, sha256, unbase64, unbase64url, unhex32, utf8 } from "./bytes.js";
-import { REGIONS, dayOf, fits, kindOf, readSpelled } from "./forms.js";
+import { base64url, byte, compare, refuse, same, sha256, unbase64url, unhex32, unz85, utf8 } from "./bytes.js";
+import { REGIONS, dayOf, kindOf, readSpelled } from "./forms.js";
 import { thumbprint, readKey } from "./keys.js";
-import { cosignedAt, leafHash, nodeEntry, openCheckpoint, readNodeEntry, readNote, readTlogProof, splitOnce, verifyInclusion, verifyNodeEntry, writeTlogProof } from "./log.js";
+import { cosignedAt, leafHash, nodeEntry, openCheckpoint, readNodeEntry, readNodeRecord, readNote, readTlogProof, splitOnce, verifyInclusion, verifyNodeEntry, writeTlogProof } from "./log.js";
 
-const HEADER = "domovoi/status-proof@v1";
+const HEADER = "domovoi/status-proof@v2";
 /** Bytes of the longest proof. */
 const MAX_LENGTH = 512 * 1024 + 64 + 21845 + 32 + 63 * 45 + 1 + 8 * 1024;
 const MAX_KEYS = 64;
@@ -24,6 +24,25 @@ export const mapLeaf = (key, value) => sha256(byte(0x10), key, value);
 export const mapInner = (left, right) => sha256(byte(0x11), left, right);
 export const mapEmpty = () => sha256(byte(0x12));
 export const bit = (key, depth) => (key[depth >> 3] >> (7 - (depth & 7))) & 1;
+
+/** Most places and most hashes of a map proof. */
+const MOST = MAX_KEYS * MAX_DEPTH;
+
+/** What stands on the way down, by letters ("i": an inner node), and the hashes beside it. */
+function readMapProof(text) {
+  const [signs, encoded] = splitOnce(text, " ") ?? wrong("no signs, or no hashes");
+  const bytes = unz85(encoded) ?? wrong("the hashes are not in their one spelling");
+  if (bytes.length % 32 || bytes.length > MOST * 32) wrong("more hashes than any has, or no whole number of them");
+  const hashes = Array.from({ length: bytes.length / 32 }, (_, i) => bytes.slice(32 * i, 32 * i + 32));
+  let letters = "";
+  for (const [sign] of signs.matchAll(/[1-9][0-9]*|[^]/g)) {
+    const times = Number(sign);
+    if (!(times > 0) && !"loe".includes(sign)) wrong("an unknown sign, or a number that begins with a nought");
+    if ((times || 1) > MOST - letters.length) wrong("more places than any has");
+    letters += times > 0 ? "i".repeat(times) : sign;
+  }
+  return { letters, hashes };
+}
 
 /** The root that a way down to these keys leads to; `keys` are sorted, each {key, value}, value null where nothing is. */
 async function rootOf(letters, hashes, keys) {
@@ -67,24 +86,14 @@ async function rootOf(letters, hashes, keys) {
   return root.hash;
 }
 
-/** Whose facts these are, as a name. */
-async function ownerOf(kind, facts) {
-  if (kind === "key") return `key:${await thumbprint(readKey(facts.key))}`;
-  return `${kind}:${facts[kind]}`;
-}
-
-/** The facts of a name in their one spelling. */
-async function readFacts(name, json) {
-  const kind = kindOf(name);
-  const link = kind === "link";
-  const facts = link ? readSpelled(json, "link") : spelledFacts(kind, json);
-  if (!facts || (await ownerOf(kind, facts)) !== name) form(`the facts of ${name} are another's, or not in their one spelling`);
-  return { kind, facts, json };
-}
-
-function spelledFacts(kind, json) {
-  const prefix = `{"${kind}":`;
-  return json.startsWith(prefix) && json.endsWith("}") ? readSpelled(json.slice(prefix.length, -1), `${kind} facts`) : null;
+/** Facts in their one spelling, and whose they are: they say it themselves. */
+async function readFacts(json) {
+  const kind = /^\{"(authority|building|chat|key|link)":/.exec(json)?.[1] ?? form("facts of a kind that no proof holds");
+  const inner = json.slice(kind.length + 4, -1);
+  const facts = kind === "link" ? readSpelled(json, "link") : json.endsWith("}") && readSpelled(inner, `${kind} facts`);
+  if (!facts) form(`the facts of a ${kind} are not in their one spelling`);
+  const id = kind === "key" ? await thumbprint(readKey(facts.key)) : facts[kind];
+  return { name: `${kind}:${id}`, kind, facts, json };
 }
 
 /** Takes a status proof apart in its only spelling. Nothing is verified. */
@@ -103,32 +112,27 @@ export async function readStatusProof(text) {
   const facts = new Map();
   let last = "";
   while (lines[0]?.startsWith("fact ")) {
-    const [name, json] = splitOnce(value("fact"), " ") ?? form("a fact without facts");
+    const { name, ...fact } = await readFacts(value("fact"));
     if (compare(utf8(name), utf8(last)) <= 0 || facts.size >= MAX_KEYS) form("the facts are not sorted and distinct, or too many");
-    facts.set(name, await readFacts(name, json));
+    facts.set(name, fact);
     last = name;
   }
-  const [letters, encoded] = splitOnce(value("map"), " ") ?? form("the map proof has no hashes");
-  const bytes = unbase64(encoded) ?? form("hashes are not canonical base64");
-  if (bytes.length % 32 || bytes.length > MAX_KEYS * MAX_DEPTH * 32 || letters.length > MAX_KEYS * MAX_DEPTH) wrong("longer than any, or no whole number of hashes");
-  if (!/^[iloe]*$/.test(letters)) wrong("an unknown letter");
-  const hashes = Array.from({ length: bytes.length / 32 }, (_, i) => bytes.slice(32 * i, 32 * i + 32));
+  // What is read of it has one spelling.
+  const map = value("map");
+  const { letters, hashes } = readMapProof(map);
   const payload = value("commit");
-  const [kid, signed] = splitOnce(value("signed"), " ") ?? form("no signature");
-  const signature = unbase64url(signed);
+  const signature = unbase64url(value("signed"));
   if (signature?.length !== 64) form("a signature is 64 bytes in canonical base64url");
   if (lines.length) form("something stands after the signature");
-  if (!fits(kid, "kid")) refuse("key.id", "not a key id");
   const tlog = readTlogProof(tlogText);
-  const entryText = nodeEntry(payload, kid, signature);
-  const entry = readNodeEntry(entryText);
-  if (entry.record.type !== "state.committed") form("the entry is not a state.committed");
+  const commit = readNodeRecord(payload);
+  if (commit.type !== "state.committed") form("the entry is not a state.committed");
   if (tlog.extra) form("the tlog-proof has extra data, which nothing signs");
   readNote(tlog.checkpoint);
-  const again = [HEADER, `about ${about}`, ...Array.from(facts, ([name, f]) => `fact ${name} ${f.json}`), `map ${letters} ${base64(bytes)}`];
-  again.push(`commit ${payload}`, `signed ${kid} ${base64url(signature)}`, "", writeTlogProof(tlog));
+  const again = [HEADER, `about ${about}`, ...Array.from(facts.values(), (f) => `fact ${f.json}`), `map ${map}`];
+  again.push(`commit ${payload}`, `signed ${base64url(signature)}`, "", writeTlogProof(tlog));
   if (again.join("\n") !== text) form("it is not in its one spelling");
-  return { about, facts, letters, hashes, entry, entryText, tlog, origin: entry.record.log };
+  return { about, facts, letters, hashes, commit, payload, signature, tlog, origin: commit.log };
 }
 
 /** The facts that belong to the question are all there, and no others. */
@@ -175,12 +179,14 @@ function isComplete(about, facts) {
 
 /** Verifies a proof (of `readStatusProof`) with the charters, and the cosigners' vkeys of whom one wants to know. */
 export async function verifyStatusProof(proof, charters, cosigners = []) {
-  const commit = proof.entry.record;
+  const { commit } = proof;
   const versions = await charters.ofLog(proof.origin);
   const by = versions.find((v) => v.version === commit.charter);
   if (!by) refuse("status.charter", `the log had adopted charter version ${commit.charter}, which is not at hand`);
-  await verifyNodeEntry(proof.entry, by.commitKey);
-  const leaf = await leafHash(proof.entryText);
+  // Only that key may have signed it, so its id need not stand in the proof.
+  const entry = nodeEntry(proof.payload, await thumbprint(readKey(by.commitKey)), proof.signature);
+  await verifyNodeEntry(readNodeEntry(entry), by.commitKey);
+  const leaf = await leafHash(entry);
   // A later version may have replaced the log key before the log adopted it; an earlier key signs nothing any more.
   let head;
   const later = versions.filter((v) => v.version >= commit.charter);

@@ -1,0 +1,193 @@
+//! Gossip: a node compares the heads it has accepted with those that other nodes know (docs/protocol.md, "Gossip").
+//!
+//! A head counts only if the log's own key signed it, so nobody can speak ill of a region but the region itself. Two heads
+//! that cannot be of one log are a fork: evidence is made on the spot and the log is held. A newer head than the region's
+//! own node shows says that this node is kept back. Evidence another node has is fetched and verified like any other.
+
+use std::sync::Arc;
+
+use super::client::{Peer, limit};
+use super::hold::{self, Seen};
+use super::round;
+use crate::error::{Action, Error, Result};
+use crate::federation::evidence::{Evidence, FORK, Finding, MAX_EVIDENCE, Proof, split as split_of};
+use crate::node::heads::{Head, Heads};
+use crate::node::log_view::LogView;
+use crate::node::{Followed, Node};
+use crate::registry::strict::from_object;
+use crate::storage::evidence_store;
+use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::note::VerifierKey;
+use crate::tlog::tree::{self, consistency_proof};
+
+/// A node's heads are compared at the first round with it and then at every so many.
+pub const EVERY: u64 = 4;
+
+/// Compares the heads of `peer` with those of this node. What is wrong with one log keeps no other from being compared.
+///
+/// # Errors
+/// Those of the peer's answer; `gossip.form` where it is none.
+pub async fn compare(node: &Arc<Node>, peer: &Peer) -> Result<()> {
+    let Some(bytes) = peer.get("api/v1/federation/heads", limit::HEADS).await? else { return Ok(()) };
+    let heads: Heads = from_object(&bytes).map_err(|e| {
+        let what = format!("{} serves no list of heads: {e}", peer.url());
+        Error::isolate("gossip.form", what, "the peer is broken or hostile; it is asked again later")
+    })?;
+    let followed = node.followed();
+    for head in heads.heads.0 {
+        if let Some(own) = node.own().filter(|v| v.origin == head.origin) {
+            own_log(node, own, &head, peer);
+        }
+        let Some(followed) = followed.iter().find(|f| f.view.origin == head.origin) else { continue };
+        if hold::is_forked(followed) {
+            continue;
+        }
+        if let Err(e) = log(node, followed, &head, peer).await {
+            tracing::warn!(peer = peer.url(), origin = %followed.view.origin, error = %e, "a head could not be compared");
+        }
+    }
+    Ok(())
+}
+
+/// One log's head at another node.
+async fn log(node: &Arc<Node>, followed: &Arc<Followed>, head: &Head, peer: &Peer) -> Result<()> {
+    let view = &followed.view;
+    let layout = node.layout.mirror(&view.origin);
+    if let Some(name) = &head.evidence
+        && let Some((evidence, finding)) = fetch_evidence(view, peer, name).await?
+    {
+        let e = hold::fork(format!("{} has evidence that the log's key signed two trees: {finding:?}", peer.url()));
+        hold::hold_with(&layout, followed, &node.clock, &e, &evidence);
+        hold::save(&layout, followed);
+        return Ok(());
+    }
+    let Some((accepted, text)) = hold::accepted(followed) else { return Ok(()) };
+    let heard = |size| followed.status.write().heard_of(peer.url(), size, node.clock.now_ms());
+    if same(&head.checkpoint, &text) {
+        heard(None);
+        return Ok(());
+    }
+    let served = round::open_checkpoint(head.checkpoint.as_bytes(), &log_keys(view), &view.origin)?;
+    let files = peer.files_of(&view.origin, head.own);
+    match split(view, &accepted, served.checkpoint(), &files).await {
+        Ok(Some(proof)) if hold::proves_fork(followed, &head.checkpoint, &proof) => {
+            let seen = Seen {
+                served: Some(head.checkpoint.as_bytes().to_vec()),
+                proof: Some(proof),
+                source: peer.url().to_owned(),
+            };
+            let (a, b) = (accepted.size, served.checkpoint().size);
+            let e = hold::fork(format!(
+                "the log's key signed two trees: one of size {a} shown here, one of {b} shown to {}",
+                peer.url()
+            ));
+            hold::hold(&layout, followed, &node.clock, &e, &seen);
+            hold::save(&layout, followed);
+        }
+        found => {
+            let size = served.checkpoint().size;
+            heard(Some(size).filter(|size| *size > accepted.size));
+            found?;
+        }
+    }
+    Ok(())
+}
+
+/// This node's own key signed something that this node did not: somebody has the key, or a second copy of the node runs.
+fn own_log(node: &Arc<Node>, own: &Arc<LogView>, head: &Head, peer: &Peer) {
+    let keys = log_keys(own);
+    let Ok(served) = round::open_checkpoint(head.checkpoint.as_bytes(), &keys, &own.origin) else { return };
+    // Read after the other's: a head that this node has signed is not larger than this.
+    let Some(text) = own.reader.checkpoint_text() else { return };
+    let Ok(accepted) = round::open_checkpoint(text.as_bytes(), &keys, &own.origin) else { return };
+    let (here, there) = (accepted.checkpoint(), served.checkpoint());
+    let proof = match there.size <= here.size {
+        true => match split_here(own, here, there) {
+            Ok(Some(proof)) => Some(proof),
+            _ => return,
+        },
+        false => None,
+    };
+    let evidence = Evidence {
+        format: crate::federation::evidence::FORMAT.into(),
+        origin: own.origin.clone(),
+        code: OWN.into(),
+        detail: format!(
+            "{} has a head of {} entries that this node did not sign; it has {}",
+            peer.url(),
+            there.size,
+            here.size
+        ),
+        seen_at: node.clock.now_ms(),
+        source: peer.url().to_owned(),
+        accepted_checkpoint: Some(text.to_string()),
+        served_checkpoint: Some(head.checkpoint.clone()),
+        proof,
+    };
+    let kept = evidence_store::keep(&node.layout.evidence(), &evidence);
+    tracing::error!(peer = peer.url(), size = there.size, here = here.size, evidence = ?kept.ok(), code = OWN, "this node's own key signed a head that this node did not: a second copy of the node runs, or somebody has the key");
+    node.set_doubled(evidence.detail);
+}
+
+/// Code of a head of the node's own log that somebody else signed.
+pub const OWN: &str = "own.fork";
+
+/// True where both notes say the same of the log, whoever cosigned them.
+fn same(one: &str, other: &str) -> bool {
+    let text = |note: &str| note.rfind("\n\n").map(|at| note[..at].to_owned());
+    text(one).is_some() && text(one) == text(other)
+}
+
+/// Keys that may sign the log's checkpoints now.
+fn log_keys(view: &LogView) -> Vec<VerifierKey> {
+    let state = view.state();
+    state.charters().log_keys(state.charter()).cloned().collect()
+}
+
+/// Evidence of a fork that the peer has, if it is that.
+async fn fetch_evidence(view: &LogView, peer: &Peer, name: &str) -> Result<Option<(Evidence, Finding)>> {
+    if !evidence_store::is_name(name) {
+        return Ok(None);
+    }
+    let origin: String = url_encoded(&view.origin);
+    let path = format!("api/v1/federation/evidence?log={origin}&name={name}");
+    let Some(bytes) = peer.get(&path, MAX_EVIDENCE).await? else { return Ok(None) };
+    let evidence = Evidence::decode(&bytes).map_err(|e| e.with_action(Action::Isolate))?;
+    if evidence.origin != view.origin || evidence.code != FORK {
+        let what = format!("{} names evidence that is about something else", peer.url());
+        return Err(Error::isolate("gossip.form", what, "the peer is broken or hostile; it is asked again later"));
+    }
+    // What the node cannot verify under its own chain is nobody's guilt yet.
+    let finding = evidence.verify(&view.chain())?;
+    Ok(matches!(finding, Finding::SplitView { .. }).then_some((evidence, finding)))
+}
+
+fn url_encoded(text: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+    text.bytes().map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+}
+
+/// Shows that two signed heads cannot be of one log; none where they can. A smaller one is held against the tiles here, a
+/// larger one against those of the peer that has it.
+///
+/// # Errors
+/// Where nothing can be shown: the peer does not serve what it has, or serves other hashes than were signed.
+pub async fn split(view: &LogView, accepted: &Checkpoint, other: &Checkpoint, files: &Peer) -> Result<Option<Proof>> {
+    if other.size <= accepted.size {
+        return split_here(view, accepted, other);
+    }
+    if accepted.size == 0 {
+        return Ok(None);
+    }
+    let (root, path) = round::beginning(files, accepted.size, other.size).await?;
+    split_of(accepted, other, root, &path)
+}
+
+fn split_here(view: &LogView, accepted: &Checkpoint, other: &Checkpoint) -> Result<Option<Proof>> {
+    if other.size == 0 {
+        return Ok(None);
+    }
+    let root = tree::root(&view.reader, other.size)?;
+    let path = consistency_proof(&view.reader, other.size, accepted.size)?;
+    split_of(other, accepted, root, &path)
+}
