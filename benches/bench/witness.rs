@@ -39,9 +39,9 @@ impl TileSource for Tiles {
     fn tile(&self, id: TileId) -> domovoi::error::Result<Vec<Hash>> {
         // Wider tiles begin with the narrower ones.
         let found = (id.width..=256).find_map(|width| self.0.get(&TileId { width, ..id }));
-        found.map(|hashes| hashes[..usize::from(id.width)].to_vec()).ok_or_else(|| {
-            domovoi::error::Error::stop("tile.missing", id.to_string(), "report this as a defect")
-        })
+        found
+            .map(|hashes| hashes[..usize::from(id.width)].to_vec())
+            .ok_or_else(|| domovoi::error::Error::stop("tile.missing", id.to_string(), "report this as a defect"))
     }
 }
 
@@ -85,7 +85,10 @@ async fn client(address: std::net::SocketAddr, bodies: Vec<Vec<u8>>, done: Arc<A
     stream.set_nodelay(true).map_err(|e| e.to_string())?;
     let mut buffer = Vec::with_capacity(1 << 12);
     for body in bodies {
-        let head = format!("POST /witness/add-checkpoint HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head = format!(
+            "POST /witness/add-checkpoint HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
         stream.write_all(&[head.into_bytes(), body].concat()).await.map_err(|e| e.to_string())?;
         // Anything but 200 ends the measure.
         serve::answer(&mut stream, &mut buffer).await.map_err(|e| e.to_string())?;
@@ -123,8 +126,10 @@ pub fn add(dir: &Path) -> Outcome<Measure> {
             let done = Arc::new(AtomicUsize::new(0));
             let steps = round * STEPS as usize..(round + 1) * STEPS as usize;
             let start = Instant::now();
-            let clients: Vec<_> =
-                all.iter().map(|bodies| tokio::spawn(client(address, bodies[steps.clone()].to_vec(), done.clone()))).collect();
+            let clients: Vec<_> = all
+                .iter()
+                .map(|bodies| tokio::spawn(client(address, bodies[steps.clone()].to_vec(), done.clone())))
+                .collect();
             for client in clients {
                 client.await??;
             }

@@ -143,7 +143,10 @@ impl Witness {
             format: FORMAT.into(),
             origin: origin.to_owned(),
             code: FORK.into(),
-            detail: format!("the log's key signed two trees of size {}; the witness was asked for both", last.seen.size),
+            detail: format!(
+                "the log's key signed two trees of size {}; the witness was asked for both",
+                last.seen.size
+            ),
             seen_at: now_ms,
             source: "add-checkpoint".into(),
             accepted_checkpoint: Some(last.note.to_string()),

@@ -153,3 +153,46 @@ fn a_log_is_cosigned_by_who_saw_keeps_and_replayed_it_and_anew_while_it_stands_s
         (size_of(&note) == size).then_some(())
     });
 }
+
+#[test]
+fn the_federations_log_is_cosigned_by_the_regions_that_its_charter_names() {
+    let mut region = Node::init(Some(("77", crate::node::AUTHORITY, "Мосжилинспекция")));
+    region.start();
+    let mut ministry = Node::init(None);
+    ministry.args = ["sync.interval_seconds=1", "cosign.interval_seconds=2"]
+        .iter()
+        .flat_map(|set| ["--set".to_owned(), set.to_string()])
+        .collect();
+    follow(&ministry, &region);
+    let origin = "federation.example/log";
+    ministry.run(&["federation", "found", "--origin", origin, "--name", "Федерация"]).json();
+    // The region stands under a charter of its own, which does not know the federation's log: its operator names it.
+    let vkey = std::fs::read_to_string(ministry.data().join("federation/log.vkey")).unwrap();
+    region.stop();
+    configure(&region, &format!("[[witness_log]]\nvkey = \"{}\"\n", vkey.trim()));
+    region.start();
+    ministry.start();
+    let witness = std::fs::read_to_string(region.data().join("keys/witness.vkey")).unwrap();
+    let witness = CosignerKey::parse(witness.trim()).unwrap();
+    let path = format!("/mirror/{}/checkpoint", origin_hash(origin));
+    let cosigned = |at_least: u64| {
+        until("the region's line on the federation's log", || {
+            let answer = ministry.get(&path);
+            let size = (answer.status == 200).then(|| size_of(&answer.body))?;
+            let time = Note::parse(&answer.body).ok().and_then(|note| witness.time_of(&note).unwrap())?;
+            (size >= at_least).then_some((size, time))
+        })
+    };
+    let (size, time) = cosigned(1);
+    // The signed head that clients of the private check verify bears it too.
+    let head = until("the head with the line", || {
+        let head = ministry.get("/api/v1/verify/bucket");
+        let head = String::from_utf8(head.body).unwrap();
+        head.contains(witness.name()).then_some(head)
+    });
+    assert!(head.contains(origin), "{head}");
+    until("anew while nothing changes", || (cosigned(size).1 > time).then_some(()));
+    let signer = region.signer("operator");
+    region.accept(&[signer.building(1).1]);
+    cosigned(size + 1);
+}

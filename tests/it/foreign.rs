@@ -142,7 +142,9 @@ fn start(program: &Path, dir: &Path, port: u16) -> Ended {
 #[test]
 fn sigsum_witness_cosigns_our_log_and_goes_on_after_its_own_restart() {
     let Some(program) = sigsum_witness() else {
-        println!("SKIPPED: there is no sigsum-witness here (Debian: sigsum-go, from trixie on; or name one: SIGSUM_WITNESS)");
+        println!(
+            "SKIPPED: there is no sigsum-witness here (Debian: sigsum-go, from trixie on; or name one: SIGSUM_WITNESS)"
+        );
         return;
     };
     let (log, witness) = (SigningKey::from_bytes(&[41; 32]), SigningKey::from_bytes(&[42; 32]));
@@ -176,13 +178,15 @@ fn sigsum_witness_cosigns_our_log_and_goes_on_after_its_own_restart() {
             std::thread::sleep(Duration::from_millis(50));
         }
     };
-    let enrol = serde_json::json!({ "authority": AUTHORITY, "name": "Мосжилинспекция", "oktmo": ["45"] });
-    let around = crate::node::Around { basis: false, ..Default::default() };
-    region.accept(&[records.record("authority.enrolled", enrol, around).1]);
+    let enrol = |authority: &str| {
+        let fields = serde_json::json!({ "authority": authority, "name": "Мосжилинспекция", "oktmo": ["45"] });
+        records.record("authority.enrolled", fields, crate::node::Around::default()).1
+    };
+    region.accept(&[enrol(AUTHORITY)]);
     let first = cosigned(1);
     drop(running);
     // What it had cosigned is in its file: the next head needs a proof from there.
-    region.accept(&[records.organisation(5).1]);
+    region.accept(&[enrol("ogrn:1027700132195")]);
     let _running = start(&program, dir.path(), port);
     assert!(cosigned(first + 1) > first);
 }

@@ -46,7 +46,8 @@ fn lying(lie: impl Fn(&Request) -> (u16, Vec<u8>) + Send + 'static) -> (String, 
                     continue;
                 };
                 let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
-                let len: usize = head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
+                let len: usize =
+                    head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
                 if bytes.len() >= end + 4 + len {
                     break Some(bytes[end + 4..].to_vec());
                 }
@@ -91,21 +92,30 @@ fn forged_cosignature_lines_are_not_published_and_honest_witnesses_are_not_held_
         asked.push((known, count));
     };
     // A known name under another key.
-    tell(51, Box::new(|known, request| {
-        let stranger = Cosigner::new(known.verifier().name(), SigningKey::from_bytes(&[99; 32])).unwrap();
-        (200, line(&stranger.cosign(request.note.text(), now()).unwrap()))
-    }));
+    tell(
+        51,
+        Box::new(|known, request| {
+            let stranger = Cosigner::new(known.verifier().name(), SigningKey::from_bytes(&[99; 32])).unwrap();
+            (200, line(&stranger.cosign(request.note.text(), now()).unwrap()))
+        }),
+    );
     // The known name and key id with a signature that is none.
-    tell(52, Box::new(|known, request| {
-        let mut forged = known.cosign(request.note.text(), now()).unwrap();
-        forged.signature[30] ^= 1;
-        (200, line(&forged))
-    }));
+    tell(
+        52,
+        Box::new(|known, request| {
+            let mut forged = known.cosign(request.note.text(), now()).unwrap();
+            forged.signature[30] ^= 1;
+            (200, line(&forged))
+        }),
+    );
     // A good line of another head, of long ago, of a time to come.
-    tell(53, Box::new(|known, request| {
-        let other = request.note.text().replacen("\n", "x\n", 1);
-        (200, line(&known.cosign(&other, now()).unwrap()))
-    }));
+    tell(
+        53,
+        Box::new(|known, request| {
+            let other = request.note.text().replacen("\n", "x\n", 1);
+            (200, line(&known.cosign(&other, now()).unwrap()))
+        }),
+    );
     tell(54, Box::new(|known, request| (200, line(&known.cosign(request.note.text(), now() - 4000).unwrap()))));
     tell(55, Box::new(|known, request| (200, line(&known.cosign(request.note.text(), now() + 4000).unwrap()))));
     // 409 without end, with a size that cannot be, without a size; too much; nothing; a good line and a false one.
@@ -114,12 +124,15 @@ fn forged_cosignature_lines_are_not_published_and_honest_witnesses_are_not_held_
     tell(58, Box::new(|_, _| (409, b"-1\n".to_vec())));
     tell(59, Box::new(|_, _| (200, vec![b'x'; 1 << 20])));
     tell(60, Box::new(|_, _| (200, Vec::new())));
-    tell(61, Box::new(|known, request| {
-        let good = known.cosign(request.note.text(), now()).unwrap();
-        let mut bent = good.clone();
-        bent.signature[9] ^= 1;
-        (200, [line(&good), line(&bent)].concat())
-    }));
+    tell(
+        61,
+        Box::new(|known, request| {
+            let good = known.cosign(request.note.text(), now()).unwrap();
+            let mut bent = good.clone();
+            bent.signature[9] ^= 1;
+            (200, [line(&good), line(&bent)].concat())
+        }),
+    );
     tell(62, Box::new(|_, _| (302, Vec::new())));
     configure(&region, &configured);
     region.args = vec!["--set".into(), "cosign.interval_seconds=2".into()];
@@ -278,7 +291,8 @@ fn killed_between_persist_and_answer_a_witness_remembers_what_it_may_have_said()
     for kill in 1..8 {
         // The process dies as its n-th fdatasync returns: what it wrote is durable, and nobody was told.
         let set = format!("--inject=fdatasync:signal=SIGKILL:when={kill}");
-        node.through = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", &set].map(str::to_owned).to_vec();
+        node.through =
+            ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", &set].map(str::to_owned).to_vec();
         let mut sent = answered;
         if node.start_or_say().is_ok() {
             while sent < 50 {
@@ -354,7 +368,7 @@ fn an_old_status_proof_does_not_stand_under_a_fresh_checkpoint() {
     let verify = |text: &str| {
         let path = region.dir.path().join("spliced.txt");
         std::fs::write(&path, text).unwrap();
-        region.run(&["--json", "verify", path.to_str().unwrap(), "--charter", charter.to_str().unwrap()])
+        region.run(&["verify", path.to_str().unwrap(), "--charter", charter.to_str().unwrap()])
     };
     assert!(verify(&old).ok && verify(&fresh).ok);
     let code = verify(&spliced).code();
