@@ -54,7 +54,8 @@ impl Cosigning {
         };
         let logs = OwnLog::all(node).into_iter();
         let gathering = logs.map(|log| tokio::spawn(gather(node.clone(), log, setting.clone(), stopping.clone())));
-        let observing = tokio::spawn(observe(node.clone(), self.words.clone(), every / 4, stopping.clone()));
+        let witness = self.witness.as_ref().ok().cloned();
+        let observing = tokio::spawn(observe(node.clone(), self.words.clone(), witness, every / 4, stopping.clone()));
         gathering.chain([observing]).collect()
     }
 }

@@ -25,6 +25,8 @@ use crate::tlog::witness::{Request, Seen, Signed};
 
 /// Known logs are looked up anew this often at most, milliseconds: somebody may ask for one that a charter has just named.
 const REFRESH: u64 = 5_000;
+/// And this often at least while the witness is asked: a charter may have cut a log, or retired a key.
+const STALE: u64 = 60_000;
 
 /// What is known of a log that may be cosigned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,7 +89,8 @@ impl Witness {
     /// What is known of the log, looked up anew where nothing is, at most every [`REFRESH`].
     fn known(&self, node: &Node, origin: &str, now_ms: u64, anew: bool) -> Option<KnownLog> {
         let find = || self.known.read().get(origin).cloned();
-        if let Some(known) = find().filter(|_| !anew) {
+        let since = now_ms.saturating_sub(*self.refreshed.lock());
+        if let Some(known) = find().filter(|_| !anew && since < STALE) {
             return Some(known);
         }
         {

@@ -5,9 +5,11 @@
 //! proof from the size it has cosigned last (status 409 names it); a mirror's and a verifier's lines are read from the copy
 //! their node serves. Every line is verified before it is put on the published checkpoint.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -17,6 +19,7 @@ use crate::federation::roster::{Line, Member, Roster};
 use crate::node::Node;
 use crate::node::cosign::{CosignedView, Gathering, OwnLog, OwnWords};
 use crate::node::layout::origin_hash;
+use crate::node::witness::Witness;
 use crate::storage::log_store::LogReader;
 use crate::tlog::cosignature::CosignerKey;
 use crate::tlog::note::{Note, parse_signatures};
@@ -154,10 +157,35 @@ pub async fn gather(node: Arc<Node>, log: OwnLog, setting: Setting, mut shutdown
     }
 }
 
-/// Looks at what is followed until `shutdown` turns true, for the verifier's word on times.
-pub async fn observe(node: Arc<Node>, words: Arc<OwnWords>, every: Duration, mut shutdown: watch::Receiver<bool>) {
+/// Looks at what is followed until `shutdown` turns true: for the verifier's word on times, and whether the witness has cosigned
+/// a later head than it remembers.
+pub async fn observe(
+    node: Arc<Node>,
+    words: Arc<OwnWords>,
+    witness: Option<Arc<Witness>>,
+    every: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let looked: Arc<Mutex<HashMap<String, Arc<str>>>> = Arc::default();
     while !*shutdown.borrow() {
-        words.observe(&node);
+        let (node, words, witness, looked) = (node.clone(), words.clone(), witness.clone(), looked.clone());
+        let look = move || {
+            words.observe(&node);
+            let Some(witness) = witness else { return };
+            for followed in node.followed() {
+                let Some(text) = followed.view.reader.checkpoint_text() else { continue };
+                let before = looked.lock().insert(followed.view.origin.clone(), text.clone());
+                if before.is_some_and(|before| Arc::ptr_eq(&before, &text)) {
+                    continue;
+                }
+                let noticed = Note::parse(text.as_bytes()).and_then(|n| witness.notice(&node, &n, node.clock.now_ms()));
+                if let Err(e) = noticed {
+                    tracing::error!(log = %followed.view.origin, error = %e, "the witness cannot look at a checkpoint");
+                }
+            }
+        };
+        // A panic in it must not end the loop.
+        let _ = tokio::task::spawn_blocking(look).await;
         tokio::select! {
             () = tokio::time::sleep(every) => {}
             _ = shutdown.changed() => break,
