@@ -1,5 +1,6 @@
 //! What of `serve` has to do with cosignatures: this node's witness, its words as a mirror, and gathering those of others.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::node::cosigner_keys::CosignerKeys;
 use crate::node::layout::Layout;
 use crate::node::witness::Witness;
 use crate::storage::durable::read_bounded;
-use crate::sync::client::Peer;
+use crate::sync::client::Network;
 use crate::sync::cosign::{Connect, Setting, gather, observe};
 use crate::tlog::cosignature::CosignerKey;
 
@@ -84,23 +85,24 @@ fn member(entry: &CosignerEntry) -> Option<Member> {
     })
 }
 
-/// Reaches cosigners with the certificates that are configured for them, also under the URL of their node.
+/// Reaches cosigners: those whose node the configuration names with the certificate it gives, those of a charter only where a
+/// charter's word may lead.
 fn connect(config: &Config) -> Connect {
     let cosigners = config.cosigner.iter().map(|c| (c.url.clone(), c.ca.clone()));
     let followed = config.follow.iter().map(|f| (f.url.clone(), f.ca.clone()));
-    let known: Vec<(String, Vec<u8>)> = cosigners
-        .chain(followed)
-        .filter_map(|(url, ca)| {
-            let ca = ca?;
-            let pem = read_bounded(&ca, 1 << 20).inspect_err(|e| {
-                tracing::error!(cosigner = %url, error = %e, "its certificate file cannot be read");
-            });
-            Some((url, pem.ok()?))
-        })
-        .collect();
+    let read = |(url, ca): (String, Option<PathBuf>)| {
+        let pem = ca.map(|path| read_bounded(&path, 1 << 20)).transpose();
+        let pem =
+            pem.inspect_err(|e| tracing::error!(cosigner = %url, error = %e, "its certificate file cannot be read"));
+        Some((url, pem.ok()?))
+    };
+    let known: Vec<(String, Option<Vec<u8>>)> = cosigners.chain(followed).filter_map(read).collect();
+    let network = Network::new(config.sync.allow_addresses.clone());
     Arc::new(move |url| {
         let of = |known: &str| url == known || url.strip_prefix(known).is_some_and(|rest| rest == "/witness");
-        let ca = known.iter().find(|(known, _)| of(known)).map(|(_, pem)| pem.as_slice());
-        Peer::new(url, ca)
+        match known.iter().find(|(known, _)| of(known)) {
+            Some((_, pem)) => network.configured(url, pem.as_deref()),
+            None => network.named(url, None),
+        }
     })
 }
