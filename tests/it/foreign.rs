@@ -143,7 +143,7 @@ fn start(program: &Path, dir: &Path, port: u16) -> Ended {
 fn sigsum_witness_cosigns_our_log_and_goes_on_after_its_own_restart() {
     let Some(program) = sigsum_witness() else {
         println!(
-            "SKIPPED: there is no sigsum-witness here (Debian: sigsum-go, from trixie on; or name one: SIGSUM_WITNESS)"
+            "SKIPPED: there is no sigsum-witness here (package sigsum-witness, where Debian has it; or name one: SIGSUM_WITNESS)"
         );
         return;
     };
