@@ -6,6 +6,7 @@
 //! whoever asks the witness.
 
 use data_encoding::HEXLOWER;
+use rayon::prelude::*;
 use secrecy::SecretString;
 
 use super::layout::Layout;
@@ -62,45 +63,35 @@ pub struct CosignerKeys {
 }
 
 impl CosignerKeys {
-    /// Opens the keys that are there.
+    /// Opens the keys that are there. One that cannot be used is told of and left out: the node does its other work.
     ///
     /// # Errors
-    /// `key.passphrase` where there are keys and no passphrase; `key.cosigner` where name and key do not belong together;
-    /// `storage.key-in-use`; those of the files.
+    /// `key.passphrase` where there are keys and no passphrase.
     pub fn open(layout: &Layout, passphrase: Option<&SecretString>) -> Result<CosignerKeys> {
+        let roles: Vec<Role> = Role::ALL.into_iter().filter(|role| layout.key(role.file()).exists()).collect();
+        if roles.is_empty() {
+            return Ok(CosignerKeys::default());
+        }
+        let passphrase = passphrase.ok_or_else(|| {
+            Error::stop(
+                "key.passphrase",
+                "the node's keys are encrypted and no passphrase was given",
+                "set DOMOVOI_PASSPHRASE or passphrase_file",
+            )
+        })?;
+        // Each takes a tenth of a second: that is what the passphrase is worth.
+        let opened: Vec<Result<Opened>> = roles.par_iter().map(|role| open_one(layout, *role, passphrase)).collect();
         let mut found = CosignerKeys::default();
-        for role in Role::ALL.into_iter().filter(|role| layout.key(role.file()).exists()) {
-            let passphrase = passphrase.ok_or_else(|| {
-                Error::stop(
-                    "key.passphrase",
-                    "the node's keys are encrypted and no passphrase was given",
-                    "set DOMOVOI_PASSPHRASE or passphrase_file",
-                )
-            })?;
-            let named = read_vkey(layout, role)?;
-            let secret = keys::read(&layout.key(role.file()), passphrase)?;
-            if role == Role::Witness {
-                found.claim = Some(KeyClaim::acquire(&secret)?);
-            }
-            let cosigner = match role {
-                Role::WitnessPq => Cosigner::of_seed(named.name(), &secret.to_bytes())?,
-                _ => Cosigner::new(named.name(), secret)?,
-            };
-            if *cosigner.verifier() != named {
-                return Err(Error::stop(
-                    "key.cosigner",
-                    format!(
-                        "{} does not name the key in {}",
-                        layout.cosigner(role.file()).display(),
-                        layout.key(role.file()).display()
-                    ),
-                    "restore the two files from one backup",
-                ));
-            }
-            match role {
-                Role::Witness | Role::WitnessPq => found.witness.push(cosigner),
-                Role::Mirror => found.mirror = Some(cosigner),
-                Role::Verifier => found.verifier = Some(cosigner),
+        for (role, opened) in roles.into_iter().zip(opened) {
+            match (role, opened) {
+                (Role::Witness, Ok((cosigner, claim))) => {
+                    found.claim = claim;
+                    found.witness.insert(0, cosigner);
+                }
+                (Role::WitnessPq, Ok((cosigner, _))) => found.witness.push(cosigner),
+                (Role::Mirror, Ok((cosigner, _))) => found.mirror = Some(cosigner),
+                (Role::Verifier, Ok((cosigner, _))) => found.verifier = Some(cosigner),
+                (role, Err(e)) => tracing::error!(role = role.file(), error = %e, "a cosigner's key cannot be used"),
             }
         }
         Ok(found)
@@ -110,6 +101,31 @@ impl CosignerKeys {
     pub fn public(&self) -> Vec<CosignerKey> {
         let all = self.witness.iter().chain(&self.mirror).chain(&self.verifier);
         all.map(|cosigner| cosigner.verifier().clone()).collect()
+    }
+}
+
+type Opened = (Cosigner, Option<KeyClaim>);
+
+/// Errors: `key.cosigner` where name and key do not belong together; `storage.key-in-use`; those of the files.
+fn open_one(layout: &Layout, role: Role, passphrase: &SecretString) -> Result<Opened> {
+    let named = read_vkey(layout, role)?;
+    let secret = keys::read(&layout.key(role.file()), passphrase)?;
+    let claim = if role == Role::Witness { Some(KeyClaim::acquire(&secret)?) } else { None };
+    let cosigner = match role {
+        Role::WitnessPq => Cosigner::of_seed(named.name(), &secret.to_bytes())?,
+        _ => Cosigner::new(named.name(), secret)?,
+    };
+    match *cosigner.verifier() == named {
+        true => Ok((cosigner, claim)),
+        false => Err(Error::stop(
+            "key.cosigner",
+            format!(
+                "{} does not name the key in {}",
+                layout.cosigner(role.file()).display(),
+                layout.key(role.file()).display()
+            ),
+            "restore the two files from one backup",
+        )),
     }
 }
 
