@@ -18,8 +18,6 @@ use crate::federation::policy::tlog_policy;
 use crate::node::charters::{keep_latest, read_chain, read_version};
 use crate::node::cosigner_keys;
 use crate::node::layout::Layout;
-use crate::registry::body::List;
-use crate::registry::text::Text;
 use crate::storage::durable::{read_bounded, write_atomic};
 use crate::storage::keys;
 
