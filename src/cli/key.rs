@@ -26,10 +26,21 @@ pub enum Key {
     New(KeyFile),
     #[command(about = "Показать открытую часть ключа")]
     Show(KeyFile),
-    #[command(about = "Перечислить всё, что подписал ключ: после его утраты или кражи")]
-    Signed(Signed),
     #[command(about = "Создать ключи, которыми узел заверяет чужие журналы: свидетеля, зеркала, проверяющего")]
     Cosigner(CosignerKey),
+    #[command(about = "Перечислить всё, что подписал ключ: после его утраты или кражи")]
+    Signed(Signed),
+}
+
+/// Keys of this node as a cosigner.
+#[derive(Debug, Args)]
+pub struct CosignerKey {
+    #[arg(long, help = "Имя, с которого начинаются имена ключей (по умолчанию — имя журнала или хост узла)")]
+    name: Option<String>,
+    #[arg(long, help = "Ещё и ключ свидетеля ML-DSA-44, стойкий к квантовым компьютерам")]
+    pq: bool,
+    #[arg(long, help = "Новые ключи свидетеля взамен старых; что он заверил раньше, забывается")]
+    replace: bool,
 }
 
 /// What a key signed.
@@ -95,17 +106,6 @@ impl Signed {
     }
 }
 
-/// Keys of this node as a cosigner.
-#[derive(Debug, Args)]
-pub struct CosignerKey {
-    #[arg(long, help = "Имя, с которого начинаются имена ключей (по умолчанию — имя журнала или хост узла)")]
-    name: Option<String>,
-    #[arg(long, help = "Ещё и ключ свидетеля ML-DSA-44, стойкий к квантовым компьютерам")]
-    pq: bool,
-    #[arg(long, help = "Новые ключи свидетеля взамен старых; что он заверил раньше, забывается")]
-    replace: bool,
-}
-
 /// A key file.
 #[derive(Debug, Args)]
 pub struct KeyFile {
@@ -117,8 +117,8 @@ impl Key {
     /// Makes or opens the key and prints its public half.
     pub fn run(&self, context: &Context) -> Result<()> {
         let (file, key) = match self {
-            Key::Signed(s) => return s.run(context),
             Key::Cosigner(c) => return c.run(context),
+            Key::Signed(s) => return s.run(context),
             Key::New(k) if k.file.exists() => {
                 return Err(Error::refuse("key.exists", format!("{} exists", k.file.display()), "choose another file"));
             }

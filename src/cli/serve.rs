@@ -62,13 +62,14 @@ impl Serve {
         let own = layout.has_own_log() || layout.federation().has_own_log();
         let cosigns = Role::ALL.iter().any(|role| layout.key(role.file()).exists());
         let passphrase = if own || cosigns { Some(passphrase(context, true)?) } else { None };
+        let cosigners = CosignerKeys::open(&layout, passphrase.as_ref())?;
         if let Some(size) = self.confirm_restored_federation_head {
             confirm_restored(&layout.federation(), size)?;
         }
         let runtime = super::api::runtime()?;
+        let cosigning = Cosigning::open(&layout, cosigners, &config);
         let (mut config, mut attempts) = (config, Attempts::default());
         loop {
-            let cosigners = CosignerKeys::open(&layout, passphrase.as_ref())?;
             let keepers = keepers_of(&config, &layout)?;
             let signing = if keepers.is_empty() { Signing::allowed() } else { Signing::asking() };
             let bar = context.out.progress(0, "Загрузка журнала", "Loading the log");
@@ -100,9 +101,8 @@ impl Serve {
                 interval: Duration::from_secs(config.sync.interval_seconds.saturating_mul(5)),
             };
             let reload = Context { common: context.common.clone(), out: context.out };
-            let cosigning = Cosigning::open(&layout, cosigners, &config);
             let live = Live::open(config, Box::new(move || reload.config()), Some(log.clone()))?;
-            let result = runtime.block_on(run(node.clone(), live, cosigning, context, recovery, &attempts));
+            let result = runtime.block_on(run(node.clone(), live, &cosigning, context, recovery, &attempts));
             node.close();
             drop(node);
             let Some(longer) = result? else { return Ok(()) };
@@ -137,7 +137,7 @@ fn keepers_of(config: &Config, layout: &Layout) -> Result<Vec<Keeper>> {
 async fn run(
     node: Arc<Node>,
     live: Arc<Live>,
-    cosigning: Cosigning,
+    cosigning: &Cosigning,
     context: &Context,
     recovery: Recovery,
     attempts: &Attempts,

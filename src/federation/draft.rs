@@ -10,6 +10,7 @@ use ed25519_dalek::SigningKey;
 use serde::{Deserialize, Serialize};
 
 use super::charter::{self, Charter, CharterBody, MAX_CHARTER, Region, VerifiedCharter};
+use super::keys::cosigner_key;
 use super::roles::{CosignerVkey, Cosigners, KeyRole};
 use crate::error::{Error, Result};
 use crate::registry::body::{KeyBytes, List};
@@ -17,7 +18,6 @@ use crate::registry::envelope::{Envelope, MAX_SIGNATURES, TYP_CARD, TYP_CHARTER}
 use crate::registry::ids::{KeyThumb, RegionCode};
 use crate::registry::signature::{PublicKey, strict_ok};
 use crate::registry::text::{Millis, Text};
-use crate::tlog::cosignature::CosignerKey;
 use crate::tlog::note::VerifierKey;
 
 /// First member of a draft's file.
@@ -300,8 +300,7 @@ impl CharterBody {
     pub fn replace_key(&mut self, old: &PublicKey, new: &PublicKey) -> Result<()> {
         let of = |k: &KeyBytes| k.thumb() == old.thumb();
         let mut plain: Vec<&mut KeyBytes> = self.root_keys.0.iter_mut().collect();
-        let mut logs: Vec<&mut Text> = Vec::new();
-        let mut cosigners: Vec<&mut CosignerVkey> = Vec::new();
+        let (mut logs, mut lines): (Vec<&mut Text>, Vec<&mut CosignerVkey>) = Default::default();
         let mut nodes: Vec<&mut Cosigners> = Vec::new();
         for r in &mut self.regions.0 {
             plain.extend(r.root_keys.0.iter_mut().chain([&mut r.commit_key]));
@@ -314,24 +313,22 @@ impl CharterBody {
             nodes.extend(&mut f.cosigners);
         }
         for node in nodes {
-            cosigners.extend(node.witness.0.iter_mut().chain(&mut node.mirror).chain(&mut node.verifier));
+            lines.extend(node.witness.0.iter_mut().chain(&mut node.mirror).chain(&mut node.verifier));
         }
-        cosigners.extend(self.witnesses.iter_mut().flat_map(|w| &mut w.0).map(|w| &mut w.vkey));
+        lines.extend(self.witnesses.iter_mut().flat_map(|w| &mut w.0).map(|w| &mut w.vkey));
         if let Some(place) = plain.into_iter().find(|k| of(k)) {
             *place = KeyBytes(new.clone());
             return Ok(());
         }
-        let point = ed25519_dalek::VerifyingKey::from_bytes(&new.to_bytes()).map_err(|e| form(e.to_string()))?;
         for line in logs {
-            let held = VerifierKey::parse(line.as_str())?;
-            if held.verifying_key().as_bytes() == &old.to_bytes() {
-                *line = Text::new(&VerifierKey::new(held.name(), point)?.to_string())?;
+            if let Some(replaced) = replaced(line.as_str(), true, old, new)? {
+                *line = Text::new(&replaced)?;
                 return Ok(());
             }
         }
-        for line in cosigners {
-            if line.key().public() == old.to_bytes() {
-                *line = CosignerKey::new(line.key().name(), point)?.into();
+        for line in lines {
+            if let Some(replaced) = replaced(line.as_str(), false, old, new)? {
+                *line = replaced.parse()?;
                 return Ok(());
             }
         }
@@ -347,16 +344,16 @@ impl CharterBody {
             (KeyRole::FederationRoot, None) => self.root_keys.0.push(KeyBytes(read_key(key)?)),
             (KeyRole::RegionRoot, Some(code)) => self.region_mut(code)?.root_keys.0.push(KeyBytes(read_key(key)?)),
             (KeyRole::Witness | KeyRole::Mirror | KeyRole::Verifier, region) => {
-                let key: CosignerVkey = key.parse()?;
+                cosigner_key(key)?;
                 let place = match region {
                     Some(code) => &mut self.region_mut(code)?.cosigners,
                     None => &mut self.federation.as_mut().ok_or_else(|| no_key("of the federation's log"))?.cosigners,
                 };
                 let all = place.get_or_insert(Cosigners { witness: List(Vec::new()), mirror: None, verifier: None });
                 match role {
-                    KeyRole::Witness => all.witness.0.push(key),
-                    KeyRole::Mirror => all.mirror = Some(key),
-                    _ => all.verifier = Some(key),
+                    KeyRole::Witness => all.witness.0.push(key.parse()?),
+                    KeyRole::Mirror => all.mirror = Some(key.parse()?),
+                    _ => all.verifier = Some(key.parse()?),
                 }
             }
             _ => return Err(no_key("to be added there: replace the one that is in the place")),
@@ -379,6 +376,21 @@ impl CharterBody {
         }
         Ok(())
     }
+}
+
+/// A vkey line with the new key, where it has the old one.
+fn replaced(line: &str, is_log: bool, old: &PublicKey, new: &PublicKey) -> Result<Option<String>> {
+    let key = |k: &PublicKey| ed25519_dalek::VerifyingKey::from_bytes(&k.to_bytes()).map_err(|e| form(e.to_string()));
+    if is_log {
+        let held = VerifierKey::parse(line)?;
+        return Ok((held.verifying_key().as_bytes() == &old.to_bytes())
+            .then(|| VerifierKey::new(held.name(), key(new)?).map(|k| k.to_string()))
+            .transpose()?);
+    }
+    let (name, public) = cosigner_key(line)?;
+    Ok((*public == old.to_bytes())
+        .then(|| crate::tlog::cosignature::CosignerKey::new(&*name, key(new)?).map(|k| k.to_string()))
+        .transpose()?)
 }
 
 /// A public key of 43 characters of base64url, as `domovoi key show` prints it.

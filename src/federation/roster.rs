@@ -44,6 +44,8 @@ impl Member {
     }
 }
 
+type KeysOf = fn(&Member) -> &[CosignerKey];
+
 /// A verified line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
@@ -154,7 +156,7 @@ impl Roster {
             Ok(true)
         };
         let mut further = Vec::new();
-        let kinds: [(u32, u32, fn(&Member) -> &[CosignerKey]); 3] = [
+        let kinds: [(u32, u32, KeysOf); 3] = [
             (self.quorums.witness, AT_LEAST.witness, |m| &m.witness),
             (self.quorums.mirror, AT_LEAST.mirror, |m| m.mirror.as_slice()),
             (self.quorums.verifier, AT_LEAST.verifier, |m| m.verifier.as_slice()),

@@ -87,8 +87,8 @@ async fn node_info(State(node): State<Arc<Node>>) -> Json<NodeView> {
         charter_sha256: own.map(|v| v.charter().sha256().to_string()),
         freshness: own.map(|v| node.freshness(v)),
         state_root: own.and_then(|v| v.head()).map(|h| data_encoding::HEXLOWER.encode(&h.root)),
-        signing: node.signing().map(Into::into),
         cosigned: own.and_then(|v| CosignedView::of_view(v)),
+        signing: node.signing().map(Into::into),
     })
 }
 

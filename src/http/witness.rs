@@ -41,10 +41,10 @@ fn refused(error: Error) -> Response {
 /// consistency proof, an empty line, the signed checkpoint. Answered when the new head is durable.
 #[utoipa::path(post, path = "/witness/add-checkpoint", request_body(content = String, content_type = "text/plain"),
     responses(
+        Problem,
         (status = 200, body = String, content_type = "text/plain", description = "The cosignatures, one line each."),
         (status = 403, body = Problem, content_type = "application/problem+json", description = "No known key of the log has signed, or a line by one is false."),
-        (status = 409, body = String, content_type = "text/x.tlog.size", description = "The size that was cosigned last, and a newline."),
-        Problem))]
+        (status = 409, body = String, content_type = "text/x.tlog.size", description = "The size that was cosigned last, and a newline.")))]
 async fn add_checkpoint(State(at): State<Witnessing>, body: Bytes) -> Response {
     let answered = blocking(move || at.witness?.add_checkpoint(&at.node, &body, at.node.clock.now_ms())).await;
     match answered {

@@ -195,7 +195,7 @@ section! { CosignerEntry "cosigner" true,
     url: String = String::new(), Kind::Text, Restart, "\"https://witness.example/witness\"",
         "Адрес: у свидетеля — до «/add-checkpoint», у зеркала и проверяющего — адрес узла.",
         "URL: of a witness the part before /add-checkpoint, of a mirror and a verifier that of the node.";
-    vkey: String = String::new(), Kind::Text, Restart, "\"witness.example+…\"",
+    vkey: String = String::new(), Kind::Text, Restart, "\"witness.example+9a073b7a+BOkyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\"",
         "Его ключ (vkey).",
         "Its key (a vkey).";
     ca: Option<PathBuf> = None, Kind::Path, Restart, "\"witness.pem\"",
@@ -220,7 +220,7 @@ section! { Mirror "mirror" true,
 section! { WitnessLog "witness_log" true,
     "Журнал, который не назван ни в одном уставе, но который заверяет свидетель этого узла; раздел повторяется для каждого.",
     "A log that no charter names and that this node's witness cosigns all the same; repeated for each.";
-    vkey: String = String::new(), Kind::Text, Restart, "\"log.example+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\"",
+    vkey: String = String::new(), Kind::Text, Restart, "\"log.example+36e48a5e+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\"",
         "Ключ журнала (vkey, имя ключа — имя журнала).",
         "The log's key (a vkey; its name is the log's origin).";
     origin: Option<String> = None, Kind::Text, Restart, "\"log.example\"",

@@ -185,13 +185,15 @@ struct Observed {
     untimely: bool,
 }
 
+/// A checkpoint as it was published, as it is served, and when that was made.
+type Served = (Arc<str>, Arc<str>, u64);
+
 /// This node's words about the logs it mirrors.
 #[derive(Default)]
 pub struct OwnWords {
     mirror: Option<Cosigner>,
     verifier: Option<Cosigner>,
-    /// Per log: the checkpoint as it was published, as it is served, and when that was made.
-    served: Mutex<BTreeMap<String, (Arc<str>, Arc<str>, u64)>>,
+    served: Mutex<BTreeMap<String, Served>>,
     observed: Mutex<BTreeMap<String, Observed>>,
 }
 

@@ -111,8 +111,7 @@ pub async fn gather(node: Arc<Node>, log: OwnLog, setting: Setting, mut shutdown
             take_head(&log, roster, &mut head);
             if let Some((_, gathering)) = &head {
                 let due = node.clock.now_ms() / 1000;
-                for at in 0..asked.len() {
-                    let one = &mut asked[at];
+                for (at, one) in asked.iter_mut().enumerate() {
                     let fresh = |key: &CosignerKey| {
                         gathering.time_of(key).is_some_and(|time| due < time.saturating_add(setting.interval.as_secs()))
                     };
