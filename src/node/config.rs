@@ -124,9 +124,9 @@ section! { SyncSection "sync" false,
     stale_after_hours: u64 = 24, Kind::Int(1, 8_760), Live, "",
         "Через сколько часов без проверенных новостей данные региона называются устаревшими.",
         "Hours without verified news after which a region's data is called stale.";
-    allow_addresses: Vec<AddressRange> = Vec::new(), Kind::Texts, Live, "[\"10.0.0.0/8\"]",
-        "Диапазоны адресов, не видимых из интернета, к которым узел может обращаться по имени или по адресу из устава.",
-        "Ranges of addresses that the internet cannot reach, to which the node may connect by a name or a charter's URL.";
+    allow_addresses: Vec<AddressRange> = Vec::new(), Kind::Texts, Live, "",
+        "Диапазоны адресов, не видимых из интернета, к которым узел может обращаться по имени или по адресу из устава, например \"10.0.0.0/8\".",
+        "Ranges of addresses that the internet cannot reach, to which the node may connect by a name or a charter's URL, as \"10.0.0.0/8\".";
 }
 
 section! { AlertsSection "alerts" false,

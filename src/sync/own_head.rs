@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::client::{Peer, limit};
+use super::client::{Network, Peer, limit};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::node::config::Config;
@@ -45,13 +45,14 @@ pub fn keepers(config: &Config, chain: &CharterChain, origin: &str) -> Result<Ve
     let own = chain.latest().region_by_origin(origin).map(|r| r.url.to_string());
     urls.extend(own);
     urls.extend(config.node.public_url.clone());
+    let network = Network::new(config.sync.allow_addresses.clone());
     for mirror in &config.mirror {
         let ca = mirror.ca.as_ref().map(|path| read_bounded(path, 1 << 20)).transpose()?;
-        let peer = Peer::new(&mirror.url, ca.as_deref())?.copy_of(origin);
+        let peer = network.configured(&mirror.url, ca.as_deref())?.copy_of(origin);
         urls.push(mirror.url.clone());
         found.push(Keeper { name: mirror.name.clone(), peer, named: true });
     }
-    let followed = config.follow.iter().map(|f| (f.name.clone(), f.url.clone(), f.ca.clone()));
+    let followed = config.follow.iter().map(|f| (f.name.clone(), f.url.clone(), Some(f.ca.clone())));
     let regions = chain.latest().regions().iter().map(|r| r.url.to_string());
     let federation = chain.latest().charter().federation.as_ref().map(|f| f.url.to_string());
     let named = regions.chain(federation).map(|url| (url.clone(), url, None));
@@ -59,9 +60,16 @@ pub fn keepers(config: &Config, chain: &CharterChain, origin: &str) -> Result<Ve
         if urls.contains(&url) {
             continue;
         }
-        let ca = ca.and_then(|path| read_bounded(&path, 1 << 20).ok());
+        let peer = match ca {
+            Some(ca) => {
+                let ca = ca.and_then(|path| read_bounded(&path, 1 << 20).ok());
+                network.configured(&url, ca.as_deref())
+            }
+            // Out of a charter: not wherever it may lead.
+            None => network.named(&url, None),
+        };
         // What cannot be asked is not asked: nobody waits for it.
-        if let Ok(peer) = Peer::new(&url, ca.as_deref()) {
+        if let Ok(peer) = peer {
             found.push(Keeper { name, peer: peer.copy_of(origin), named: false });
         }
         urls.push(url);
