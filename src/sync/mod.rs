@@ -1,6 +1,6 @@
 //! Following other regions' logs (protocol.md, "Sync between nodes").
 //!
-//! [`client`] fetches and trusts nothing; [`charters`] walks the charter chain forward; [`round`] takes one log one step further, in this order and never another:
+//! [`client`] fetches and trusts nothing, from [`addresses`] that may be connected to; [`charters`] walks the charter chain forward; [`round`] takes one log one step further, in this order and never another:
 //! checkpoint → its signature → bundles → hashes up to the checkpoint's root (which proves both that nothing fetched was
 //! changed and that the log extends what was accepted before) → the peer's own tiles → every record's signature, rule and
 //! jurisdiction → state root at every commit → durable → visible. [`follower`] keeps one log: its mirror, its index, its
@@ -10,6 +10,7 @@
 //! A node with a log of its own asks others about it: [`own_head`] is what they know and what follows from it, [`recovery`] asks
 //! at every start and while the node runs, [`rebuild`] fetches what is missing.
 
+pub mod addresses;
 pub mod alerts;
 pub mod charters;
 pub mod client;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::client::{Peer, limit};
+use super::client::{Network, Peer, limit};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::node::config::Config;
@@ -40,6 +40,7 @@ pub struct Keeper {
 /// # Errors
 /// `peer.url` of a named mirror; its certificate file cannot be read.
 pub fn keepers(config: &Config, chain: &CharterChain, origin: &str) -> Result<Vec<Keeper>> {
+    let network = Network::new(config.sync.allow_addresses.clone());
     let mut found: Vec<Keeper> = Vec::new();
     let mut urls: Vec<String> = Vec::new();
     let own = chain.latest().region_by_origin(origin).map(|r| r.url.to_string());
@@ -47,21 +48,22 @@ pub fn keepers(config: &Config, chain: &CharterChain, origin: &str) -> Result<Ve
     urls.extend(config.node.public_url.clone());
     for mirror in &config.mirror {
         let ca = mirror.ca.as_ref().map(|path| read_bounded(path, 1 << 20)).transpose()?;
-        let peer = Peer::new(&mirror.url, ca.as_deref())?.copy_of(origin);
+        let peer = network.configured(&mirror.url, ca.as_deref())?.copy_of(origin);
         urls.push(mirror.url.clone());
         found.push(Keeper { name: mirror.name.clone(), peer, named: true });
     }
-    let followed = config.follow.iter().map(|f| (f.name.clone(), f.url.clone(), f.ca.clone()));
+    let followed = config.follow.iter().map(|f| (f.name.clone(), f.url.clone(), f.ca.clone(), true));
     let regions = chain.latest().regions().iter().map(|r| r.url.to_string());
     let federation = chain.latest().charter().federation.as_ref().map(|f| f.url.to_string());
-    let named = regions.chain(federation).map(|url| (url.clone(), url, None));
-    for (name, url, ca) in followed.chain(named) {
+    let named = regions.chain(federation).map(|url| (url.clone(), url, None, false));
+    for (name, url, ca, typed) in followed.chain(named) {
         if urls.contains(&url) {
             continue;
         }
         let ca = ca.and_then(|path| read_bounded(&path, 1 << 20).ok());
+        let peer = if typed { network.configured(&url, ca.as_deref()) } else { network.named(&url, ca.as_deref()) };
         // What cannot be asked is not asked: nobody waits for it.
-        if let Ok(peer) = Peer::new(&url, ca.as_deref()) {
+        if let Ok(peer) = peer {
             found.push(Keeper { name, peer: peer.copy_of(origin), named: false });
         }
         urls.push(url);

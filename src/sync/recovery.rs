@@ -146,15 +146,17 @@ impl Recovery {
                 }
             }
             Finding::Waiting(e) => signing.wait_for(e),
-            Finding::Clear => match ahead.read(&keys)?.filter(|h| h.checkpoint().size > own_size(view, fence) && stands(&own, h)) {
-                Some(head) => signing.forbid(tail(&head, view.reader.size(), "an earlier answer")),
-                None if fence.age == Age::Restored && self.confirmed != Some(fence.size) => {
-                    signing.wait_for(unconfirmed(fence.size, self.confirmed));
+            Finding::Clear => {
+                match ahead.read(&keys)?.filter(|h| h.checkpoint().size > own_size(view, fence) && stands(&own, h)) {
+                    Some(head) => signing.forbid(tail(&head, view.reader.size(), "an earlier answer")),
+                    None if fence.age == Age::Restored && self.confirmed != Some(fence.size) => {
+                        signing.wait_for(unconfirmed(fence.size, self.confirmed));
+                    }
+                    None => {
+                        signing.allow();
+                    }
                 }
-                None => {
-                    signing.allow();
-                }
-            },
+            }
         }
         Ok(None)
     }

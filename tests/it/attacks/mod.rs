@@ -1,5 +1,10 @@
-//! Attacks, one named test each (issue of part D): what a hostile peer, region or network tries, against the real parts.
+//! Attacks, one named test each, against the real follower, client and server. docs/threat-model.md names them.
 
+mod answers;
+mod hostile;
 mod restores;
+mod scheduling;
+mod statements;
 mod transfers;
+mod transport;
 mod views;

@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::follow::{member, until};
 use crate::node::run_in;
 use crate::restore::{
-    Fake, Scene, append_config, brought_up, mirror_section, quick, reads_and_signs_nothing, restore_args, signed_by_region, size,
-    without_mirrors, write,
+    Fake, Scene, append_config, brought_up, mirror_section, quick, reads_and_signs_nothing, restore_args,
+    signed_by_region, size, without_mirrors, write,
 };
 
 #[test]
@@ -25,9 +25,8 @@ fn an_old_backup_that_signs_again_is_held_by_every_follower() {
     assert!(scene.region.log().contains("it is signed on this directory's word alone"));
     write(&scene.region, 700, 20);
     for follower in [&scene.mirror, &scene.other] {
-        let held = until("the log is held", || {
-            member(follower, &scene.origin).filter(|m| !m["status"]["held"].is_null())
-        });
+        let held =
+            until("the log is held", || member(follower, &scene.origin).filter(|m| !m["status"]["held"].is_null()));
         let code = held["status"]["held"]["code"].as_str().unwrap().to_owned();
         assert!(["peer.rollback", "peer.fork", "peer.root"].contains(&code.as_str()), "{held}");
         assert_eq!(held["freshness"]["size"], accepted, "{held}");

@@ -16,7 +16,7 @@ use crate::forge::{Forge, Lie, Peers};
 use crate::node::{AUTHORITY, Around, Node, program};
 use crate::regions::{MOSCOW, OBLAST as SECOND, day};
 use crate::transfer::Border;
-use crate::transfer_nodes::{OBLAST, accepted, building, chat, federation, follow, told, today};
+use crate::transfer_nodes::{OBLAST, accepted, building, chat, federation, follow, today, told};
 
 /// Two regions with three chats in the first, and a ministry that follows both.
 struct Scene {
@@ -53,7 +53,17 @@ impl Scene {
     }
 
     fn offer(&self, chat: &str, until_day: &str) -> String {
-        accepted(self.a.run(&["transfer", "offer", chat, "--to", OBLAST, "--log", &self.log_b, "--accept-before", until_day]))
+        accepted(self.a.run(&[
+            "transfer",
+            "offer",
+            chat,
+            "--to",
+            OBLAST,
+            "--log",
+            &self.log_b,
+            "--accept-before",
+            until_day,
+        ]))
     }
 
     fn answer<'a>(&'a self, word: &'a str, offer: &'a str, url: &'a str, ca: &'a str) -> Vec<&'a str> {
@@ -117,10 +127,11 @@ fn a_region_does_not_sign_another_regions_building() {
     let pin = Charter::open(&forge.charter).unwrap().sha256().to_string();
     ministry.run(&["follow", &format!("{}/region", peers.url), "--name", "region", "--charter-sha256", &pin]).json();
     ministry.start();
-    let held = until("the log is held", || {
-        member(&ministry, &forge.origin).filter(|m| !m["status"]["held"].is_null())
-    });
-    assert_eq!((&held["status"]["held"]["code"], &held["freshness"]["size"]), (&json!("rule.oktmo.region"), &json!(good)));
+    let held = until("the log is held", || member(&ministry, &forge.origin).filter(|m| !m["status"]["held"].is_null()));
+    assert_eq!(
+        (&held["status"]["held"]["code"], &held["freshness"]["size"]),
+        (&json!("rule.oktmo.region"), &json!(good))
+    );
     assert_eq!(ministry.get("/api/v1/buildings/reformagkh:9").status, 404);
 }
 
@@ -167,14 +178,21 @@ fn of_answers_that_race_one_is_taken_and_a_replayed_one_changes_nothing() {
             let kind = decoded.record.body;
             let of_transfer = matches!(
                 kind,
-                Body::TransferOffered(_) | Body::TransferAccepted(_) | Body::TransferDeclined(_) | Body::TransferReleased(_)
+                Body::TransferOffered(_)
+                    | Body::TransferAccepted(_)
+                    | Body::TransferDeclined(_)
+                    | Body::TransferReleased(_)
             );
             if !of_transfer {
                 continue;
             }
             assert_eq!(node.submit(std::slice::from_ref(&entry))[0]["outcome"], "known", "{kind:?}");
             let foreign = other.submit(&[entry]);
-            assert_eq!((&foreign[0]["outcome"], &foreign[0]["code"]), (&json!("refused"), &json!("rule.log")), "{kind:?}");
+            assert_eq!(
+                (&foreign[0]["outcome"], &foreign[0]["code"]),
+                (&json!("refused"), &json!("rule.log")),
+                "{kind:?}"
+            );
         }
     }
     assert_eq!((sizes(&s.a), sizes(&s.b)), before);
