@@ -17,7 +17,7 @@ use crate::storage::log_store::{LogReader, open_by_any};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
-use crate::tlog::tile::{LogPath, bundles_between};
+use crate::tlog::tile::{BundleId, LogPath, bundles_between};
 use crate::tlog::tree;
 
 /// Longest wait for one answer.
@@ -236,8 +236,9 @@ pub fn fork(detail: String) -> Error {
 
 /// True where the peer has entries up to this head to give: the first and the last bundle that are missing here.
 pub async fn has_entries(peer: &Peer, from: u64, head: &VerifiedCheckpoint) -> bool {
-    let missing = bundles_between(from, head.checkpoint().size);
-    let (first, last) = (bundles_between(from, head.checkpoint().size).next(), missing.last());
+    let size = head.checkpoint().size;
+    // A head may claim any size: nothing is counted up to it.
+    let (first, last) = (bundles_between(from, size).next(), BundleId::in_tree(size.saturating_sub(1) / 256, size));
     for id in [first, last].into_iter().flatten() {
         match peer.get(&peer.log_path(LogPath::Bundle(id)), limit::BUNDLE).await {
             Ok(Some(_)) => {}
