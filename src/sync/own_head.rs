@@ -159,7 +159,7 @@ pub enum Finding {
 pub fn judge(own: &Own<'_>, keepers: &[Keeper], answers: Vec<Answer>, must: usize) -> Result<Finding> {
     let (mut answered, mut silent, mut ahead) = (0, Vec::new(), Vec::new());
     // After the answers: what others have seen was published before.
-    let newest = if own.reader.size() >= own.fence.0 { own.reader.head() } else { own.fence };
+    let newest = newest(own);
     for (place, (keeper, answer)) in keepers.iter().zip(answers).enumerate() {
         match answer {
             Answer::Head(head) if !stands(own, &head) => {
@@ -173,15 +173,11 @@ pub fn judge(own: &Own<'_>, keepers: &[Keeper], answers: Vec<Answer>, must: usiz
                     ahead.push((place, *head));
                     continue;
                 }
-                let ours = if size == newest.0 {
-                    newest.1
-                } else if size <= own.reader.size() {
-                    tree::root(own.reader, size)?
-                } else {
-                    // Between what is published and what is fenced no head was ever signed here.
-                    Hash::EMPTY_TREE
-                };
-                if ours != root {
+                let ours = root_at(own, size)?;
+                if ours != root && is_decided(own, &head) {
+                    silent.push(format!("{}: a history that the charter decided against", keeper.name));
+                    answered -= usize::from(keeper.named);
+                } else if ours != root {
                     let detail = format!(
                         "{} shows a checkpoint of {size} entries that this log's key signed, with the root {root}; here it is {ours}",
                         keeper.name
@@ -215,9 +211,57 @@ pub fn judge(own: &Own<'_>, keepers: &[Keeper], answers: Vec<Answer>, must: usiz
     Ok(Finding::Clear)
 }
 
+/// The newest head of this node: the published one, or the fenced one where that is not published yet.
+fn newest(own: &Own<'_>) -> (u64, Hash) {
+    if own.reader.size() >= own.fence.0 { own.reader.head() } else { own.fence }
+}
+
+/// The root of this node's tree of so many entries, at most as many as its newest head has.
+fn root_at(own: &Own<'_>, size: u64) -> Result<Hash> {
+    let newest = newest(own);
+    if size == newest.0 {
+        Ok(newest.1)
+    } else if size <= own.reader.size() {
+        tree::root(own.reader, size)
+    } else {
+        // Between what is published and what is fenced no head was ever signed here.
+        Ok(Hash::EMPTY_TREE)
+    }
+}
+
+/// True where only keys signed it that were there before a cut: which of two histories stands, the charter has said.
+fn is_decided(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
+    let cut = own.charters.cuts().map(|cut| cut.version).max().unwrap_or(0);
+    let later = own.charters.versions().iter().filter(|j| j.charter_version >= cut);
+    cut > 0 && !later.into_iter().any(|j| head.note().verify(&j.log_key).is_ok())
+}
+
+/// What a head that was shown earlier says now: none where this log contains it, or it is void.
+///
+/// # Errors
+/// Those of the log's files.
+pub fn remembered(own: &Own<'_>, head: VerifiedCheckpoint) -> Result<Option<Remembered>> {
+    let size = head.checkpoint().size;
+    Ok(match stands(own, &head) {
+        true if size > newest(own).0 => Some(Remembered::Longer(head)),
+        true if root_at(own, size)? != head.checkpoint().root && !is_decided(own, &head) => {
+            Some(Remembered::Fork(head))
+        }
+        _ => None,
+    })
+}
+
+/// A head that was shown earlier and that this log does not contain.
+pub enum Remembered {
+    /// It is longer.
+    Longer(VerifiedCheckpoint),
+    /// It is another history.
+    Fork(VerifiedCheckpoint),
+}
+
 /// True where a key signed that could: of a head beyond what is here, only the key in force or a later one, and none that a cut
 /// has made void.
-pub fn stands(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
+fn stands(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
     let size = head.checkpoint().size;
     let longer = size > own.reader.size().max(own.fence.0);
     let from = if longer { own.charters.in_force(own.charter).charter_version } else { 0 };

@@ -532,9 +532,10 @@ fn another_copy_that_signs_is_noticed_and_stops_the_writer() {
     reads_and_signs_nothing(&scene.region, "recovery.fork");
     let kept = std::fs::read_dir(scene.region.data().join("evidence")).unwrap().count();
     assert_eq!(kept, 1);
-    // Neither the operator's word nor a new start helps.
+    // Neither the operator's word nor a new start helps, nor that the one who showed it is away.
     let length = size(&scene.region);
     scene.region.stop();
+    fake.files.write().unwrap().clear();
     scene.start_confirmed(length);
     reads_and_signs_nothing(&scene.region, "recovery.fork");
 }
