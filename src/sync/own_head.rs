@@ -232,8 +232,8 @@ fn root_at(own: &Own<'_>, size: u64) -> Result<Hash> {
 /// True where only keys signed it that were there before a cut: which of two histories stands, the charter has said.
 fn is_decided(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
     let cut = own.charters.cuts().map(|cut| cut.version).max().unwrap_or(0);
-    let later = own.charters.versions().iter().filter(|j| j.charter_version >= cut);
-    cut > 0 && !later.into_iter().any(|j| head.note().verify(&j.log_key).is_ok())
+    let mut later = own.charters.versions().iter().filter(|j| j.charter_version >= cut);
+    cut > 0 && !later.any(|j| head.note().verify(&j.log_key).is_ok())
 }
 
 /// What a head that was shown earlier says now: none where this log contains it, or it is void.
