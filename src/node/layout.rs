@@ -9,7 +9,7 @@
 //! keys/             encrypted PKCS#8: federation-root, region-root, log, commit, operator; of cosigners also <role>.vkey
 //! log/              the log, as C2SP files, for any static web server
 //! log.vkey          its key as a vkey line
-//! private/          journal, signing fence, lock
+//! private/          journal, signing fence, lock; `ahead`: a longer head of this log that others showed
 //! index/            the sled index, and the hot file of the last clean stop (can be rebuilt)
 //! mirrors/<hash>/   followed logs: charter.json, charters/, source, log/, index/, evidence/
 //! federation/       the federation's log, on the node that writes it: laid out like a data directory
