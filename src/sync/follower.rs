@@ -228,6 +228,7 @@ impl Follower {
         if forked {
             let walked = self.walk_charters(&self.peer).await;
             if self.pending_cut().is_none() {
+                super::meters::standing(&self.followed.status.read().clone(), self.followed.view.reader.size());
                 return walked;
             }
         }
