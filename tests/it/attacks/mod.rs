@@ -2,6 +2,7 @@
 
 mod answers;
 mod charters;
+mod crowding;
 mod hostile;
 mod scheduling;
 mod statements;
