@@ -1,4 +1,4 @@
-//! Commands that work on files: `fsck`, `reindex`, `backup`, `restore`.
+//! Commands that work on files: `fsck`, `reindex`, `backup`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use super::Context;
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::node::charters::read_chain;
+use crate::node::cosigner_keys::Role;
 use crate::node::federation_check::{self, Checked};
 use crate::node::layout::Layout;
 use crate::node::load::{load, ring_of};
@@ -356,6 +357,11 @@ fn files_of(layout: &Layout) -> Vec<(String, PathBuf)> {
     for role in ["federation-root", "region-root", "log", "commit", "operator"] {
         files.push((format!("keys/{role}.pem"), layout.key(role)));
     }
+    // Not the witness's: what it has cosigned would come back older than it was, and it must not go on from there.
+    for role in [Role::Mirror, Role::Verifier].map(Role::file) {
+        files.push((format!("keys/{role}.pem"), layout.key(role)));
+        files.push((format!("keys/{role}.vkey"), layout.cosigner(role)));
+    }
     files.retain(|(_, path)| path.exists());
     for entry in std::fs::read_dir(layout.charters()).into_iter().flatten().flatten() {
         if let Some(name) = entry.file_name().to_str().filter(|n| n.ends_with(".json")) {
@@ -394,52 +400,6 @@ impl Backup {
         context.out.next(
             &[&format!("domovoi --data НОВЫЙ restore {out_dir}")],
             &[&format!("domovoi --data NEW restore {out_dir}")],
-        );
-        Ok(())
-    }
-}
-
-/// Restores a copy.
-#[derive(Debug, Args)]
-pub struct Restore {
-    #[arg(help = "Каталог копии")]
-    from: PathBuf,
-}
-
-impl Restore {
-    /// Into an empty data directory. The node then signs nothing until its operator has said that nobody saw more.
-    pub fn run(&self, context: &Context) -> Result<()> {
-        let data = &context.common.data;
-        let report = backup::restore(&self.from, data)?;
-        context.out.result(&json!({ "data": data, "size": report.size }), |out| {
-            out.line(
-                &out.pick(
-                    format!("Восстановлено записей: {}", report.size),
-                    format!("Entries restored: {}", report.size),
-                ),
-            );
-        });
-        let (at, size, layout) = (data.display(), report.size, Layout::new(data));
-        let mut confirm = String::new();
-        if layout.has_own_log() {
-            confirm.push_str(&format!(" --confirm-restored-head {size}"));
-        }
-        if layout.federation().has_own_log() {
-            let size = LogReader::open(&layout.federation().log())?.size();
-            confirm.push_str(&format!(" --confirm-restored-federation-head {size}"));
-        }
-        if confirm.is_empty() {
-            return Ok(());
-        }
-        context.out.next(
-            &[
-                "спросите следящие узлы, не видели ли они журнал длиннее: domovoi follow на их стороне",
-                &format!("если никто не видел больше: domovoi --data {at} serve{confirm}"),
-            ],
-            &[
-                "ask the nodes that follow you whether they saw a longer log: domovoi follow on their side",
-                &format!("if nobody saw more: domovoi --data {at} serve{confirm}"),
-            ],
         );
         Ok(())
     }

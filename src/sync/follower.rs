@@ -14,6 +14,7 @@ use crate::error::{Action, Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
 use crate::federation::evidence::{FORK, Proof, keys_of};
+use crate::federation::roster::Roster;
 use crate::node::charters::{keep_latest, read_chain};
 use crate::node::clock::Clock;
 use crate::node::layout::Layout;
@@ -41,6 +42,14 @@ use crate::tlog::tree::{Grown, TileSource, inclusion_proof};
 pub struct Incoming(PathBuf);
 
 impl Incoming {
+    /// Below this folder, which is made where something is kept.
+    pub fn new(folder: PathBuf) -> Incoming {
+        Incoming(folder)
+    }
+    /// Bundles that are there.
+    pub fn count(&self) -> u64 {
+        std::fs::read_dir(&self.0).map_or(0, |names| names.count() as u64)
+    }
     fn path(&self, id: BundleId) -> PathBuf {
         self.0.join(format!("{}-{}", id.index, id.width))
     }
@@ -62,7 +71,8 @@ impl Incoming {
     pub fn read(&self, id: BundleId) -> Result<Vec<u8>> {
         read_bounded(&self.path(id), super::client::limit::BUNDLE as u64)
     }
-    fn clear(&self) {
+    /// Removes what is there.
+    pub fn clear(&self) {
         // Leftovers are fetched again or overwritten; failing to remove them harms nothing.
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -72,10 +82,10 @@ impl Incoming {
 const STEP: u64 = 4096;
 
 /// What only the round in progress may touch.
-struct Work {
-    mirror: MirrorStore,
-    index: SledIndex,
-    ring: KeyRing,
+pub(super) struct Work<I = SledIndex> {
+    pub(super) mirror: MirrorStore,
+    pub(super) index: I,
+    pub(super) ring: KeyRing,
 }
 
 /// One followed log.
@@ -306,9 +316,10 @@ impl Follower {
                 seen.proof = self.split(&checkpoint, peer).await;
                 return Err(hold::fork(format!("the log's key signed two different trees of size {size}")));
             }
-            if view.reader.checkpoint_text().is_none() && size > 0 {
-                // The mirror's own was damaged.
-                self.work.lock().mirror.publish(checkpoint.note_text())?;
+            // More has been said of the same head, or the mirror's own checkpoint was damaged.
+            let note = published(view, &checkpoint)?;
+            if size > 0 && view.reader.checkpoint_text().as_deref() != Some(&note) {
+                self.work.lock().mirror.publish(&note)?;
             }
             return Ok(());
         }
@@ -529,9 +540,9 @@ impl TileSource for GrownTiles<'_> {
 /// Verifies the proved entries record by record, chunk by chunk: signatures of the next chunk while the rules of the last
 /// one are applied. Each chunk's good commits become durable in the mirror while the state is locked, so nothing is
 /// visible that is not durable; at the first bad entry the log stays at the commit before it.
-fn take_in(
+pub(super) fn take_in<I: Index + Send>(
     view: &LogView,
-    work: &mut Work,
+    work: &mut Work<I>,
     incoming: &Incoming,
     stored: u64,
     size: u64,
@@ -578,16 +589,21 @@ fn take_in(
         (state.charters().clone(), state.charter())
     };
     charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())?;
-    mirror.publish(checkpoint.note_text())?;
+    mirror.publish(&published(view, checkpoint)?)?;
     incoming.clear();
     Ok(())
+}
+
+/// The peer's note as it is served on: without false lines under the names of those who may cosign.
+fn published(view: &LogView, checkpoint: &VerifiedCheckpoint) -> Result<String> {
+    Roster::of(&view.charter(), &view.origin).without_false(checkpoint.note()).map(|note| note.to_string())
 }
 
 #[allow(clippy::too_many_arguments)]
 fn apply(
     view: &LogView,
     mirror: &mut MirrorStore,
-    index: &mut SledIndex,
+    index: &mut impl Index,
     replay: &mut Replay,
     chunk: PreparedChunk,
     incoming: &Incoming,

@@ -118,7 +118,7 @@ fn chain() -> CharterChain {
         });
         body.witnesses = Some(List(vec![Witness {
             name: text("Свидетель"),
-            vkey: text(&witness().verifier().to_string()),
+            vkey: witness().verifier().clone().into(),
             url: text("https://witness.example"),
         }]));
     });

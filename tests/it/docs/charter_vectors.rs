@@ -20,7 +20,7 @@ pub fn next_charter(first: &[u8]) -> (String, String) {
     let text = |s: &str| Text::new(s).unwrap();
     let first = Charter::open(first).unwrap();
     let mut body = next(&first, T0 + 60_000, T0 + 600_000).unwrap();
-    let line = |name: &str, n: u8| text(&Cosigner::new(name, key(n)).unwrap().verifier().to_string());
+    let line = |name: &str, n: u8| CosignerVkey::from(Cosigner::new(name, key(n)).unwrap().verifier().clone());
     let origin = body.regions.0[0].origin.clone();
     body.regions.0[0].log_vkey = text(&NoteSigner::new(origin.as_str(), key(13)).unwrap().verifier().to_string());
     body.regions.0[0].cosigners = Some(Cosigners {
