@@ -58,12 +58,15 @@ impl Signed {
         let all = everything(&Api::new(context)?, context)?;
         let undone: HashSet<&str> =
             all.iter().filter(|r| r.r#type == "record.superseded").filter_map(|r| r.body["record"].as_str()).collect();
+        // As the revocation says it; the list of changes does not.
+        let revoked = all.iter().filter(|r| r.r#type == "key.revoked" && r.body["key"] == kid.as_str());
+        let suspect_from = revoked.filter_map(|r| r.body["suspect_from"].as_u64()).min().unwrap_or(u64::MAX);
         let signed = all.iter().filter(|r| r.index >= self.since && r.signers.contains(&kid));
         let rows: Vec<_> = signed
             .map(|r| {
                 let superseded = undone.contains(r.id.as_str());
                 json!({ "index": r.index, "id": r.id, "type": r.r#type, "recorded_at": r.recorded_at,
-                    "batch": r.batch, "suspect": r.suspect, "superseded": superseded })
+                    "batch": r.batch, "suspect": r.index >= suspect_from, "superseded": superseded })
             })
             .collect();
         let value = json!({ "key": kid, "since": self.since, "records": rows });

@@ -383,14 +383,14 @@ fn replaced(line: &str, is_log: bool, old: &PublicKey, new: &PublicKey) -> Resul
     let key = |k: &PublicKey| ed25519_dalek::VerifyingKey::from_bytes(&k.to_bytes()).map_err(|e| form(e.to_string()));
     if is_log {
         let held = VerifierKey::parse(line)?;
-        return Ok((held.verifying_key().as_bytes() == &old.to_bytes())
+        return (held.verifying_key().as_bytes() == &old.to_bytes())
             .then(|| VerifierKey::new(held.name(), key(new)?).map(|k| k.to_string()))
-            .transpose()?);
+            .transpose();
     }
     let (name, public) = cosigner_key(line)?;
-    Ok((*public == old.to_bytes())
+    (*public == old.to_bytes())
         .then(|| crate::tlog::cosignature::CosignerKey::new(&*name, key(new)?).map(|k| k.to_string()))
-        .transpose()?)
+        .transpose()
 }
 
 /// A public key of 43 characters of base64url, as `domovoi key show` prints it.
