@@ -44,9 +44,10 @@ impl World {
                 let (size, root) = view.reader.head();
                 let state = view.state().head().map(|h| h.root);
                 let believed = size == 0
-                    || liar.faces.iter().any(|f| {
-                        f.heads.get(&size).is_some_and(|(r, s)| *r == root && Some(*s) == state)
-                    });
+                    || liar
+                        .faces
+                        .iter()
+                        .any(|f| f.heads.get(&size).is_some_and(|(r, s)| *r == root && Some(*s) == state));
                 self.holds(believed, || {
                     format!("{}: {:?} is believed at size {size}, which no face may say ({error:?})", who(), liar.lie)
                 });
@@ -125,7 +126,11 @@ impl World {
             );
             let stale = node.freshness(&view).stale;
             self.holds(official && behind.as_ref() == Some(owner), || {
-                format!("{} says {:?} of {chat} ({question:?}), owner {behind:?}, in truth {owner}", self.label(name), verdict.state)
+                format!(
+                    "{} says {:?} of {chat} ({question:?}), owner {behind:?}, in truth {owner}",
+                    self.label(name),
+                    verdict.state
+                )
             });
             self.holds(stale == (verdict.state == VerdictState::Stale), || {
                 format!("{} says {:?} of {chat}; stale: {stale}", self.label(name), verdict.state)
@@ -163,6 +168,15 @@ impl World {
                         let status = status.unwrap();
                         self.holds(status.held.is_none(), || format!("{} is held: {:?}", who(), status.held));
                     }
+                    Party::Liar(liar) if liar.settled => {
+                        // What a charter has decided is followed again.
+                        let (size, root) = liar.faces[0].head();
+                        let has = followed.as_ref().map(|f| f.view.reader.head());
+                        let held = status.as_ref().is_some_and(|s| s.held.is_some());
+                        self.holds(has == Some((size, root)) && !held, || {
+                            format!("{}: decided at {size}, but {has:?}: {status:?}", who())
+                        });
+                    }
                     Party::Liar(liar) if liar.has_lied() && liar.lie == Lie::Wrong => {
                         let held = status.is_some_and(|s| s.held.is_some());
                         self.holds(held, || format!("{}: a wrong log is not held", who()));
@@ -180,7 +194,7 @@ impl World {
             let Some(running) = party.machine().and_then(|m| m.running.as_ref()) else { continue };
             for following in &running.following {
                 let Party::Liar(liar) = &self.parties[following.to] else { continue };
-                if liar.forked() {
+                if liar.forked() && !liar.settled {
                     all += 1;
                     let origin = self.members[following.to].origin();
                     let followed = running.node.followed().into_iter().find(|f| f.view.origin == origin);

@@ -15,8 +15,10 @@ use domovoi::http::static_log;
 use domovoi::node::clock::Clock;
 use domovoi::node::layout::Layout;
 use domovoi::node::sequencer::{Bounds, Outcome};
+use domovoi::node::signing::Signing;
 use domovoi::node::{Node, Opening};
 use domovoi::sync::client::Answer;
+use domovoi::sync::client::Network;
 use domovoi::sync::follower::{Follower, Source};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
@@ -137,6 +139,7 @@ impl Machine {
             stale_after_hours: STALE,
             confirm_restored_head: None,
             clock: self.clock.clone(),
+            signing: Signing::allowed(),
         };
         let node = Arc::new(Node::open(opening, &mut |_, _| {})?);
         let (app, _) = log_api::router().with_state(node.clone()).split_for_parts();
@@ -238,6 +241,6 @@ pub fn source(post: &Arc<Post>, from: Name, to: Name, name: &str, pin: &str) -> 
         url: format!("https://{name}.example"),
         charter_sha256: Some(pin.to_owned()),
         ca: None,
-        network: Some(Arc::new(Link { post: post.clone(), from, to })),
+        network: Network::simulated(Arc::new(Link { post: post.clone(), from, to })),
     }
 }

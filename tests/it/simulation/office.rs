@@ -14,8 +14,8 @@ use domovoi::registry::record::{Basis, BasisKind, DecodedRecord, Draft, Record};
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::View;
 use ed25519_dalek::SigningKey;
-use rand::rngs::StdRng;
 use rand::RngExt;
+use rand::rngs::StdRng;
 use sha2::{Digest, Sha256};
 
 use super::member::Honest;
@@ -219,7 +219,12 @@ impl Office {
             8 => {
                 let elsewhere = if oktmo.starts_with('7') { "03" } else { "73" };
                 let house = self.house(number + 1_000_000, elsewhere);
-                deed("foreign house", one(Body::BuildingRegistered(house), signs), Some("rule.oktmo.region"), Effect::None)
+                deed(
+                    "foreign house",
+                    one(Body::BuildingRegistered(house), signs),
+                    Some("rule.oktmo.region"),
+                    Effect::None,
+                )
             }
             9 => {
                 let body = Body::ManagementAssigned(ManagementAssigned {

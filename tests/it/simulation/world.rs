@@ -7,10 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domovoi::error::{Error, Result};
 use domovoi::federation::chain::CharterChain;
-use domovoi::federation::charter::Charter;
+use domovoi::federation::charter::{Charter, ExceptedEntry};
+use domovoi::federation::roles::Cut;
 use domovoi::node::charters::{keep_latest, read_chain};
+use domovoi::registry::body::List;
+use domovoi::registry::ids::RecordId;
 use domovoi::sync::client::Answer;
 use domovoi::sync::schedule;
+use domovoi::tlog::note::NoteSigner;
 use domovoi::tlog::tile::LogPath;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -19,13 +23,13 @@ use reqwest::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
-use super::liar::{LIES, Liar};
+use super::liar::{Decision, LIES, Liar, Lie};
 use super::machine::{Image, Machine, source};
 use super::member::{FEDERATION, LIARS, Region, charter, federation_key, regions};
 use super::network::{FATES, Fate, Letter, Name, Post, unreachable};
 use super::office::Office;
 use super::truth::Truth;
-use crate::regions::{START, ms, next_charter};
+use crate::regions::{START, ms, next_charter, text};
 
 /// One of those who take part.
 pub enum Party {
@@ -145,9 +149,10 @@ impl World {
             if let Party::Honest { machine, office, .. } = &world.parties[name] {
                 let view = machine.running.as_ref().unwrap().node.own().unwrap().clone();
                 let outcomes = machine.submit(&world.runtime, office.founding(&view, machine.now()));
-                world.holds(outcomes.iter().all(|o| matches!(o, domovoi::node::sequencer::Outcome::Accepted { .. })), || {
-                    format!("{outcomes:?}")
-                });
+                world.holds(
+                    outcomes.iter().all(|o| matches!(o, domovoi::node::sequencer::Outcome::Accepted { .. })),
+                    || format!("{outcomes:?}"),
+                );
                 world.note_own(name);
             }
         }
@@ -254,7 +259,7 @@ impl World {
                 let known = followers.lock().clone();
                 let known = match known.is_empty() {
                     false => known,
-                    true => schedule::open(&node, &source).await?.into_iter().map(Arc::new).collect(),
+                    true => schedule::open(&node, &source, &[]).await?.into_iter().map(Arc::new).collect(),
                 };
                 *followers.lock() = known.clone();
                 for follower in known {
@@ -303,7 +308,9 @@ impl World {
         let date = machine.now();
         let following = machine.running.as_mut().unwrap().following.iter_mut().find(|f| f.to == to).unwrap();
         let result = self.runtime.block_on(following.round.take().unwrap()).unwrap();
-        if result.is_ok() {
+        // After a fork only charters are asked for.
+        let asked = |f: &Arc<domovoi::sync::follower::Follower>| f.followed.status.read().held.is_none();
+        if result.is_ok() && following.followers.lock().iter().all(asked) {
             following.heard = Some((now, date));
         }
         let outcome = result.as_ref().map_or_else(|e| e.code().to_owned(), |()| "ok".into());
@@ -449,6 +456,31 @@ impl World {
         self.say("charter", format_args!("{version}"));
     }
 
+    /// The federation decides about a region that has lied.
+    fn decide(&mut self, name: Name) {
+        let Party::Liar(liar) = &self.parties[name] else { return };
+        let Some(decision) = liar.decision() else { return };
+        let (code, origin) = (self.members[name].code(), self.members[name].origin());
+        let vkey = NoteSigner::new(&origin, liar.new_key()).unwrap().verifier().to_string();
+        let bytes = next_charter(&self.chain, |body| match &decision {
+            Decision::Cut(size, root) => {
+                body.regions.0.iter_mut().find(|r| r.code == code).unwrap().log_vkey = text(&vkey);
+                let (origin, root, reason) = (text(&origin), RecordId(root.0), text("два журнала"));
+                body.cuts = Some(List(vec![Cut { origin, size: *size, root, reason }]));
+            }
+            Decision::Except(index, leaf) => {
+                let (origin, leaf) = (text(&origin), RecordId(leaf.0));
+                body.exceptions = Some(List(vec![ExceptedEntry { origin, index: *index, leaf }]));
+            }
+        });
+        self.chain.advance(&bytes).unwrap();
+        self.charters.push(bytes);
+        let Party::Liar(liar) = &mut self.parties[name] else { return };
+        liar.settle(&self.chain, &decision);
+        let (label, version, lie) = (self.label(name), self.charters.len(), liar_of(&self.parties[name]));
+        self.say("decided", format_args!("{label} {lie:?} in version {version}"));
+    }
+
     /// The people of a node put the next charter in place; it counts from the next start on.
     pub fn give_charter(&mut self, name: Name) {
         let Some(bytes) = self.charters.get(self.given[name]).cloned() else { return };
@@ -502,7 +534,8 @@ impl World {
             0..420 => {
                 // The ministry follows everybody, a region two.
                 let from = if self.rng.random_bool(0.4) { ministry } else { any };
-                let many = self.parties[from].machine().and_then(|m| m.running.as_ref()).map_or(0, |r| r.following.len());
+                let many =
+                    self.parties[from].machine().and_then(|m| m.running.as_ref()).map_or(0, |r| r.following.len());
                 if many > 0 {
                     let which = self.rng.random_range(0..many);
                     self.begin_round(from, which);
@@ -544,8 +577,13 @@ impl World {
                 self.side.fill(0);
                 self.say("heal", format_args!(""));
             }
-            958..962 if self.charters.len() < 12 => self.new_charter(),
-            962..975 => self.give_charter(any),
+            958..960 if self.charters.len() < 3 => self.new_charter(),
+            960..963 => {
+                let liars: Vec<Name> = (0..all).filter(|n| matches!(self.parties[*n], Party::Liar(_))).collect();
+                let name = *liars.choose(&mut self.rng).unwrap();
+                self.decide(name);
+            }
+            963..970 => self.give_charter(any),
             _ => self.check_answers(any),
         }
     }
@@ -581,17 +619,35 @@ impl World {
         }
     }
 
-    /// Everybody asks everybody he follows, and all of it arrives.
+    /// A round would bring something: the copy is behind, or held, or of a liar.
+    fn is_due(&self, from: Name, which: usize) -> bool {
+        let Some(running) = self.parties[from].machine().and_then(|m| m.running.as_ref()) else { return false };
+        let to = running.following[which].to;
+        let Party::Honest { truth, .. } = &self.parties[to] else { return true };
+        let followed = running.node.followed().into_iter().find(|f| f.view.origin == self.members[to].origin());
+        followed.is_none_or(|f| f.view.reader.size() != truth.size() || f.status.read().held.is_some())
+    }
+
+    /// Whoever is not at the end of a log he follows asks for it, and all of it arrives.
     pub fn round_of_all(&mut self) {
         for from in 0..self.parties.len() {
             let many = self.parties[from].machine().and_then(|m| m.running.as_ref()).map_or(0, |r| r.following.len());
             for which in 0..many {
-                self.begin_round(from, which);
+                if self.is_due(from, which) {
+                    self.begin_round(from, which);
+                }
             }
             while self.post.waiting() > 0 {
                 self.time.fetch_add(20, Ordering::SeqCst);
                 self.deliver();
             }
         }
+    }
+}
+
+fn liar_of(party: &Party) -> Option<Lie> {
+    match party {
+        Party::Liar(liar) => Some(liar.lie),
+        _ => None,
     }
 }
