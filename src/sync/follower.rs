@@ -306,8 +306,8 @@ impl Follower {
                 seen.proof = self.split(&checkpoint, peer).await;
                 return Err(hold::fork(format!("the log's key signed two different trees of size {size}")));
             }
-            if view.reader.checkpoint_text().is_none() && size > 0 {
-                // The mirror's own was damaged.
+            if size > 0 && hold::accepted(&self.followed).is_none_or(|(accepted, _)| accepted.size < size) {
+                // The mirror's own was damaged, or the node was killed before it was put in place.
                 self.work.lock().mirror.publish(checkpoint.note_text())?;
             }
             return Ok(());

@@ -332,3 +332,26 @@ fn every_kind_of_cheating_is_held_at_the_last_good_commit_with_evidence() {
         );
     }
 }
+
+/// Entries are durable before the checkpoint that covers them is put in place: a kill in between leaves the mirror with an
+/// older one, also where the log does not grow any more.
+#[test]
+fn a_checkpoint_that_a_kill_kept_back_is_put_in_place_after_the_start() {
+    let (peers, mut forge, mut ministry) = (Peers::start(), Forge::new(1), ministry());
+    peers.set("one", forge.served());
+    let pin = Charter::open(&forge.charter).unwrap().sha256().to_string();
+    let follow = ["follow", &format!("{}/one", peers.url), "--name", "one", "--charter-sha256", &pin];
+    ministry.run(&follow).json();
+    ministry.start();
+    synced(&ministry, &forge.origin, forge.size());
+    let published = Layout::new(&ministry.data()).mirror(&forge.origin).log().join("checkpoint");
+    let before = std::fs::read(&published).unwrap();
+    let signer = forge.operator.clone();
+    forge.batch(vec![forge.building(&signer, 1).1], Lie::None);
+    peers.set("one", forge.served());
+    synced(&ministry, &forge.origin, forge.size());
+    ministry.kill();
+    std::fs::write(&published, before).unwrap();
+    ministry.start();
+    synced(&ministry, &forge.origin, forge.size());
+}

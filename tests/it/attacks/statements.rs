@@ -75,11 +75,8 @@ fn a_revoked_key_signs_nothing_whatever_dates_it_writes() {
     moscow.build(1, vec![]);
     // Made before the revocation, handed in after it.
     let ready = Region::sign(moscow.draft(house(2, MOSCOW), None), &[&thief]);
-    let revoked = KeyRevoked {
-        key: PublicKey::of(&thief).thumb(),
-        reason: RevokeReason::Compromised,
-        suspect_from: None,
-    };
+    let revoked =
+        KeyRevoked { key: PublicKey::of(&thief).thumb(), reason: RevokeReason::Compromised, suspect_from: None };
     moscow.say(Body::KeyRevoked(revoked), None, &[&MOSCOW.root()]);
     let dated = |issued: u64, from: Option<&str>| {
         let mut draft = moscow.draft(house(2, MOSCOW), from.map(day));
