@@ -186,12 +186,16 @@ impl FederationWriter {
     /// The logs that the charter names, by region: those this node follows, and its own. A log is only believed to be the
     /// region's where it has adopted the keys that a version of the federation's charter names.
     fn covered(&mut self, node: &Node) -> Vec<Covered> {
-        let own = node.own().map(|view| (view.clone(), self.clock.now_ms()));
+        let now = self.clock.now_ms();
+        let own = node.own().map(|view| (view.clone(), now));
         let followed = node.followed();
         let followed = followed.iter().map(|f| {
             // Asked first: what is read afterwards is at least as new.
-            let seen = f.status.read().last_success.unwrap_or(0);
-            (f.view.clone(), seen)
+            let status = f.status.read();
+            // A date that was ahead and went back makes nothing younger than it is.
+            let silent = status.heard.map_or(Duration::ZERO, |heard| self.clock.count().saturating_sub(heard));
+            let latest = now.saturating_sub(silent.as_millis() as u64);
+            (f.view.clone(), status.last_success.unwrap_or(0).min(latest))
         });
         let mut covered = Vec::new();
         for (view, seen) in own.into_iter().chain(followed) {

@@ -1,21 +1,19 @@
 //! What must hold after every step: the rules of the domain that never break, as far as a federation shows them.
 
+use domovoi::federation::evidence::{Evidence, FORK, Finding};
 use domovoi::node::answer::Question;
 use domovoi::node::log_view::When;
 use domovoi::node::verdict::VerdictState;
 use domovoi::registry::jurisdiction::FederationKeys;
-use domovoi::sync::evidence::Evidence;
+use domovoi::tlog::Hash;
 use domovoi::tlog::checkpoint::Checkpoint;
-use domovoi::tlog::note::{Note, VerifierKey};
+use domovoi::tlog::note::Note;
 use rand::RngExt;
 
-use super::liar::Lie;
+use super::liar::{Face, Lie};
 use super::machine::STALE;
 use super::network::Name;
 use super::world::{Party, World};
-
-/// The one reason after which a log is not followed any more without a decision.
-const FORK: &str = "peer.fork";
 
 impl World {
     /// A checkpoint that an honest node serves is of the one log it writes.
@@ -71,17 +69,19 @@ impl World {
         let path = machine.layout().mirror(&self.members[to].origin()).evidence().join(name);
         let bytes = std::fs::read(&path);
         self.holds(bytes.is_ok(), || format!("no evidence against {} in {}", self.label(to), path.display()));
-        let evidence: Evidence = serde_json::from_slice(&bytes.unwrap()).unwrap();
+        let evidence = Evidence::decode(&bytes.unwrap()).unwrap();
+        let found = evidence.verify(&self.chain);
+        self.holds(found.is_ok(), || format!("the evidence against {} does not verify: {found:?}", self.label(to)));
+        let found = found.unwrap();
         if code == FORK {
-            let key: VerifierKey = VerifierKey::parse(&evidence.vkey).unwrap();
-            let open = |note: &Option<String>| {
-                let note = note.as_ref().map(|n| n.as_bytes().to_vec()).unwrap_or_default();
-                Checkpoint::open(&note, &key, &evidence.origin).map(|c| c.checkpoint().clone())
-            };
-            let (one, two) = (open(&evidence.accepted_checkpoint), open(&evidence.served_checkpoint));
-            let proves = matches!((&one, &two), (Ok(a), Ok(b)) if a.size == b.size && a.root != b.root);
-            self.holds(proves, || format!("the evidence of a fork proves none: {one:?} {two:?}"));
+            self.holds(matches!(found, Finding::SplitView { .. }), || {
+                format!("the evidence of a fork of {} proves none: {found:?}", self.label(to))
+            });
         }
+        let honest = matches!(self.parties[to], Party::Honest { .. });
+        self.holds(!honest || !found.is_proof(), || {
+            format!("{} is honest, and {} proves {found:?}", self.label(to), path.display())
+        });
     }
 
     /// Answers of one node: what is stale says so, and nobody's word moves what another region owns.
@@ -183,6 +183,36 @@ impl World {
                     }
                     _ => {}
                 }
+            }
+        }
+    }
+
+    /// A region that shows one face to the ministry and the other to somebody the ministry talks with is found out.
+    pub fn check_gossip(&self) {
+        let views = |to: Name| {
+            let origin = self.members[to].origin();
+            self.parties.iter().enumerate().filter_map(move |(from, party)| {
+                let node = &party.machine()?.running.as_ref()?.node;
+                let followed = node.followed().into_iter().find(|f| f.view.origin == origin)?;
+                let held = followed.status.read().held.as_ref().is_some_and(|h| h.code == FORK);
+                // What is published is what others can be told of.
+                followed.view.reader.checkpoint_text()?;
+                Some((from, followed.view.reader.head(), held))
+            })
+        };
+        for (name, party) in self.parties.iter().enumerate() {
+            let Party::Liar(liar) = party else { continue };
+            let Some((_, here, held)) = views(name).find(|(from, ..)| *from == self.ministry()) else { continue };
+            let says = |face: &Face, (size, root): (u64, Hash)| face.heads.get(&size).is_some_and(|h| h.0 == root);
+            for (from, there, _) in views(name).filter(|(from, ..)| *from != self.ministry()) {
+                let one_log = liar.faces.iter().any(|face| says(face, here) && says(face, there));
+                self.holds(one_log || held || liar.settled, || {
+                    format!(
+                        "{} shows {here:?} to the ministry, {there:?} to {}, and is not found out",
+                        self.label(name),
+                        self.label(from)
+                    )
+                });
             }
         }
     }

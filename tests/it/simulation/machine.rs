@@ -39,6 +39,8 @@ pub struct Following {
     pub to: Name,
     pub source: Source,
     pub followers: Arc<parking_lot::Mutex<Vec<Arc<Follower>>>>,
+    /// Rounds that failed since the last that did not.
+    pub failures: u32,
     /// The round in progress.
     pub round: Option<JoinHandle<Result<()>>>,
     /// What the clocks of this process said when a round last succeeded: true time, and the date.
@@ -148,6 +150,7 @@ impl Machine {
             to: *to,
             source: source.clone(),
             followers: Arc::default(),
+            failures: 0,
             round: None,
             heard: None,
         });
@@ -236,11 +239,12 @@ pub struct Image {
 
 /// The source a node is configured with to follow another.
 pub fn source(post: &Arc<Post>, from: Name, to: Name, name: &str, pin: &str) -> Source {
+    let link = Link { post: post.clone(), from, to, about: to };
     Source {
         name: name.to_owned(),
         url: format!("https://{name}.example"),
         charter_sha256: Some(pin.to_owned()),
         ca: None,
-        network: Network::simulated(Arc::new(Link { post: post.clone(), from, to })),
+        network: Network::simulated(Arc::new(link)),
     }
 }

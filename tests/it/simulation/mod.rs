@@ -40,6 +40,7 @@ fn run(seed: u64, regions: usize, steps: u64) -> String {
     world.time.fetch_add(700_000, std::sync::atomic::Ordering::SeqCst);
     world.federation_step();
     world.check_end();
+    world.check_gossip();
     eprintln!("seed {seed}: at rest after {:.1} s; found out {:?}", began.elapsed().as_secs_f64(), world.found_out());
     world.trace()
 }

@@ -16,9 +16,11 @@ pub type Name = usize;
 /// A request on its way.
 pub struct Letter {
     pub number: u64,
-    /// Whose conversation it belongs to: `from` asks about the log of `to`.
+    /// Who asks whom.
     pub from: Name,
     pub to: Name,
+    /// Whose log the conversation is about: `to`'s, or another's whose copy `to` has.
+    pub about: Name,
     pub path: String,
     pub body: Option<Vec<u8>>,
     reply: oneshot::Sender<Result<Answer>>,
@@ -73,8 +75,8 @@ impl Post {
         self.letters.lock().len()
     }
     /// True where this conversation waits for an answer.
-    pub fn waits(&self, from: Name, to: Name) -> bool {
-        self.letters.lock().iter().any(|l| (l.from, l.to) == (from, to) && !l.is_void())
+    pub fn waits(&self, from: Name, about: Name) -> bool {
+        self.letters.lock().iter().any(|l| (l.from, l.about) == (from, about) && !l.is_void())
     }
     /// Takes the `n`-th of those that wait longest.
     pub fn take(&self, n: usize) -> Option<Letter> {
@@ -90,6 +92,7 @@ pub struct Link {
     pub post: Arc<Post>,
     pub from: Name,
     pub to: Name,
+    pub about: Name,
 }
 
 pub fn unreachable() -> Error {
@@ -100,7 +103,8 @@ impl Transport for Link {
     fn ask<'a>(&'a self, _: &'a str, path: &'a str, body: Option<Vec<u8>>) -> BoxFuture<'a, Result<Answer>> {
         let (reply, answer) = oneshot::channel();
         let number = self.post.sent.fetch_add(1, Ordering::SeqCst);
-        let letter = Letter { number, from: self.from, to: self.to, path: path.to_owned(), body, reply };
+        let letter =
+            Letter { number, from: self.from, to: self.to, about: self.about, path: path.to_owned(), body, reply };
         self.post.letters.lock().push(letter);
         self.post.stirred.notify_one();
         Box::pin(async move { answer.await.unwrap_or_else(|_| Err(unreachable())) })

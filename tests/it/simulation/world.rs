@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use domovoi::error::{Error, Result};
+use domovoi::error::{Action, Error, Result};
 use domovoi::federation::chain::CharterChain;
 use domovoi::federation::charter::{Charter, ExceptedEntry};
 use domovoi::federation::roles::Cut;
 use domovoi::node::charters::{keep_latest, read_chain};
 use domovoi::registry::body::List;
 use domovoi::registry::ids::RecordId;
-use domovoi::sync::client::Answer;
-use domovoi::sync::schedule;
+use domovoi::sync::client::{Answer, Peer};
+use domovoi::sync::follower::Source;
+use domovoi::sync::{gossip, schedule};
 use domovoi::tlog::note::NoteSigner;
 use domovoi::tlog::tile::LogPath;
 use rand::rngs::StdRng;
@@ -26,7 +27,7 @@ use tokio::runtime::Runtime;
 use super::liar::{Decision, LIES, Liar, Lie};
 use super::machine::{Image, Machine, source};
 use super::member::{FEDERATION, LIARS, Region, charter, federation_key, regions};
-use super::network::{FATES, Fate, Letter, Name, Post, unreachable};
+use super::network::{FATES, Fate, Letter, Link, Name, Post, unreachable};
 use super::office::Office;
 use super::truth::Truth;
 use crate::regions::{START, ms, next_charter, text};
@@ -252,9 +253,27 @@ impl World {
         let node = running.node.clone();
         let Some(following) = running.following.get_mut(which).filter(|f| f.round.is_none()) else { return };
         let to = following.to;
-        let (source, followers) = (following.source.clone(), following.followers.clone());
+        let (source, followers, failures) = (following.source.clone(), following.followers.clone(), following.failures);
+        // Whose copy is looked at while the log's own node does not answer.
+        let others: Vec<Peer> = match failures >= 2 {
+            false => Vec::new(),
+            true => running
+                .following
+                .iter()
+                .filter(|f| f.to != to)
+                .take(3)
+                .map(|f| Link { post: self.post.clone(), from, to: f.to, about: to })
+                .map(|link| Source {
+                    network: Some(Arc::new(link)),
+                    url: "https://other.example".into(),
+                    ..source.clone()
+                })
+                .map(|source| source.peer().unwrap())
+                .collect(),
+        };
+        let Some(following) = running.following.get_mut(which) else { return };
         following.round = Some(self.runtime.spawn(async move {
-            // As sync::schedule does it.
+            // As sync::schedule does it, without its pauses.
             let round = async {
                 let known = followers.lock().clone();
                 let known = match known.is_empty() {
@@ -265,9 +284,20 @@ impl World {
                 for follower in known {
                     follower.round().await?;
                 }
+                let _ = gossip::compare(&node, &source.peer()?).await;
                 Ok(())
             };
-            let result = round.await;
+            let result: Result<()> = round.await;
+            if result.as_ref().is_err_and(|e| e.action() == Action::Retry) {
+                let known = followers.lock().clone();
+                for follower in known {
+                    for other in &others {
+                        if follower.round_from(other).await.unwrap_or(false) {
+                            break;
+                        }
+                    }
+                }
+            }
             stirred.stirred.notify_one();
             result
         }));
@@ -308,6 +338,7 @@ impl World {
         let date = machine.now();
         let following = machine.running.as_mut().unwrap().following.iter_mut().find(|f| f.to == to).unwrap();
         let result = self.runtime.block_on(following.round.take().unwrap()).unwrap();
+        following.failures = if result.is_ok() { 0 } else { following.failures + 1 };
         // After a fork only charters are asked for.
         let asked = |f: &Arc<domovoi::sync::follower::Follower>| f.followed.status.read().held.is_none();
         if result.is_ok() && following.followers.lock().iter().all(asked) {
