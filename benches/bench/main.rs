@@ -9,6 +9,7 @@
 //! bucket_bytes and federation_step; `BENCH_BUILDINGS` (1000000) that of buildings in search; `BENCH_DIR` where the logs are generated (a temporary directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
 
 mod bucket;
+mod idle;
 mod import;
 mod log;
 mod proof;
@@ -17,6 +18,14 @@ mod serve;
 mod submit;
 mod union;
 mod world;
+
+// Regions that do what they are told, as the tests have them.
+#[allow(dead_code)]
+#[path = "../../tests/it/forge.rs"]
+mod forge;
+#[allow(dead_code)]
+#[path = "../../tests/it/node.rs"]
+mod node;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -134,6 +143,7 @@ const NAMES: &[&str] = &[
     "search_bytes",
     "search_query",
     "federation_step",
+    "idle_round",
     "map_memory",
 ];
 
@@ -153,6 +163,7 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
         "status_get" => serve::status_get(&scratch.node(count("BENCH_CHATS", 200_000))?),
         "bucket_bytes" => bucket::bytes(count("BENCH_LINKS", 1_000_000) as u64),
         "federation_step" => union::step(count("BENCH_LINKS", 1_000_000)),
+        "idle_round" => idle::round(&scratch.empty(name)?),
         "map_memory" => union::memory(4_000_000),
         "import_moscow" => import::moscow(&scratch.empty(name)?),
         "search_index" => search::indexed(),
@@ -167,6 +178,7 @@ fn main() -> Outcome<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--generate", dir, houses] => return world::generate(Path::new(dir), houses.parse()?),
         ["--map", leaves] => return union::memory_alone(leaves.parse()?),
+        ["--peers", dir] => return idle::serve(Path::new(dir)),
         ["--follow", dir] => return log::follow_alone(Path::new(dir)),
         _ => {}
     }

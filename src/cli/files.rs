@@ -22,6 +22,7 @@ use crate::storage::lock::Lock;
 use crate::storage::log_store::LogReader;
 use crate::sync::charters::fetch_chain;
 use crate::sync::client::Peer;
+use crate::sync::cut::CutCheck;
 use crate::sync::url_source::UrlSource;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::VerifierKey;
@@ -121,6 +122,7 @@ impl Fsck {
             }
             (None, None) => None,
         };
+        let mut history = charters.as_ref().map(|c| CutCheck::new(c.clone()));
         let mut replay = charters.map(|charters| {
             let state = State::new(charters);
             let (preparer, ring) = (Preparer::after(&state, Trust::Verify), ring_of(&state));
@@ -132,6 +134,7 @@ impl Fsck {
             source.as_ref(),
             vkey.as_ref(),
             &mut |first, entries| {
+                history.iter_mut().for_each(|h| h.take(entries));
                 if let (Some((preparer, state, replay, ring)), true) = (&mut replay, records.is_ok()) {
                     let chunk = preparer.prepare(first, entries, ring);
                     records =
@@ -156,6 +159,10 @@ impl Fsck {
                 "the log does not end at a state.committed",
                 "restore it from a mirror",
             ));
+        }
+        if let (Some(history), Some((_, state, _, _)), true) = (history, &replay, problems.is_empty()) {
+            let signed = |key: &VerifierKey| signed_by(&key);
+            problems.extend(history.finish(state.charter(), report.size, signed).err());
         }
         problems.extend(federation.iter().flat_map(|f| f.problems()));
         let mut notes: Vec<String> = federation.iter().flat_map(|f| f.notes(context)).collect();

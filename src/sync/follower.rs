@@ -319,8 +319,16 @@ impl Follower {
                 "restore from a copy first",
             ));
         }
-        let leaves = round::bundles(peer, stored, size, incoming).await?;
-        let grown = match round::prove(&view.reader, stored, &leaves, &checkpoint) {
+        let left_over = incoming.0.exists();
+        let mut leaves = round::bundles(peer, stored, size, incoming).await?;
+        let mut grown = round::prove(&view.reader, stored, &leaves, &checkpoint);
+        if grown.is_err() && left_over {
+            // What an earlier round left may be of a tree that is not served any more: no fault of this checkpoint.
+            incoming.clear();
+            leaves = round::bundles(peer, stored, size, incoming).await?;
+            grown = round::prove(&view.reader, stored, &leaves, &checkpoint);
+        }
+        let grown = match grown {
             Ok(grown) => grown,
             Err(e) => {
                 // Whatever was fetched is not what the checkpoint covers; the next round fetches it anew.

@@ -8,6 +8,7 @@ mod api;
 mod attacks;
 mod browser;
 mod bucket;
+mod charter_nodes;
 mod charters;
 mod cli;
 mod config;

@@ -1,6 +1,8 @@
 //! Attacks, one named test each, against the real follower, client and server. docs/threat-model.md names them.
 
 mod answers;
+mod charters;
+mod crowding;
 mod hostile;
 mod scheduling;
 mod statements;
