@@ -4,7 +4,7 @@
 //! is generated, with keys made from fixed seeds; only `import_moscow` reads real data. A timed measure is taken
 //! [`REPEATS`] times and the median is shown, since other work on the machine only ever makes it slower.
 //!
-//! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, start_1m, fsck and
+//! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, restore, start_1m, fsck and
 //! the proofs; `BENCH_CHATS` (200000) the number of chats behind status_get; `BENCH_LINKS` (1000000) that behind
 //! bucket_bytes and federation_step; `BENCH_BUILDINGS` (1000000) that of buildings in search; `BENCH_DIR` where the logs are generated (a temporary directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
 
@@ -13,6 +13,7 @@ mod idle;
 mod import;
 mod log;
 mod proof;
+mod restore;
 mod search;
 mod serve;
 mod submit;
@@ -133,6 +134,7 @@ const NAMES: &[&str] = &[
     "submit_idle",
     "status_get",
     "import_moscow",
+    "restore",
     "start_1m",
     "fsck",
     "proof_make",
@@ -152,6 +154,7 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
     match name {
         "follow_verify" => log::follow_verify(&scratch.node(records / 3)?),
         "follow_memory" => log::follow_memory(&scratch.node(records / 3)?),
+        "restore" => restore::restored(&scratch.node(records / 3)?, &scratch.empty(name)?),
         "start_1m" => log::start(&scratch.node(records / 3)?),
         "fsck" => log::fsck(&scratch.node(records / 3)?),
         "proof_make" => proof::make(&scratch.node(records / 3)?),

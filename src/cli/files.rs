@@ -1,4 +1,4 @@
-//! Commands that work on files: `fsck`, `reindex`, `backup`, `restore`.
+//! Commands that work on files: `fsck`, `reindex`, `backup`.
 
 use std::path::{Path, PathBuf};
 
@@ -394,52 +394,6 @@ impl Backup {
         context.out.next(
             &[&format!("domovoi --data НОВЫЙ restore {out_dir}")],
             &[&format!("domovoi --data NEW restore {out_dir}")],
-        );
-        Ok(())
-    }
-}
-
-/// Restores a copy.
-#[derive(Debug, Args)]
-pub struct Restore {
-    #[arg(help = "Каталог копии")]
-    from: PathBuf,
-}
-
-impl Restore {
-    /// Into an empty data directory. The node then signs nothing until its operator has said that nobody saw more.
-    pub fn run(&self, context: &Context) -> Result<()> {
-        let data = &context.common.data;
-        let report = backup::restore(&self.from, data)?;
-        context.out.result(&json!({ "data": data, "size": report.size }), |out| {
-            out.line(
-                &out.pick(
-                    format!("Восстановлено записей: {}", report.size),
-                    format!("Entries restored: {}", report.size),
-                ),
-            );
-        });
-        let (at, size, layout) = (data.display(), report.size, Layout::new(data));
-        let mut confirm = String::new();
-        if layout.has_own_log() {
-            confirm.push_str(&format!(" --confirm-restored-head {size}"));
-        }
-        if layout.federation().has_own_log() {
-            let size = LogReader::open(&layout.federation().log())?.size();
-            confirm.push_str(&format!(" --confirm-restored-federation-head {size}"));
-        }
-        if confirm.is_empty() {
-            return Ok(());
-        }
-        context.out.next(
-            &[
-                "спросите следящие узлы, не видели ли они журнал длиннее: domovoi follow на их стороне",
-                &format!("если никто не видел больше: domovoi --data {at} serve{confirm}"),
-            ],
-            &[
-                "ask the nodes that follow you whether they saw a longer log: domovoi follow on their side",
-                &format!("if nobody saw more: domovoi --data {at} serve{confirm}"),
-            ],
         );
         Ok(())
     }

@@ -27,6 +27,7 @@ pub mod prove;
 pub mod record;
 pub mod repair;
 pub mod report;
+pub mod restore;
 pub mod search;
 pub mod serve;
 pub mod show;
@@ -139,8 +140,8 @@ pub enum Command {
     Reindex(files::Reindex),
     #[command(about = "Снять копию работающего узла")]
     Backup(files::Backup),
-    #[command(about = "Восстановить узел из копии")]
-    Restore(files::Restore),
+    #[command(about = "Восстановить узел из копии или по копиям журнала у других узлов")]
+    Restore(restore::Restore),
     #[command(about = "Показать любой подписанный файл в читаемом виде")]
     Inspect(inspect::Inspect),
     #[command(about = "Настройки: пример файла")]

@@ -41,6 +41,7 @@ mod processes;
 mod regions;
 mod register;
 mod registry_decode;
+mod restore;
 mod rules;
 mod search;
 mod search_node;

@@ -296,7 +296,8 @@ fn malleable_signatures_and_weak_keys_are_refused_everywhere() {
     for point in bad_points() {
         let spelt = BASE64URL_NOPAD.encode(&point);
         assert!(PublicKey::from_bytes(&point).is_err(), "{spelt}");
-        let weak = Envelope::sign(payload.replace(&good, &spelt).into_bytes(), TYP_RECORD, &[&node.signer("region-root").key]);
+        let weak =
+            Envelope::sign(payload.replace(&good, &spelt).into_bytes(), TYP_RECORD, &[&node.signer("region-root").key]);
         assert_eq!(node.submit(&[weak])[0]["outcome"], "refused", "{spelt}");
         let charter =
             Envelope::sign(text.replace(&root, &spelt).into_bytes(), TYP_CHARTER, &[&SigningKey::from_bytes(&[9; 32])]);
