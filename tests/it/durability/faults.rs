@@ -148,12 +148,13 @@ impl World {
 
     fn follow_ten(&self) -> (Ten, Node, Seen) {
         let (ten, mut node, mut seen) = (Ten::new(), over_copy(&self.whole), Seen::default());
+        ten.grow(240);
         ten.follow(&mut node);
         node.start();
         ten.hold(&node, &mut seen).unwrap();
         node.stop();
         // Past the end of a bundle.
-        ten.grow(260);
+        ten.grow(20);
         (ten, node, seen)
     }
 
@@ -450,7 +451,7 @@ fn a_failing_call_loses_nothing_and_is_named() {
 
 #[test]
 fn a_failing_call_while_ten_are_followed_loses_nothing_and_is_named() {
-    fail(&[ServeTen], Duration::from_secs(30), 6);
+    fail(&[ServeTen], Duration::from_secs(30), 4);
 }
 
 /// All points of the workloads, or as many as there is time for, `least` of them.
