@@ -33,7 +33,7 @@ use crate::storage::mirror_store::MirrorStore;
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
-use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between};
+use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between, decode_bundle};
 use crate::tlog::tree::{Grown, TileSource, inclusion_proof};
 
 /// Bundles fetched and not yet part of the mirror, as files, so that an interrupted round goes on where it stopped.
@@ -53,9 +53,9 @@ impl Incoming {
     fn path(&self, id: BundleId) -> PathBuf {
         self.0.join(format!("{}-{}", id.index, id.width))
     }
-    /// True where the bundle is there.
+    /// True where the bundle is there whole: after a power cut, a file of that name may hold anything.
     pub fn has(&self, id: BundleId) -> bool {
-        self.path(id).exists()
+        self.read(id).is_ok_and(|bytes| decode_bundle(&bytes, id.width).is_ok())
     }
     /// Keeps a bundle. Not durable: losing it costs a request.
     pub fn put(&self, id: BundleId, bytes: &[u8]) -> Result<()> {

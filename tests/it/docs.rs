@@ -593,8 +593,16 @@ fn the_commands_of_a_document_are_found() {
 }
 
 #[test]
-fn what_the_threat_model_names_exists() {
-    names_exist("threat-model.md", 25);
+fn what_the_threat_model_names_exists_and_every_attack_has_its_test() {
+    names_exist("threat-model.md", 100);
+    let text = document("threat-model.md");
+    for (section, least) in [("## Who may attack", 18), ("## Stolen keys", 6), ("## Attacks", 40)] {
+        let part = text.split(section).nth(1).and_then(|p| p.split("\n## ").next()).unwrap();
+        let rows: Vec<&str> = part.lines().filter(|l| l.starts_with("| ")).skip(1).collect();
+        assert!(rows.len() >= least, "{section}: {} rows", rows.len());
+        let bare: Vec<_> = rows.iter().filter(|row| !row.contains(".rs::")).collect();
+        assert!(bare.is_empty(), "{section}: no test for {bare:?}");
+    }
 }
 
 #[test]

@@ -343,3 +343,50 @@ fn every_kind_of_cheating_is_held_at_the_last_good_commit_with_evidence() {
         );
     }
 }
+
+/// A ministry that follows one small region, and has all of it; where the mirror is.
+fn following_one() -> (Peers, Forge, Node, Layout) {
+    let (peers, forge, mut ministry) = (Peers::start(), Forge::new(1), ministry());
+    peers.set("one", forge.served());
+    let pin = Charter::open(&forge.charter).unwrap().sha256().to_string();
+    let follow = ["follow", &format!("{}/one", peers.url), "--name", "one", "--charter-sha256", &pin];
+    ministry.run(&follow).json();
+    ministry.start();
+    synced(&ministry, &forge.origin, forge.size());
+    let mirror = Layout::new(&ministry.data()).mirror(&forge.origin);
+    (peers, forge, ministry, mirror)
+}
+
+fn grow(peers: &Peers, forge: &mut Forge) {
+    let signer = forge.operator.clone();
+    forge.batch(vec![forge.building(&signer, 1).1], Lie::None);
+    peers.set("one", forge.served());
+}
+
+/// Entries are durable before the checkpoint that covers them is put in place: a kill in between leaves the mirror with an
+/// older one, also where the log does not grow any more.
+#[test]
+fn a_checkpoint_that_a_kill_kept_back_is_put_in_place_after_the_start() {
+    let (peers, mut forge, mut ministry, mirror) = following_one();
+    let published = mirror.log().join("checkpoint");
+    let before = std::fs::read(&published).unwrap();
+    grow(&peers, &mut forge);
+    synced(&ministry, &forge.origin, forge.size());
+    ministry.kill();
+    std::fs::write(&published, before).unwrap();
+    ministry.start();
+    synced(&ministry, &forge.origin, forge.size());
+}
+
+/// Fetched bundles are not flushed before they are part of the mirror: a power cut may leave their names alone.
+#[test]
+fn what_a_power_cut_left_of_a_fetched_bundle_is_fetched_again() {
+    let (peers, mut forge, mut ministry, mirror) = following_one();
+    ministry.kill();
+    grow(&peers, &mut forge);
+    let incoming = mirror.data().join("incoming");
+    std::fs::create_dir_all(&incoming).unwrap();
+    std::fs::write(incoming.join(format!("0-{}", forge.size())), b"").unwrap();
+    ministry.start();
+    synced(&ministry, &forge.origin, forge.size());
+}

@@ -62,7 +62,8 @@ fn chain(
         node.start_or_say().map_err(|why| format!("round {round}: {why}\n{}", node.log()))?;
         clients.look(&node);
         clients.known().hold(&node).map_err(|why| format!("round {round}: {why}"))?;
-        let time = Duration::from_millis(rand::rng().random_range(30..900));
+        let most = if ten.is_some() { 1800 } else { 900 };
+        let time = Duration::from_millis(rand::rng().random_range(30..most));
         let (mut known, mut followed) = (None, Ok(()));
         let unanswered = clients.load(&node, &signer, time, || {
             // What is known now must survive; what clients learn in this moment may, too.

@@ -1,7 +1,7 @@
 //! Two processes on one node's data: the second refuses, however it comes to it.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::disk::Machine;
 use super::ten::{Seen, Ten};
@@ -38,8 +38,8 @@ fn twice(mut node: Node, ten: Option<&Ten>) {
     let (clients, signer, mut seen) = (Witness::resume(Known::default()), node.signer("operator"), Seen::default());
     let mut followed = |node: &Node| {
         ten.iter().for_each(|t| {
-            t.hold(node, &mut seen).unwrap();
             t.grow(3);
+            t.hold(node, &mut seen).unwrap();
         });
     };
     assert!(clients.submit(&node, &signer, 3));
@@ -51,7 +51,12 @@ fn twice(mut node: Node, ten: Option<&Ten>) {
     assert_eq!(refusal(&link), "storage.key-in-use");
     // Another copy of the directory has its own lock files, and the same key.
     let copy = elsewhere.path().join("copy");
-    assert!(Command::new("cp").arg("-a").args([node.data(), copy.clone()]).status().unwrap().success());
+    // Who follows writes all the time: a file may go while it is copied.
+    let copied = (0..20).any(|_| {
+        let _ = std::fs::remove_dir_all(&copy);
+        Command::new("cp").arg("-a").args([node.data(), copy.clone()]).stderr(Stdio::null()).status().unwrap().success()
+    });
+    assert!(copied, "no copy could be made");
     assert_eq!(refusal(&copy), "storage.key-in-use");
     // Commands that write in the directory refuse, too.
     assert_eq!(node.run(&["reindex"]).code(), "storage.locked");
