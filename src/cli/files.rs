@@ -29,9 +29,17 @@ use crate::tlog::note::VerifierKey;
 /// Checks a log completely.
 #[derive(Debug, Args)]
 pub struct Fsck {
-    #[arg(help = "Каталог журнала, каталог данных узла или адрес узла (по умолчанию — свой); с --mirror — имя журнала")]
+    #[arg(
+        help = "Каталог журнала, каталог данных узла или адрес узла (по умолчанию — свой); с --mirror — имя журнала"
+    )]
     what: Option<String>,
-    #[arg(long, value_name = "URL", requires = "what", conflicts_with = "repair", help = "Адрес узла, у которого лежит копия этого журнала: проверить её там")]
+    #[arg(
+        long,
+        value_name = "URL",
+        requires = "what",
+        conflicts_with = "repair",
+        help = "Адрес узла, у которого лежит копия этого журнала: проверить её там"
+    )]
     mirror: Option<String>,
     #[arg(long, help = "Ключ журнала (строка vkey), если рядом нет устава")]
     vkey: Option<String>,

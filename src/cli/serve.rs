@@ -11,15 +11,16 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
-    Live, Options, Server, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs, reads,
-    search, static_log,
+    Live, Options, Server, changes, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs,
+    reads, search, static_log,
 };
 use crate::node::clock::Clock;
-use crate::node::config::Config;
+use crate::node::config::{Config, SyncSection};
 use crate::node::federation_log::confirm_restored;
 use crate::node::sequencer::{Bounds, Outcome};
 use crate::node::{Node, Opening};
 use crate::storage::durable::{read_bounded, sync_dir};
+use crate::sync::client::Network;
 use crate::sync::follower::Source;
 use crate::sync::{alerts, schedule};
 
@@ -97,6 +98,7 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         .merge(dossiers::router().with_state(node.clone()))
         .merge(log_api::router().with_state(node.clone()))
         .merge(evidence_api::router().with_state(node.clone()))
+        .merge(changes::router(node.clone(), live.clone()))
         .merge(private_check::router().with_state(node.clone()));
     let app = openapi::finish(api)?
         .merge(static_log::router(Arc::new(NodeLogs(node.clone()))))
@@ -148,8 +150,8 @@ async fn joining(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiver
     }
 }
 
-/// What is followed, the way to end it, and its tasks.
-type Running = (Vec<crate::node::config::Follow>, watch::Sender<bool>, Vec<tokio::task::JoinHandle<()>>);
+/// What is followed and how, the way to end it, and its tasks.
+type Running = ((Vec<crate::node::config::Follow>, SyncSection), watch::Sender<bool>, Vec<tokio::task::JoinHandle<()>>);
 
 /// Follows what the configuration names, and follows anew when it changes.
 async fn following(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiver<bool>) {
@@ -157,7 +159,8 @@ async fn following(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiv
     let mut running: Option<Running> = None;
     loop {
         let config = changed.borrow_and_update().clone();
-        if running.as_ref().is_none_or(|(follow, _, _)| *follow != config.follow) {
+        let wanted = (config.follow.clone(), config.sync.clone());
+        if running.as_ref().is_none_or(|(now, _, _)| *now != wanted) {
             if let Some((_, stop, tasks)) = running.take() {
                 stop.send_replace(true);
                 for task in tasks {
@@ -166,7 +169,7 @@ async fn following(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiv
             }
             let (stop, seen) = watch::channel(false);
             let interval = Duration::from_secs(config.sync.interval_seconds);
-            running = Some((config.follow.clone(), stop, schedule::start(&node, sources(&config), interval, &seen)));
+            running = Some((wanted, stop, schedule::start(&node, sources(&config), interval, &seen)));
         }
         tokio::select! {
             changed = changed.changed() => if changed.is_err() { break },
@@ -182,7 +185,9 @@ async fn following(node: Arc<Node>, live: Arc<Live>, mut stopping: watch::Receiv
 }
 
 fn sources(config: &Config) -> Vec<Source> {
+    let network = Network::new(config.sync.allow_addresses.clone());
     let source = |f: &crate::node::config::Follow| Source {
+        network: network.clone(),
         name: f.name.clone(),
         url: f.url.clone(),
         charter_sha256: Some(f.charter_sha256.clone()),
@@ -193,7 +198,6 @@ fn sources(config: &Config) -> Vec<Source> {
                 None
             }
         }),
-        network: None,
     };
     config.follow.iter().map(source).collect()
 }

@@ -3,7 +3,7 @@
 //! The body is read here, whole and bounded, before the handler runs. So a slow or oversized sender is answered the
 //! same way on every path, and no handler waits for the network.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,13 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Body as _;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::Instrument;
 
 use super::live::Live;
 use super::metrics;
 use super::problem::Problem;
+use super::shares::Shares;
 use crate::node::config::LimitsSection;
 
 /// The other end of the connection, in the extensions of every request.
@@ -42,26 +42,29 @@ const LINGER_FACTOR: usize = 4;
 /// State of [`guard`].
 pub(super) struct Guard {
     live: Arc<Live>,
-    /// One permit a request in work.
-    slots: Semaphore,
-    /// One permit a KiB of buffered body.
-    bodies: Semaphore,
-    bodies_kib: u32,
+    /// One place a request in work; half of them at most for one address.
+    slots: Arc<Shares>,
+    /// One place a KiB of buffered body; a quarter, and the largest body allowed, for one address.
+    bodies: Arc<Shares>,
+    bodies_kib: usize,
     large_bodies: &'static [&'static str],
 }
 
 impl Guard {
     /// `large_bodies`: route templates that take `limits.submit_body_bytes` instead of `limits.body_bytes`.
     pub(super) fn new(live: Arc<Live>, large_bodies: &'static [&'static str]) -> Guard {
-        let limits = &live.config().limits;
+        let config = live.config();
+        let limits = &config.limits;
         let bodies_kib = kib(limits.buffered_body_bytes);
-        let (slots, bodies) = (Semaphore::new(limits.requests), Semaphore::new(bodies_kib as usize));
+        let largest = kib(limits.submit_body_bytes.max(limits.body_bytes));
+        let slots = Shares::new(&config, limits.requests, limits.requests / 2);
+        let bodies = Shares::new(&config, bodies_kib, (bodies_kib / 4).max(largest));
         Guard { live, slots, bodies, bodies_kib, large_bodies }
     }
 }
 
-fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
+fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024)
 }
 
 /// Outermost: id, span, log line and metrics of a request.
@@ -105,15 +108,17 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
     }
     let max = if guard.large_bodies.contains(&route) { limits.submit_body_bytes } else { limits.body_bytes };
     let time = Duration::from_secs(limits.request_timeout_seconds);
+    // Who has no connection is this process itself.
+    let address = request.extensions().get::<Peer>().map_or(Ipv4Addr::LOCALHOST.into(), |peer| peer.0.ip());
     let (parts, body) = request.into_parts();
     let memory = match body.is_end_stream() {
         true => None,
         false => {
             let announced = body.size_hint().upper().and_then(|length| usize::try_from(length).ok());
             let need = kib(announced.unwrap_or(max).min(max)).min(guard.bodies_kib);
-            match guard.bodies.try_acquire_many(need) {
-                Ok(permit) => Some(permit),
-                Err(_) => return close(parts.version, overloaded()),
+            match guard.bodies.take(address, need) {
+                Some(share) => Some(share),
+                None => return close(parts.version, overloaded()),
             }
         }
     };
@@ -121,8 +126,8 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
         Ok(body) => body,
         Err(problem) => return close(parts.version, problem.into_response()),
     };
-    let slot = guard.slots.try_acquire();
-    if slot.is_err() && !ALWAYS.contains(&route) {
+    let slot = guard.slots.take(address, 1);
+    if slot.is_none() && !ALWAYS.contains(&route) {
         return overloaded();
     }
     let answer = timeout(time, next.run(Request::from_parts(parts, Body::from(body)))).await;
@@ -135,7 +140,7 @@ pub(super) async fn guard(State(guard): State<Arc<Guard>>, request: Request, nex
 }
 
 fn overloaded() -> Response {
-    let detail = "as many requests as this node takes are in work";
+    let detail = "as many requests as this node takes, or takes from one address, are in work";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "http.overloaded", detail, "try again after Retry-After")
         .retry_after(1)
         .into_response()

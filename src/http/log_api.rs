@@ -1,4 +1,4 @@
-//! The log through the API: submitting records, changes by cursor, single records, the signed snapshot, what the node
+//! The log through the API: submitting records, single records, the signed snapshot, what the node
 //! follows.
 
 use std::sync::Arc;
@@ -16,18 +16,16 @@ use utoipa_axum::routes;
 
 use super::extract::{Path, Query};
 use super::problem::Problem;
-use super::reads::{Page, blocking, flag, own, query};
+use super::reads::{blocking, flag, own};
 use super::static_log::{LogFiles, Which};
 use crate::error::{Error, Result};
 use crate::node::charters::{read_chain, read_version};
 use crate::node::layout::{Layout, origin_hash};
 use crate::node::log_view::LogView;
-use crate::node::query::history_view;
 use crate::node::sequencer::{MAX_SUBMISSION, Outcome};
 use crate::node::standing::Standing;
 use crate::node::verdict::Freshness;
 use crate::node::{FollowStatus, Node};
-use crate::registry::text::Millis;
 use crate::tlog::tile::LogPath;
 
 /// Which log this node writes, and what it is.
@@ -149,41 +147,7 @@ struct LogQuery {
     log: Option<String>,
 }
 
-#[derive(Debug, Clone, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct ChangesQuery {
-    /// Origin of the log; the node's own by default.
-    log: Option<String>,
-    /// Cursor: the `next` of the last answer; 0 for the beginning.
-    #[param(maximum = 9007199254740991u64)]
-    after: Option<u64>,
-    /// Most entries; more than 1000 are never given.
-    #[param(maximum = 65535)]
-    limit: Option<u16>,
-}
-
-/// Every record in the order of the log, from a cursor on. `next` is the cursor to go on from; it is always there.
-#[utoipa::path(get, path = "/api/v1/changes", params(ChangesQuery),
-    responses((status = 200, body = Page), Problem))]
-async fn changes(State(node): State<Arc<Node>>, Query(q): Query<ChangesQuery>) -> Result<Json<Page>> {
-    let view = which(&node, q.log.as_deref())?;
-    let after = q.after.unwrap_or(0);
-    if after > Millis::MAX.get() {
-        return Err(query("after", &after.to_string()));
-    }
-    let limit = u64::from(q.limit.unwrap_or(200).clamp(1, 1000));
-    blocking(move || {
-        let size = view.head().map_or(0, |h| h.index + 1);
-        let end = size.min(after.saturating_add(limit));
-        let items = if after < end { view.records(after..end)? } else { Vec::new() };
-        let items = items.into_iter().map(history_view).collect::<Result<_>>()?;
-        Ok(Page { items, next: Some(end.max(after.min(size))) })
-    })
-    .await
-    .map(Json)
-}
-
+/// The log of this origin, or the node's own.
 pub(super) fn which(node: &Node, origin: Option<&str>) -> Result<Arc<LogView>> {
     match origin {
         None => own(node),
@@ -324,7 +288,6 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
     OpenApiRouter::new()
         .routes(routes!(node_info))
         .routes(routes!(submit))
-        .routes(routes!(changes))
         .routes(routes!(record))
         .routes(routes!(federation))
         .routes(routes!(charter))

@@ -6,6 +6,7 @@
 //! is refused, not corrected. Secrets are never in it: the passphrase comes from `DOMOVOI_PASSPHRASE` or from a file.
 
 pub mod layers;
+pub mod ranges;
 pub mod schema;
 
 use std::collections::HashSet;
@@ -17,6 +18,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use ranges::AddressRange;
 use schema::{Apply, Field, Kind, Section, section};
 
 section! { NodeSection "node" false,
@@ -94,6 +96,9 @@ section! { LimitsSection "limits" false,
     buffered_body_bytes: usize = 256 << 20, Kind::Int(65_536, 68_719_476_736), Restart, "",
         "Тела всех запросов в памяти вместе, байт; лишним отвечают 503 и Retry-After.",
         "Bodies of all requests in memory together, bytes; more are answered 503 with Retry-After.";
+    event_streams: usize = 64, Kind::Int(0, 10_000), Restart, "",
+        "Потоков событий (/api/v1/changes) одновременно, с одного адреса — четверть; лишним отвечают 503 и Retry-After.",
+        "Event streams (/api/v1/changes) at a time, a quarter for one address; more are answered 503 with Retry-After.";
     shutdown_seconds: u64 = 20, Kind::Int(0, 600), Live, "",
         "Сколько секунд при остановке ждать начатые запросы.",
         "Seconds to wait for started requests when stopping.";
@@ -117,6 +122,9 @@ section! { SyncSection "sync" false,
     stale_after_hours: u64 = 24, Kind::Int(1, 8_760), Live, "",
         "Через сколько часов без проверенных новостей данные региона называются устаревшими.",
         "Hours without verified news after which a region's data is called stale.";
+    allow_addresses: Vec<AddressRange> = Vec::new(), Kind::Texts, Live, "[\"10.0.0.0/8\"]",
+        "Диапазоны адресов, не видимых из интернета, к которым узел может обращаться по имени или по адресу из устава.",
+        "Ranges of addresses that the internet cannot reach, to which the node may connect by a name or a charter's URL.";
 }
 
 section! { AlertsSection "alerts" false,

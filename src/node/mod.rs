@@ -30,6 +30,7 @@ pub mod query;
 pub mod resemblance;
 pub mod search;
 pub mod sequencer;
+mod shares;
 pub mod signing;
 pub mod snapshot;
 pub mod standing;
@@ -180,6 +181,8 @@ pub struct Followed {
     pub view: Arc<LogView>,
     /// How it stands.
     pub status: RwLock<FollowStatus>,
+    /// Told when its node shows by itself that it is there ([`Node::heard_from`]).
+    pub heard: tokio::sync::Notify,
 }
 
 /// A running node.
@@ -319,6 +322,12 @@ impl Node {
     /// Takes a followed log in; what it replaces is dropped.
     pub fn follow(&self, followed: Arc<Followed>) {
         self.followed.write().insert(followed.view.origin.clone(), followed);
+    }
+    /// The node that writes the log `origin` has been in touch: after failures it is asked again without waiting out the pause.
+    pub fn heard_from(&self, origin: &str) {
+        if let Some(followed) = self.followed.read().get(origin) {
+            followed.heard.notify_one();
+        }
     }
     /// Hands records to the own log.
     pub async fn submit(&self, entries: Vec<Vec<u8>>, dry_run: bool) -> Result<Vec<Outcome>> {

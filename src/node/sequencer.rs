@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use super::clock::Clock;
 use super::load::{CHUNK, index_batch, join_batches, ring_of};
 use super::log_view::LogView;
+use super::shares::KeyShares;
 use super::signing::Signing;
 use crate::error::{Error, Result};
 use crate::federation::dossier::archive::Files;
@@ -112,9 +113,16 @@ pub struct Opened {
 /// Gives the index, as of the state the writer starts from. Called on the index's own thread, since it may take long.
 pub type OpenIndex = Box<dyn FnOnce() -> Result<SledIndex> + Send>;
 
+/// One key may hold an eighth of the places in the queue, ...
+const SHARE_OF_A_KEY: usize = 8;
+/// ... but so many at least.
+const LEAST_SHARE: usize = 8;
+
 /// The running writer: a queue into it and its thread.
 pub struct Sequencer {
     queue: SyncSender<Submission>,
+    view: Arc<LogView>,
+    shares: Arc<KeyShares>,
     thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
     failed: Arc<AtomicBool>,
     stopping: Arc<AtomicBool>,
@@ -142,7 +150,7 @@ impl Sequencer {
         })?;
         let ring = ring_of(&view.state());
         let commit = keys.commit.clone();
-        let mut writer = Writer { ring, view, store, keys, indexer, signing: signing.clone(), clock };
+        let mut writer = Writer { ring, view: view.clone(), store, keys, indexer, signing: signing.clone(), clock };
         let begun = signing.is_allowed();
         if begun {
             writer.begin(pending.take(), confirmed)?;
@@ -170,7 +178,9 @@ impl Sequencer {
             // What the index has not got yet is replayed from the log at the next start.
             let _ = indexing.join();
         })?;
-        Ok(Sequencer { queue, thread: parking_lot::Mutex::new(Some(thread)), failed, stopping, commit, signing })
+        let shares = KeyShares::new((bounds.waiting / SHARE_OF_A_KEY).max(LEAST_SHARE));
+        let thread = parking_lot::Mutex::new(Some(thread));
+        Ok(Sequencer { queue, view, shares, thread, failed, stopping, commit, signing })
     }
 
     /// Signs a dossier of this log, with the key of its commits: of the node's two keys the one that signs JWS, each kind
@@ -189,6 +199,11 @@ impl Sequencer {
         if let Some(why) = self.signing.refusal() {
             return Err(why);
         }
+        let (view, shares) = (self.view.clone(), self.shares.clone());
+        let taken = tokio::task::spawn_blocking(move || shares.take(&view, &entries).map(|share| (share, entries)));
+        // Held until the answer is there.
+        let (_share, entries) =
+            taken.await.map_err(|e| Error::retry("submit.stopped", e.to_string(), "look into the node's log"))??;
         let (reply, answer) = oneshot::channel();
         self.queue.try_send(Submission { entries, dry_run, reply }).map_err(|e| match e {
             std::sync::mpsc::TrySendError::Full(_) => busy(),
@@ -244,7 +259,11 @@ fn await_permission(
         }
         match queue.recv_timeout(LOOK) {
             Ok(s) if early.len() >= most => {
-                drop(s.reply.send(Err(Error::retry("submit.busy", "too many submissions wait", "try again in a few seconds"))));
+                drop(s.reply.send(Err(Error::retry(
+                    "submit.busy",
+                    "too many submissions wait",
+                    "try again in a few seconds",
+                ))));
             }
             Ok(s) => early.push(s),
             Err(RecvTimeoutError::Timeout) => {}
@@ -334,9 +353,11 @@ impl Writer {
     fn begin(&mut self, pending: Option<Pending>, confirmed: Option<u64>) -> Result<()> {
         self.store.confirm_restored(confirmed)?;
         if let Some(pending) = pending {
-            tracing::info!(size = pending.size, "a batch was journalled but not published before the last stop: rolling forward");
-            let checkpoint =
-                Checkpoint { origin: self.view.origin.clone(), size: pending.size, root: pending.root };
+            tracing::info!(
+                size = pending.size,
+                "a batch was journalled but not published before the last stop: rolling forward"
+            );
+            let checkpoint = Checkpoint { origin: self.view.origin.clone(), size: pending.size, root: pending.root };
             self.store.publish_pending(pending, &checkpoint.sign(&self.keys.log)?)?;
             self.catch_up()?;
         }
@@ -369,7 +390,11 @@ impl Writer {
                 applied?;
             }
             if batches.is_empty() {
-                return Err(Error::stop("log.commit", "the log does not end at a state.committed", "run «domovoi fsck»"));
+                return Err(Error::stop(
+                    "log.commit",
+                    "the log does not end at a state.committed",
+                    "run «domovoi fsck»",
+                ));
             }
             batches.into_iter().for_each(|batch| drop(self.indexer.send(batch)));
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use super::client::{Peer, Transport, limit};
+use super::client::{Network, Peer, limit};
 use super::cut::{Standing, check_cuts, is_contradicted, standing};
 use super::hold::{self, Seen};
 use super::round;
@@ -102,21 +102,17 @@ pub struct Source {
     pub charter_sha256: Option<String>,
     /// PEM of a development certificate.
     pub ca: Option<Vec<u8>>,
-    /// Stands in for the network; none where there is a real one.
-    pub network: Option<Arc<dyn Transport>>,
+    /// How it is reached.
+    pub network: Network,
 }
 
 impl Source {
-    /// The peer, not asked yet.
+    /// The peer at its URL.
     ///
     /// # Errors
-    /// `peer.url`.
+    /// As [`Network::configured`].
     pub fn peer(&self) -> Result<Peer> {
-        let peer = Peer::new(&self.url, self.ca.as_deref())?;
-        Ok(match &self.network {
-            Some(network) => peer.over(network.clone()),
-            None => peer,
-        })
+        self.network.configured(&self.url, self.ca.as_deref())
     }
 }
 
@@ -137,23 +133,55 @@ pub async fn fetch_charter(peer: &Peer, pin: Option<&str>) -> Result<(VerifiedCh
 }
 
 impl Follower {
-    /// Opens what is kept of the log `origin`; the first time its charter must have been fetched and is written here.
+    /// Begins a mirror of the log `origin` under this charter, or takes over the one that is there.
+    ///
+    /// Whoever is followed names its log by itself, and so could name another's: a mirror that was begun under another
+    /// charter, or by another of the sources `configured`, is left as it is.
+    ///
+    /// # Errors
+    /// `peer.origin_taken`, those of the disk.
+    pub fn begin(data: &Layout, origin: &str, source: &Source, charter: &[u8], configured: &[String]) -> Result<()> {
+        // Two sources that name one log at the same time.
+        static BEGINNING: Mutex<()> = Mutex::new(());
+        let _turn = BEGINNING.lock();
+        let layout = data.mirror(origin);
+        let taken = |by: &str| {
+            Err(Error::isolate(
+                "peer.origin_taken",
+                format!("«{}» names the log {origin}, which {by}", source.name),
+                "follow each log from one address; if the address has changed, change it where the log is followed now",
+            ))
+        };
+        let begun_by = read_bounded(&layout.source(), 1024).ok().and_then(|name| String::from_utf8(name).ok());
+        if let Some(name) = begun_by.filter(|name| *name != source.name && configured.contains(name)) {
+            return taken(&format!("«{name}» is followed for"));
+        }
+        let sha256 = CharterChain::pinned(charter)?.first().sha256();
+        match read_chain(&layout) {
+            Ok(chain) if chain.versions().iter().all(|version| version.sha256() != sha256) => {
+                return taken("was begun under another charter");
+            }
+            Ok(_) => {}
+            // None yet, or it cannot be read.
+            Err(_) => {
+                create_dir(layout.data())
+                    .map_err(|e| Error::stop("mirror.create", e.detail(), "fix permissions or make room"))?;
+                write_atomic(&layout.charter(), charter)?;
+            }
+        }
+        write_atomic(&layout.source(), source.name.as_bytes())?;
+        write_atomic(&layout.origin_file(), origin.as_bytes())
+    }
+
+    /// Opens what is kept of the log `origin`, which was begun before.
     pub fn open(
         data: &Layout,
         origin: &str,
         source: &Source,
-        charter: Option<&[u8]>,
         clock: Clock,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Follower> {
         let layout = data.mirror(origin);
-        if let Some(bytes) = charter {
-            create_dir(layout.data())
-                .map_err(|e| Error::stop("mirror.create", e.detail(), "fix permissions or make room"))?;
-            write_atomic(&layout.charter(), bytes)?;
-            write_atomic(&layout.source(), source.name.as_bytes())?;
-            write_atomic(&layout.origin_file(), origin.as_bytes())?;
-        }
         let chain = read_chain(&layout)?;
         let charters = chain.of_log(origin)?;
         let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
@@ -165,7 +193,7 @@ impl Follower {
         (status.name, status.url) = (source.name.clone(), source.url.clone());
         let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state, replay.map));
         Ok(Follower {
-            followed: Arc::new(Followed { view, status: RwLock::new(status) }),
+            followed: Arc::new(Followed { view, status: RwLock::new(status), heard: Default::default() }),
             peer: source.peer()?,
             clock,
             incoming: Incoming(layout.data().join("incoming")),
@@ -330,7 +358,8 @@ impl Follower {
     /// served one is smaller, from the peer's own where it is larger.
     async fn split(&self, served: &VerifiedCheckpoint, peer: &Peer) -> Option<Proof> {
         let (accepted, _) = hold::accepted(&self.followed)?;
-        let proof = super::gossip::split(&self.followed.view, &accepted, served.checkpoint(), peer).await.ok().flatten()?;
+        let proof =
+            super::gossip::split(&self.followed.view, &accepted, served.checkpoint(), peer).await.ok().flatten()?;
         hold::proves_fork(&self.followed, served.note_text(), &proof).then_some(proof)
     }
 

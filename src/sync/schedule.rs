@@ -1,9 +1,14 @@
-//! Runs every follower on its own: a round every interval, backoff with jitter after a failure, no one waits for another.
+//! Runs every follower on its own: a round every interval, backoff with jitter after a failure, no one waits for another. What
+//! ends a round ends that round only: an error, the deadline, a panic.
 
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::client::Peer;
 use super::follower::{Follower, Source, fetch_charter};
@@ -21,6 +26,9 @@ const ROUND: Duration = Duration::from_secs(600);
 
 /// Failures to reach a log's own node after which the copies of others are looked at.
 const COPIES_AFTER: u32 = 2;
+/// First rounds are spread over an interval, and over so long at most: a node that starts asks nobody in step with others, and
+/// is up to date soon.
+const SPREAD: Duration = Duration::from_secs(10);
 
 /// Starts following `sources`; each ends when `shutdown` turns true.
 pub fn start(
@@ -29,34 +37,60 @@ pub fn start(
     interval: Duration,
     shutdown: &watch::Receiver<bool>,
 ) -> Vec<tokio::task::JoinHandle<()>> {
+    let configured: Arc<[String]> = sources.iter().map(|source| source.name.clone()).collect();
     // Where each can look for a copy when its own node is down; one whose address is no address says so in its own rounds.
     let all: Arc<[Peer]> = sources.iter().filter_map(|s| s.peer().ok()).collect();
     let tasks = sources.into_iter().map(|source| {
-        let (node, all, shutdown) = (node.clone(), all.clone(), shutdown.clone());
-        tokio::spawn(follow(node, source, all, interval, shutdown))
+        let (node, shutdown) = (node.clone(), shutdown.clone());
+        let others = Others { configured: configured.clone(), all: all.clone() };
+        tokio::spawn(follow(node, source, others, interval, shutdown))
     });
     tasks.collect()
+}
+
+/// What a source's task knows of the others.
+struct Others {
+    /// Names of all sources of the configuration.
+    configured: Arc<[String]>,
+    all: Arc<[Peer]>,
 }
 
 async fn follow(
     node: Arc<Node>,
     source: Source,
-    all: Arc<[Peer]>,
+    others: Others,
     interval: Duration,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let (mut failures, mut rounds) = (0u32, 0u64);
     let mut followers: Vec<Follower> = Vec::new();
     // One connection for all that is compared with it.
     let mut talk: Option<Peer> = None;
+    let mut rounds = 0u64;
+    // What is on disk is answered from at once; only the network waits for its turn.
+    let known = known_origins(&node, &source);
+    let opened = caught(reopen(&node, &source, known));
+    tokio::select! {
+        opened = opened => match opened {
+            Ok(opened) => followers = opened,
+            Err(e) => failed(&source, &e, 0),
+        },
+        _ = shutdown.changed() => return,
+    }
+    let mut next = Instant::now() + interval.min(SPREAD).mul_f64(fraction());
+    let mut failures = 0u32;
     while !*shutdown.borrow() {
-        let round = async {
-            if followers.is_empty() {
-                followers = open(&node, &source).await?;
+        tokio::select! {
+            () = sleep_until(next) => {}
+            // Whoever is there again need not wait out the pause after its failures, only the usual one.
+            () = heard(&followers), if failures > 0 => {
+                failures = 0;
+                next = next.min(Instant::now() + interval.mul_f64(fraction()));
+                continue;
             }
-            for follower in &followers {
-                follower.round().await?;
-            }
+            _ = shutdown.changed() => break,
+        }
+        let round = caught(async {
+            round(&node, &source, &others.configured, &mut followers).await?;
             if rounds.is_multiple_of(gossip::EVERY) {
                 // What a node says of others is no matter of its own log.
                 if let Err(e) = gossip::compare(&node, talk.get_or_insert(source.peer()?)).await {
@@ -65,12 +99,11 @@ async fn follow(
             }
             rounds += 1;
             Ok(())
-        };
+        });
         let result = tokio::select! {
-            done = tokio::time::timeout(ROUND, round) => match done {
-                Ok(done) => done,
-                Err(_) => Err(crate::error::Error::retry("sync.round", "the round took longer than ten minutes", "the next one goes on from there")),
-            },
+            done = timeout(ROUND, round) => done.unwrap_or_else(|_| {
+                Err(Error::retry("sync.round", "the round took longer than ten minutes", "the next one goes on from there"))
+            }),
             _ = shutdown.changed() => break,
         };
         let pause = match result {
@@ -80,17 +113,18 @@ async fn follow(
             }
             Err(e) => {
                 failures = failures.saturating_add(1);
-                tracing::warn!(peer = %source.name, error = %e, failures, "a round of following did not succeed");
+                failed(&source, &e, failures);
                 if e.action() == Action::Retry && failures >= COPIES_AFTER {
-                    from_copies(&followers, &all, &mut shutdown).await;
+                    from_copies(&followers, &others.all, &mut shutdown).await;
+                }
+                if matches!(e.code(), PANIC | "sync.task") {
+                    // What is in memory may be half done; what is on disk is not.
+                    followers.clear();
                 }
                 backoff(interval, failures)
             }
         };
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {}
-            _ = shutdown.changed() => break,
-        }
+        next = Instant::now() + pause;
     }
 }
 
@@ -110,57 +144,110 @@ async fn from_copies(followers: &[Follower], all: &[Peer], shutdown: &mut watch:
         }
     };
     tokio::select! {
-        _ = tokio::time::timeout(ROUND, looking) => {}
+        _ = timeout(ROUND, looking) => {}
         _ = shutdown.changed() => {}
     }
+}
+
+fn failed(source: &Source, error: &Error, failures: u32) {
+    tracing::warn!(peer = %source.name, %error, failures, "a round of following did not succeed");
+}
+
+/// One round of every log of the source; `configured` are the names of all sources. The first opens what is kept of them.
+///
+/// # Errors
+/// Those of the peer and of the disk.
+pub async fn round(node: &Arc<Node>, source: &Source, configured: &[String], followers: &mut Vec<Follower>) -> Result<()> {
+    if followers.is_empty() {
+        *followers = open(node, source, configured).await?;
+    }
+    for follower in followers.iter() {
+        follower.round().await?;
+    }
+    Ok(())
+}
+
+/// Until one of these peers has been in touch by itself.
+async fn heard(followers: &[Follower]) {
+    if followers.is_empty() {
+        return std::future::pending().await;
+    }
+    let waiting = followers.iter().map(|f| Box::pin(f.followed.heard.notified()));
+    futures_util::future::select_all(waiting).await;
+}
+
+/// Code of a panic inside a round.
+const PANIC: &str = "sync.panic";
+
+/// What comes of `work`; a panic in it is an error.
+async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|cx| {
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
+        polled.unwrap_or_else(|_| {
+            Poll::Ready(Err(Error::retry(
+                "sync.panic",
+                "this program failed in a round of following",
+                "report this as a defect; it is tried again",
+            )))
+        })
+    })
+    .await
+}
+
+/// At random, 0 to 1.
+fn fraction() -> f64 {
+    f64::from(rand::random::<u16>()) / f64::from(u16::MAX)
 }
 
 /// Doubles with every failure up to [`MAX_BACKOFF`], plus up to a quarter at random so that peers are not asked in step.
 fn backoff(interval: Duration, failures: u32) -> Duration {
     let base = interval.saturating_mul(1 << failures.min(8)).min(MAX_BACKOFF.max(interval));
-    base + base.mul_f64(0.25 * f64::from(rand::random::<u16>()) / f64::from(u16::MAX))
+    base + base.mul_f64(0.25 * fraction())
 }
 
-/// Opens the mirrors of a source. What is on disk is used even when the peer is down; the charter is fetched the first
-/// time only.
+/// Opens the mirrors of a source, one of those `configured`. What is on disk is used even when the peer is down; the charter is
+/// fetched the first time only.
 ///
 /// # Errors
 /// Those of the peer and of the disk.
-pub async fn open(node: &Arc<Node>, source: &Source) -> Result<Vec<Follower>> {
+pub async fn open(node: &Arc<Node>, source: &Source, configured: &[String]) -> Result<Vec<Follower>> {
     let known: Vec<String> = known_origins(node, source);
-    let (origins, charter) = match known.is_empty() {
-        false => (known, None),
-        true => {
-            let peer = source.peer()?;
-            let (charter, bytes) = fetch_charter(&peer, source.charter_sha256.as_deref()).await?;
-            // A charter names many regions; this node is asked for the one whose log it serves. Its word on that is only
-            // where to look: the checkpoint is verified under that log's key before anything else.
-            let served = peer.log_file(LogPath::Checkpoint).await.map_err(|e| e.with_action(Action::Retry))?;
-            let served = std::str::from_utf8(&served).ok().and_then(|note| note.lines().next().map(str::to_owned));
-            let origin = served.filter(|o| charter.region_by_origin(o).is_some()).ok_or_else(|| {
-                Error::isolate(
-                    "peer.charter",
-                    format!("{} serves a log that its charter does not name", peer.url()),
-                    "follow the region's own node",
-                )
-            })?;
-            let own = node.own().is_some_and(|v| v.origin == origin);
-            (Some(origin).filter(|_| !own).into_iter().collect(), Some(bytes))
-        }
-    };
-    let mut followers = Vec::with_capacity(origins.len());
-    for origin in origins {
-        let (layout, source, charter, clock) =
-            (node.layout.clone(), source.clone(), charter.clone(), node.clock.clone());
-        let opened = tokio::task::spawn_blocking(move || {
-            Follower::open(&layout, &origin, &source, charter.as_deref(), clock, &mut |_, _| {})
-        });
-        let follower =
-            opened.await.map_err(|e| crate::error::Error::retry("sync.task", e.to_string(), "see the log"))??;
-        node.follow(follower.followed.clone());
-        followers.push(follower);
+    if !known.is_empty() {
+        return reopen(node, source, known).await;
     }
-    Ok(followers)
+    let peer = source.peer()?;
+    let (charter, bytes) = fetch_charter(&peer, source.charter_sha256.as_deref()).await?;
+    // A charter names many regions; this node is asked for the one whose log it serves. Its word on that is only where to
+    // look: the checkpoint is verified under that log's key before anything else.
+    let served = peer.log_file(LogPath::Checkpoint).await.map_err(|e| e.with_action(Action::Retry))?;
+    let served = std::str::from_utf8(&served).ok().and_then(|note| note.lines().next().map(str::to_owned));
+    let origin = served.filter(|o| charter.region_by_origin(o).is_some()).ok_or_else(|| {
+        Error::isolate(
+            "peer.charter",
+            format!("{} serves a log that its charter does not name", peer.url()),
+            "follow the region's own node",
+        )
+    })?;
+    if node.own().is_some_and(|v| v.origin == origin) {
+        return Ok(Vec::new());
+    }
+    Follower::begin(&node.layout, &origin, source, &bytes, configured)?;
+    reopen(node, source, vec![origin]).await
+}
+
+/// Opens the mirrors of these origins.
+async fn reopen(node: &Arc<Node>, source: &Source, origins: Vec<String>) -> Result<Vec<Follower>> {
+    let mut opened = Vec::with_capacity(origins.len());
+    for origin in origins {
+        let (layout, source, clock) = (node.layout.clone(), source.clone(), node.clock.clone());
+        let opening =
+            tokio::task::spawn_blocking(move || Follower::open(&layout, &origin, &source, clock, &mut |_, _| {}));
+        let follower = opening.await.map_err(|e| Error::retry("sync.task", e.to_string(), "see the log"))??;
+        node.follow(follower.followed.clone());
+        opened.push(follower);
+    }
+    Ok(opened)
 }
 
 /// Origins of this source that are on disk already.
@@ -168,12 +255,13 @@ fn known_origins(node: &Node, source: &Source) -> Vec<String> {
     let folder = node.layout.data().join("mirrors");
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mirrors = entries.map(|e| crate::node::layout::Layout::new(&e.path()));
-    // Several regions may share one pinned charter: the mirror says which source it is of. Asked first, since a node that
-    // follows everybody would otherwise verify everybody's charters for everybody.
+    // Several regions may share one pinned charter: the mirror says which source it is of. That is read first: of a federation's
+    // mirrors all but one are of others.
     let named = mirrors.filter(|m| read_bounded(&m.source(), 1024).is_ok_and(|name| name == source.name.as_bytes()));
-    let of_source = named.filter(|m| match crate::node::charters::read_chain(m) {
-        Ok(chain) => source.charter_sha256.as_deref().is_none_or(|p| chain.first().sha256().to_string() == p),
-        Err(_) => false,
+    let of_source = named.filter(|m| {
+        let chain = crate::node::charters::read_chain(m);
+        let pin = source.charter_sha256.as_deref();
+        chain.is_ok_and(|c| pin.is_none_or(|pin| c.versions().iter().any(|v| v.sha256().to_string() == pin)))
     });
     // An origin that is not its folder's is damaged: the mirror is opened with what the peer's charter says.
     of_source.filter_map(|m| m.origin().ok().filter(|o| node.layout.mirror(o).data() == m.data())).collect()

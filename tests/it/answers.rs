@@ -63,7 +63,11 @@ impl Ministry {
             let view = view(world, &dir.path().join(format!("{i}")));
             let heard = Some(now_ms() - age);
             let status = FollowStatus { last_success: heard, ..FollowStatus::default() };
-            node.follow(Arc::new(Followed { view: Arc::new(view), status: RwLock::new(status) }));
+            node.follow(Arc::new(Followed {
+                view: Arc::new(view),
+                status: RwLock::new(status),
+                heard: Default::default(),
+            }));
         }
         Ministry { node, _dir: dir }
     }

@@ -149,6 +149,12 @@ impl Forge {
         self.close(records, changes, lie);
     }
 
+    /// Writes entries of any bytes, none of which counts.
+    pub fn write(&mut self, entries: Vec<Vec<u8>>) {
+        let changes = self.state.overlay().finish();
+        self.close(entries, changes, Lie::None);
+    }
+
     fn close(&mut self, records: Vec<Vec<u8>>, changes: domovoi::registry::state::Changes, lie: Lie) {
         self.leaves.extend(changes.leaves.iter().cloned());
         let mut map = StateMap::new();
@@ -224,7 +230,7 @@ fn root(leaves: &[Hash]) -> Hash {
 pub struct Served {
     charter: Vec<u8>,
     /// Later versions.
-    charters: HashMap<u64, Vec<u8>>,
+    pub charters: HashMap<u64, Vec<u8>>,
     pub checkpoint: Vec<u8>,
     entries: Vec<Vec<u8>>,
     leaves: Vec<Hash>,
@@ -274,6 +280,17 @@ impl Served {
     pub fn of(charter: Vec<u8>, checkpoint: Vec<u8>, entries: Vec<Vec<u8>>) -> Served {
         let leaves = entries.iter().map(|e| leaf_hash(e)).collect();
         Served { charter, charters: HashMap::new(), checkpoint, entries, leaves, changed: None, extra: HashMap::new() }
+    }
+
+    /// The answer to `GET path` under the node's root.
+    pub fn answer(&self, path: &str) -> Option<Vec<u8>> {
+        match path.strip_prefix("log/") {
+            Some(file) => LogPath::parse(file).ok().and_then(|p| self.file(p)),
+            None if path == "api/v1/federation/charter" => Some(self.charter.clone()),
+            None => path
+                .strip_prefix("api/v1/federation/charters/")
+                .and_then(|version| self.charters.get(&version.parse().ok()?).cloned()),
+        }
     }
 
     /// A file of the log. What the checkpoint does not cover can be had, too: a follower must not need the server's word.
@@ -355,13 +372,6 @@ async fn answer(
 ) -> (StatusCode, Vec<u8>) {
     let served = served.read().unwrap();
     let Some(peer) = served.get(&peer) else { return (StatusCode::NOT_FOUND, Vec::new()) };
-    let bytes = match path.strip_prefix("log/") {
-        _ if peer.extra.contains_key(&path) => peer.extra.get(&path).cloned(),
-        Some(file) => LogPath::parse(file).ok().and_then(|p| peer.file(p)),
-        None if path == "api/v1/federation/charter" => Some(peer.charter.clone()),
-        None => path
-            .strip_prefix("api/v1/federation/charters/")
-            .and_then(|version| peer.charters.get(&version.parse().ok()?).cloned()),
-    };
+    let bytes = peer.extra.get(&path).cloned().or_else(|| peer.answer(&path));
     bytes.map_or((StatusCode::NOT_FOUND, Vec::new()), |b| (StatusCode::OK, b))
 }

@@ -1,3 +1,7 @@
-//! Attacks, one named test each (issue of part D): what a hostile peer, region or network tries, against the real parts.
+//! Attacks, one named test each, against the real follower, client and server. docs/threat-model.md names them.
 
+mod answers;
+mod hostile;
+mod scheduling;
+mod transport;
 mod views;

@@ -167,9 +167,7 @@ fn a_node_that_is_kept_back_at_an_old_head_notices_by_what_others_know() {
     }
     assert_eq!(member(&a, &base.origin).unwrap()["standing"], "fine");
     peers.set("new", newer.served());
-    let frozen = until("the freeze is noticed", || {
-        member(&a, &base.origin).filter(|m| m["standing"] == "frozen")
-    });
+    let frozen = until("the freeze is noticed", || member(&a, &base.origin).filter(|m| m["standing"] == "frozen"));
     // Kept back is not caught lying: nothing is held, and the answers say how far they go.
     assert!(frozen["status"]["held"].is_null(), "{frozen}");
     assert_eq!(frozen["status"]["newer"]["size"], newer.size());
@@ -184,7 +182,8 @@ fn a_node_that_is_kept_back_at_an_old_head_notices_by_what_others_know() {
 fn a_gap_a_missing_tile_and_a_partial_bundle_for_a_full_one_bring_nothing_in() {
     let peers = Peers::start();
     let mut node = ministry();
-    let cases = [(Change::Gap, "peer.missing"), (Change::NoTiles, "peer.missing"), (Change::HalfBundle, "bundle.truncated")];
+    let cases =
+        [(Change::Gap, "peer.missing"), (Change::NoTiles, "peer.missing"), (Change::HalfBundle, "bundle.truncated")];
     let forges: Vec<(Forge, Forge, Change, &str)> = cases
         .iter()
         .enumerate()
@@ -226,9 +225,15 @@ fn a_head_of_a_size_no_log_has_is_refused_and_locks_nobody_out_for_ever() {
     node.start();
     synced(&node, &base.origin, base.size());
     let root = "2".repeat(43) + "=";
-    for (n, size) in ["18446744073709551615", "18446744073709551616", "9223372036854775808", "9223372036854775807", "9223372036854775806"]
-        .iter()
-        .enumerate()
+    for (n, size) in [
+        "18446744073709551615",
+        "18446744073709551616",
+        "9223372036854775808",
+        "9223372036854775807",
+        "9223372036854775806",
+    ]
+    .iter()
+    .enumerate()
     {
         let mut served = base.served();
         let root = data_encoding::BASE64.encode(&[n as u8; 32]);
@@ -269,7 +274,9 @@ fn commits_dated_in_the_future_make_no_answer_fresher() {
     synced(&node, &base.origin, fast.size());
     let m = member(&node, &base.origin).unwrap();
     let now = domovoi::node::now_ms();
-    assert!(m["freshness"]["committed_at"].as_u64().unwrap() > now && m["freshness"]["seen_at"].as_u64().unwrap() <= now);
+    assert!(
+        m["freshness"]["committed_at"].as_u64().unwrap() > now && m["freshness"]["seen_at"].as_u64().unwrap() <= now
+    );
     assert!(String::from_utf8(node.get("/status").body).unwrap().contains("часы того узла спешат"));
     // With nothing but the region's own dates to go by, the age is unknown, not zero.
     node.kill();
@@ -288,7 +295,8 @@ fn a_clock_that_goes_back_makes_no_answer_fresh_and_stops_nothing() {
     let now = Arc::new(AtomicU64::new(domovoi::node::now_ms()));
     let counted = Arc::new(AtomicU64::new(0));
     let (date, count) = (now.clone(), counted.clone());
-    let clock = Clock::of(move || date.load(Ordering::SeqCst), move || Duration::from_millis(count.load(Ordering::SeqCst)));
+    let clock =
+        Clock::of(move || date.load(Ordering::SeqCst), move || Duration::from_millis(count.load(Ordering::SeqCst)));
     let pass = |ms: i64, of_the_date: i64| {
         counted.fetch_add(ms as u64, Ordering::SeqCst);
         now.store(now.load(Ordering::SeqCst).wrapping_add_signed(of_the_date), Ordering::SeqCst);
@@ -349,8 +357,17 @@ fn the_log_goes_on_from_another_nodes_copy_while_its_own_node_is_down() {
     let ca = keeper.certificate();
     let checked = run_in(
         &keeper.dir.path().join("nowhere"),
-        &["--json", "--ca", ca.to_str().unwrap(), "fsck", &signer.origin, "--mirror", &keeper.url(), "--vkey",
-            std::fs::read_to_string(origin_node.data().join("log.vkey")).unwrap().trim()],
+        &[
+            "--json",
+            "--ca",
+            ca.to_str().unwrap(),
+            "fsck",
+            &signer.origin,
+            "--mirror",
+            &keeper.url(),
+            "--vkey",
+            std::fs::read_to_string(origin_node.data().join("log.vkey")).unwrap().trim(),
+        ],
     );
     assert_eq!(checked.json()["size"], whole, "{}", checked.err);
     // The region is there again: it is its own word that counts.
@@ -545,10 +562,21 @@ fn a_copy_is_served_under_its_origins_hash_and_nothing_else_is() {
     node.start();
     synced(&node, &base.origin, base.size());
     let hash = origin_hash(&base.origin);
-    for path in ["checkpoint", "tile/0/000", "tile/entries/000", "tile/0/001.p/1", "tile/entries/001.p/7", "tile/1/000.p/1"] {
+    for path in
+        ["checkpoint", "tile/0/000", "tile/entries/000", "tile/0/001.p/1", "tile/entries/001.p/7", "tile/1/000.p/1"]
+    {
         assert_eq!(node.get(&format!("/mirror/{hash}/{path}")).status, 200, "{path}");
     }
-    for path in ["tile/0/000.p/256", "tile/0/0", "tile/0/002", "tile/2/000", "tile/0/001.p/0", "../charter.json", "private/head", "status.json"] {
+    for path in [
+        "tile/0/000.p/256",
+        "tile/0/0",
+        "tile/0/002",
+        "tile/2/000",
+        "tile/0/001.p/0",
+        "../charter.json",
+        "private/head",
+        "status.json",
+    ] {
         assert_eq!(node.get(&format!("/mirror/{hash}/{path}")).status, 404, "{path}");
     }
     assert_eq!(node.get(&format!("/mirror/{}/checkpoint", hash.to_uppercase())).status, 404);

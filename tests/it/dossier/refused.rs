@@ -218,9 +218,9 @@ fn a_dossier_that_leaves_out_or_puts_in_is_refused_though_the_node_signed_it() {
             }))
         }),
         (
-            "a letter of the map's way",
+            "a sign of the map's way",
             &["proof.map"],
-            seal(replaced(&files, "facts.then.txt", |s| s.replacen("map i", "map l", 1))),
+            seal(replaced(&files, "facts.then.txt", |s| s.replacen("map ", "map l", 1))),
         ),
         (
             "a file of facts of another version",

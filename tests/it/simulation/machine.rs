@@ -18,6 +18,7 @@ use domovoi::node::sequencer::{Bounds, Outcome};
 use domovoi::node::signing::Signing;
 use domovoi::node::{Node, Opening};
 use domovoi::sync::client::Answer;
+use domovoi::sync::client::Network;
 use domovoi::sync::follower::{Follower, Source};
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
@@ -37,7 +38,7 @@ pub const STALE: u64 = 24;
 pub struct Following {
     pub to: Name,
     pub source: Source,
-    pub followers: Arc<parking_lot::Mutex<Vec<Arc<Follower>>>>,
+    pub followers: Arc<tokio::sync::Mutex<Vec<Follower>>>,
     /// Rounds that failed since the last that did not.
     pub failures: u32,
     /// The round in progress.
@@ -244,6 +245,6 @@ pub fn source(post: &Arc<Post>, from: Name, to: Name, name: &str, pin: &str) -> 
         url: format!("https://{name}.example"),
         charter_sha256: Some(pin.to_owned()),
         ca: None,
-        network: Some(Arc::new(link)),
+        network: Network::simulated(Arc::new(link)),
     }
 }

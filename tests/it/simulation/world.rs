@@ -12,7 +12,7 @@ use domovoi::federation::roles::Cut;
 use domovoi::node::charters::{keep_latest, read_chain};
 use domovoi::registry::body::List;
 use domovoi::registry::ids::RecordId;
-use domovoi::sync::client::{Answer, Peer};
+use domovoi::sync::client::{Answer, Network, Peer};
 use domovoi::sync::follower::Source;
 use domovoi::sync::{gossip, schedule};
 use domovoi::tlog::note::NoteSigner;
@@ -31,6 +31,13 @@ use super::network::{FATES, Fate, Letter, Link, Name, Post, unreachable};
 use super::office::Office;
 use super::truth::Truth;
 use crate::regions::{START, ms, next_charter, text};
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Whoever wants to know what happened wants the files, too.
+        self.temp.disable_cleanup(self.loud && std::thread::panicking());
+    }
+}
 
 /// One of those who take part.
 pub enum Party {
@@ -78,7 +85,7 @@ pub struct World {
     pub counts: BTreeMap<&'static str, u64>,
     loud: bool,
     dir: PathBuf,
-    _temp: tempfile::TempDir,
+    temp: tempfile::TempDir,
 }
 
 impl World {
@@ -143,7 +150,7 @@ impl World {
             counts: BTreeMap::new(),
             loud: std::env::var_os("DOMOVOI_SIMULATION_TRACE").is_some(),
             dir: temp.path().to_owned(),
-            _temp: temp,
+            temp,
         };
         for name in 0..world.parties.len() {
             world.start(name);
@@ -251,6 +258,7 @@ impl World {
         let stirred = self.post.clone();
         let Some(running) = self.parties[from].machine_mut().and_then(|m| m.running.as_mut()) else { return };
         let node = running.node.clone();
+        let configured: Vec<String> = running.following.iter().map(|f| f.source.name.clone()).collect();
         let Some(following) = running.following.get_mut(which).filter(|f| f.round.is_none()) else { return };
         let to = following.to;
         let (source, followers, failures) = (following.source.clone(), following.followers.clone(), following.failures);
@@ -264,7 +272,7 @@ impl World {
                 .take(3)
                 .map(|f| Link { post: self.post.clone(), from, to: f.to, about: to })
                 .map(|link| Source {
-                    network: Some(Arc::new(link)),
+                    network: Network::simulated(Arc::new(link)),
                     url: "https://other.example".into(),
                     ..source.clone()
                 })
@@ -274,23 +282,15 @@ impl World {
         let Some(following) = running.following.get_mut(which) else { return };
         following.round = Some(self.runtime.spawn(async move {
             // As sync::schedule does it, without its pauses.
+            let mut followers = followers.lock().await;
             let round = async {
-                let known = followers.lock().clone();
-                let known = match known.is_empty() {
-                    false => known,
-                    true => schedule::open(&node, &source).await?.into_iter().map(Arc::new).collect(),
-                };
-                *followers.lock() = known.clone();
-                for follower in known {
-                    follower.round().await?;
-                }
+                schedule::round(&node, &source, &configured, &mut followers).await?;
                 let _ = gossip::compare(&node, &source.peer()?).await;
                 Ok(())
             };
             let result: Result<()> = round.await;
             if result.as_ref().is_err_and(|e| e.action() == Action::Retry) {
-                let known = followers.lock().clone();
-                for follower in known {
+                for follower in followers.iter() {
                     for other in &others {
                         if follower.round_from(other).await.unwrap_or(false) {
                             break;
@@ -336,12 +336,14 @@ impl World {
         let now = self.time.load(Ordering::SeqCst);
         let machine = self.parties[from].machine_mut().unwrap();
         let date = machine.now();
-        let following = machine.running.as_mut().unwrap().following.iter_mut().find(|f| f.to == to).unwrap();
+        let running = machine.running.as_mut().unwrap();
+        let followed = running.node.followed().into_iter().find(|f| f.view.origin == self.members[to].origin());
+        let following = running.following.iter_mut().find(|f| f.to == to).unwrap();
         let result = self.runtime.block_on(following.round.take().unwrap()).unwrap();
         following.failures = if result.is_ok() { 0 } else { following.failures + 1 };
         // After a fork only charters are asked for.
-        let asked = |f: &Arc<domovoi::sync::follower::Follower>| f.followed.status.read().held.is_none();
-        if result.is_ok() && following.followers.lock().iter().all(asked) {
+        let held = followed.is_some_and(|f| f.status.read().held.is_some());
+        if result.is_ok() && !held {
             following.heard = Some((now, date));
         }
         let outcome = result.as_ref().map_or_else(|e| e.code().to_owned(), |()| "ok".into());
