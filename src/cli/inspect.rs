@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::Context;
 use crate::error::{Error, Result};
 use crate::federation::charter::Charter;
+use crate::federation::evidence::Evidence;
 use crate::node::snapshot::{KIND, root_of};
 use crate::registry::envelope::{Envelope, MAX_PROOF_ENTRY, TYP_NODE, TYP_RECORD};
 use crate::registry::facts::Facts;
@@ -85,29 +86,23 @@ fn inspect(path: &Path) -> Result<Value> {
             "check that the file is whole",
         )
     })?;
-    if let Some(kind) = value["kind"].as_str().filter(|k| k.starts_with("domovoi evidence ")) {
-        return Ok(evidence(kind, &value));
+    if let Ok(found) = Evidence::decode(&bytes) {
+        return Ok(evidence(&found));
     }
     Ok(json!({ "file": "json", "content": value }))
 }
 
-/// Evidence against a log: what is said, and whether the two checkpoints bear the signature of the key it names. That key
-/// is the file's own word: compare it with the region's charter.
-fn evidence(kind: &str, value: &Value) -> Value {
-    let text = |k: &str| value[k].as_str().unwrap_or("");
-    let key = VerifierKey::parse(text("vkey")).ok();
-    let checkpoint = |k: &str| {
-        let note = value[k].as_str()?;
-        let opened = key.as_ref().and_then(|key| Checkpoint::open(note.as_bytes(), key, text("origin")).ok());
-        Some(match opened {
-            Some(v) => json!({ "signed": true, "size": v.checkpoint().size, "root": v.checkpoint().root.to_string() }),
-            None => json!({ "signed": false, "note": note }),
-        })
+/// Evidence against a log: what it says. What of it is proved takes a charter: `domovoi evidence verify`.
+fn evidence(e: &Evidence) -> Value {
+    let checkpoint = |note: &Option<String>| {
+        let note = Note::parse(note.as_deref()?.as_bytes()).ok()?;
+        let head = Checkpoint::parse(note.text()).ok()?;
+        Some(json!({ "size": head.size, "root": head.root.to_string() }))
     };
     json!({
-        "file": "evidence", "kind": kind, "origin": text("origin"), "code": text("code"), "detail": text("detail"),
-        "seen_at": value["seen_at"], "vkey": text("vkey"),
-        "accepted": checkpoint("accepted_checkpoint"), "served": checkpoint("served_checkpoint"),
+        "file": "evidence", "format": e.format, "origin": e.origin, "code": e.code, "detail": e.detail, "seen_at": e.seen_at,
+        "source": e.source, "verified": false, "accepted": checkpoint(&e.accepted_checkpoint),
+        "served": checkpoint(&e.served_checkpoint), "proof": e.proof,
     })
 }
 

@@ -373,7 +373,8 @@ fn refusal(chain: &CharterChain, origin: &str, entry: &[u8], ring: &KeyRing) -> 
         };
         let of_region =
             chain.versions().iter().filter_map(|c| c.region_by_origin(origin)).map(|r| r.commit_key.0.clone());
-        let of_federation = chain.versions().iter().filter_map(VerifiedCharter::federation).map(|f| f.commit_key);
+        let of_federation = chain.versions().iter().filter_map(VerifiedCharter::federation);
+        let of_federation = of_federation.filter(|f| *f.origin == *origin).map(|f| f.commit_key);
         let good = of_region.chain(of_federation).any(|key| decoded.clone().verify(&key).is_ok());
         return match (good, **log == *origin) {
             (false, _) => Some("commit.signature"),

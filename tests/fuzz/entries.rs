@@ -13,6 +13,7 @@ use domovoi::federation::dossier::Dossier;
 use domovoi::federation::dossier::archive;
 use domovoi::federation::dossier::facts_file::FactsFile;
 use domovoi::federation::dossier::manifest::Manifest;
+use domovoi::federation::evidence::Evidence;
 use domovoi::import::gar_files::Files;
 use domovoi::import::houses::{Houses, Options};
 use domovoi::import::input::Input;
@@ -43,7 +44,6 @@ use domovoi::search::query::AddressQuery;
 use domovoi::search::{AddressFinder, index};
 use domovoi::storage::fence::Fence;
 use domovoi::storage::{journal, keys};
-use domovoi::sync::evidence::Evidence;
 use domovoi::tlog::checkpoint::Checkpoint;
 use domovoi::tlog::note::{Note, NoteSigner, VerifierKey};
 use domovoi::tlog::tile::{LogPath, decode_bundle, decode_tile, encode_bundle, encode_tile};
@@ -419,7 +419,9 @@ pub fn stored(data: &[u8]) {
     if let Ok(fence) = Fence::parse(data) {
         assert_eq!(fence.to_text().as_bytes(), data);
     }
-    let _ = serde_json::from_slice::<Evidence>(data);
+    if let Ok(evidence) = Evidence::decode(data) {
+        assert_eq!(Evidence::decode(&evidence.encode().unwrap()).unwrap(), evidence);
+    }
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = keys::read_public(text);
     }

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use domovoi::storage::keys;
-use domovoi::sync::evidence::Evidence;
+use domovoi::federation::evidence::{Evidence, FORMAT};
+use domovoi::storage::{evidence_store, keys};
 use serde_json::{Value, json};
 
 use super::api::{OTHER, chat};
@@ -436,22 +436,26 @@ fn inspects(node: &Node, record: &str) {
     node.run(&["export", "snapshot", &snapshot]).json();
     assert_eq!(inspect(&snapshot)["state_root"], node.api("node")["state_root"]);
     let text = std::fs::read_to_string(path("node/log/checkpoint")).unwrap();
-    let evidence = Evidence {
-        kind: "domovoi evidence v0: a log that did not verify".into(),
+    let mut evidence = Evidence {
+        format: FORMAT.into(),
         origin: node.api("node")["origin"].as_str().unwrap().into(),
         code: "peer.rollback".into(),
         detail: "…".into(),
         seen_at: 1,
+        source: "https://node.example/".into(),
         accepted_checkpoint: Some(text.clone()),
         served_checkpoint: Some(text.replace("— ", "— x")),
-        vkey: std::fs::read_to_string(path("node/log.vkey")).unwrap().trim().into(),
+        proof: None,
     };
-    let name = evidence.keep(node.dir.path()).unwrap();
+    let name = evidence_store::keep(node.dir.path(), &evidence).unwrap();
     let shown = inspect(&path(&name));
     assert_eq!((&shown["file"], &shown["code"]), (&json!("evidence"), &json!("peer.rollback")));
-    assert_eq!(shown["accepted"]["signed"], true);
     assert_eq!(shown["accepted"]["size"], size(node));
-    assert_eq!(shown["served"]["signed"], false);
+    // Whether the log's key signed it, its charter says.
+    assert_eq!(node.run(&["evidence", "verify", &path(&name)]).code(), "evidence.unproved");
+    evidence.accepted_checkpoint = evidence.served_checkpoint.take();
+    let name = evidence_store::keep(node.dir.path(), &evidence).unwrap();
+    assert_eq!(node.run(&["evidence", "verify", &path(&name)]).code(), "evidence.unsigned");
     std::fs::write(path("noise"), b"\x00\x01noise").unwrap();
     assert_eq!(node.run(&["inspect", &path("noise")]).code(), "inspect.kind");
 }

@@ -4,14 +4,26 @@ use std::time::Duration;
 
 use rand::RngExt;
 
+use super::durability::ten::{Seen, Ten};
 use super::durability::witness::{Known, Witness, checkpoint};
-use super::node::Node;
+use super::node::{AUTHORITY, Node};
 
 const ROUNDS: u32 = 18;
 
 #[test]
 fn kill_9_loses_nothing_acknowledged_and_never_forks() {
-    let mut node = Node::moscow();
+    kills(Node::init(Some(("77", AUTHORITY, "Мосжилинспекция"))), None);
+}
+
+#[test]
+fn kill_9_while_ten_are_followed_loses_nothing_and_never_forks() {
+    let (ten, mut node) = (Ten::new(), Node::init(Some(("77", AUTHORITY, "Мосжилинспекция"))));
+    ten.follow(&mut node);
+    kills(node, Some(&ten));
+}
+
+fn kills(mut node: Node, ten: Option<&Ten>) {
+    let mut seen = Seen::default();
     let signer = node.signer("operator");
     let clients = Witness::resume(Known::default());
     let mut interrupted = 0;
@@ -22,19 +34,27 @@ fn kill_9_loses_nothing_acknowledged_and_never_forks() {
             std::thread::sleep(Duration::from_millis(rand::rng().random_range(0..400)));
             node.kill();
         }
-        if round > 0 {
-            node.start();
-        }
+        // The kill may fall into the copying of this.
+        ten.iter().for_each(|t| t.grow(20));
+        node.start();
         clients.look(&node);
         let newest = *clients.known().seen.keys().max().unwrap();
         assert_eq!(checkpoint(&node).unwrap().0, newest, "the log is shorter than a checkpoint that was served");
         let time = Duration::from_millis(rand::rng().random_range(20..350));
         // The handle is shared with the clients; the process id is all that is needed here.
-        interrupted += clients.load(&node, &signer, time, || node.kill_shared());
+        interrupted += clients.load(&node, &signer, time, || {
+            ten.iter().for_each(|t| seen.look(&node, t).unwrap());
+            node.kill_shared();
+        });
         node.kill();
     }
     node.start();
     clients.look(&node);
+    if let Some(ten) = ten {
+        let (least, logs) = seen.least();
+        assert!(logs > 0 && least > 0, "no log was followed before it was killed: this proves little");
+        ten.hold(&node, &mut seen).unwrap();
+    }
     // Everything once more from the served files, against every checkpoint and every acknowledgement.
     let known = clients.known();
     let size = known.hold(&node).unwrap();

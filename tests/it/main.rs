@@ -1,6 +1,7 @@
 //! The integration tests, in one binary so that the crate is linked once.
 
 mod address_real;
+mod alerts;
 mod answers;
 mod answers_states;
 mod api;

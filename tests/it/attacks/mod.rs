@@ -3,5 +3,6 @@
 mod answers;
 mod hostile;
 mod scheduling;
+mod statements;
 mod transport;
 mod views;

@@ -225,7 +225,7 @@ fn a_dossier_that_leaves_out_or_puts_in_is_refused_though_the_node_signed_it() {
         (
             "a file of facts of another version",
             &["dossier.form"],
-            seal(replaced(&files, "facts.now.txt", |s| s.replacen("@v1", "@v2", 1))),
+            seal(replaced(&files, "facts.now.txt", |s| s.replacen("@v2", "@v1", 1))),
         ),
         ("two entries in each other's place", &["proof.inclusion"], {
             let mut files = files.clone();

@@ -5,6 +5,7 @@
 //! acknowledged is lost, the log extends every checkpoint that was seen, and it goes on writing. `scripts/faults` goes through
 //! all points; the test suite takes as many as fit into its time.
 
+use std::cell::OnceCell;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
@@ -15,6 +16,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
 use super::shim;
+use super::ten::{Seen, Ten, often};
 use super::witness::{Known, Witness, checkpoint};
 use crate::node::{AUTHORITY, Node, PASSPHRASE, free_port, program};
 
@@ -36,8 +38,10 @@ enum Workload {
     Reindex,
     /// `backup`, then `restore`.
     Copies,
+    /// The same as [`Serve`], while ten other regions are followed, which have grown.
+    ServeTen,
 }
-use Workload::{Copies, Follow, Found, Init, Reindex, Serve};
+use Workload::{Copies, Follow, Found, Init, Reindex, Serve, ServeTen};
 
 const WORKLOADS: [Workload; 6] = [Init, Found, Serve, Follow, Reindex, Copies];
 
@@ -53,6 +57,8 @@ struct World {
     /// A node that is about to follow `peer`, another region.
     follower: Node,
     peer: Node,
+    /// A node like `whole` that has followed ten regions, which have grown since.
+    ten: OnceCell<(Ten, Node, Seen)>,
 }
 
 /// What a run came to.
@@ -113,7 +119,7 @@ impl World {
         let follower = Node::init(None);
         let (url, ca, pin) = (peer.url(), peer.certificate().display().to_string(), peer.charter.clone().unwrap());
         follower.run(&["follow", &url, "--name", "peer", "--charter-sha256", &pin, "--peer-ca", &ca]).json();
-        World { fresh, region: rolling, known: clients.known(), whole, follower, peer }
+        World { fresh, region: rolling, known: clients.known(), whole, follower, peer, ten: OnceCell::new() }
     }
 
     /// A run of `workload` with `fault`, then all that must hold afterwards.
@@ -121,12 +127,29 @@ impl World {
         let killed = fault.is_some_and(|f| f.starts_with("KILL"));
         match workload {
             Init => self.init(fault, killed),
-            Found => serve(over_copy(&self.fresh), Known::default(), fault, killed),
-            Serve => serve(over_copy(&self.region), self.known.clone(), fault, killed),
+            Found => serve(over_copy(&self.fresh), Known::default(), None, fault, killed),
+            Serve => serve(over_copy(&self.region), self.known.clone(), None, fault, killed),
+            ServeTen => {
+                let (ten, template, seen) = self.ten.get_or_init(|| self.follow_ten());
+                let mut node = over_copy(template);
+                often(&mut node);
+                serve(node, self.known.clone(), Some((ten, &mut seen.clone())), fault, killed)
+            }
             Follow => self.follow(fault, killed),
             Reindex => self.reindex(fault, killed),
             Copies => self.copies(fault, killed),
         }
+    }
+
+    fn follow_ten(&self) -> (Ten, Node, Seen) {
+        let (ten, mut node, mut seen) = (Ten::new(), over_copy(&self.whole), Seen::default());
+        ten.follow(&mut node);
+        node.start();
+        ten.hold(&node, &mut seen).unwrap();
+        node.stop();
+        // Past the end of a bundle.
+        ten.grow(260);
+        (ten, node, seen)
     }
 
     fn init(&self, fault: Option<&str>, killed: bool) -> Result<Ran, String> {
@@ -156,7 +179,7 @@ impl World {
 
     fn follow(&self, fault: Option<&str>, killed: bool) -> Result<Ran, String> {
         let mut node = over_copy(&self.follower);
-        node.args.extend(["--set".into(), "sync.interval_seconds=1".into()]);
+        often(&mut node);
         let (size, root) = checkpoint(&self.peer).unwrap();
         let origin = self.peer.api("node")["origin"].as_str().unwrap().to_owned();
         let mirror = format!("/mirror/{}/checkpoint", domovoi::node::layout::origin_hash(&origin));
@@ -167,8 +190,8 @@ impl World {
         let log = node.dir.path().join("calls");
         node.env = shim::faults(&node.data(), &log, fault);
         node.spawn();
-        // A fault may be survived, or end the process; a disk that stays broken holds the copy up, and nothing else.
-        let until = Instant::now() + Duration::from_secs(if fault.is_some_and(|f| f.ends_with("on")) { 1 } else { 4 });
+        // A fault may be survived, or end the process.
+        let until = Instant::now() + patience(fault);
         while node.ended().is_none() && Instant::now() < until && !(node.certificate().exists() && there(&node)) {
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -195,7 +218,7 @@ impl World {
     fn reindex(&self, fault: Option<&str>, killed: bool) -> Result<Ran, String> {
         let mut node = over_copy(&self.whole);
         let (ran, _) = command(&node, &["reindex"], fault, killed)?;
-        afterwards(&mut node, &self.known)?;
+        afterwards(&mut node, &self.known, None)?;
         Ok(ran)
     }
 
@@ -236,7 +259,13 @@ impl World {
 }
 
 /// A start with faults, three submissions and a stop; then what must hold.
-fn serve(mut node: Node, known: Known, fault: Option<&str>, killed: bool) -> Result<Ran, String> {
+fn serve(
+    mut node: Node,
+    known: Known,
+    mut ten: Option<(&Ten, &mut Seen)>,
+    fault: Option<&str>,
+    killed: bool,
+) -> Result<Ran, String> {
     let log = node.dir.path().join("calls");
     let (clients, signer) = (Witness::resume(known), node.signer("operator"));
     node.env = shim::faults(&node.data(), &log, fault);
@@ -244,17 +273,30 @@ fn serve(mut node: Node, known: Known, fault: Option<&str>, killed: bool) -> Res
         clients.look(&node);
         let _ = [1, 5, 8].iter().all(|n| clients.submit(&node, &signer, *n));
         clients.look(&node);
+        if let Some((ten, seen)) = &mut ten {
+            let until = Instant::now() + patience(fault);
+            while node.ended().is_none() && Instant::now() < until && ten.whole(&node) < ten.origins().len() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            seen.look(&node, ten)?;
+        }
     }
     ended_well(&mut node, &log, killed)?;
     node.env.clear();
-    afterwards(&mut node, &clients.known())?;
+    afterwards(&mut node, &clients.known(), ten)?;
     Ok(ran(&log, fault))
 }
 
-/// Without faults: the node starts, has all that is known, writes, stops, and its log is whole.
-fn afterwards(node: &mut Node, known: &Known) -> Result<(), String> {
+/// How long a copy of other logs is waited for: a disk that stays broken holds it up, and nothing else.
+fn patience(fault: Option<&str>) -> Duration {
+    Duration::from_secs(if fault.is_some_and(|f| f.ends_with("on")) { 1 } else { 4 })
+}
+
+/// Without faults: the node starts, has all that is known, writes, stops, and its log is whole; so are those it follows.
+fn afterwards(node: &mut Node, known: &Known, ten: Option<(&Ten, &mut Seen)>) -> Result<(), String> {
     node.start_or_say().map_err(|why| format!("{why}: {}", node.log()))?;
     known.hold(node)?;
+    ten.map_or(Ok(()), |(ten, seen)| ten.hold(node, seen))?;
     let clients = Witness::resume(known.clone());
     if !clients.submit(node, &node.signer("operator"), 2) {
         return Err(format!("it does not write any more: {}", node.log()));
@@ -371,12 +413,13 @@ fn fault(kind: &str, n: usize) -> String {
 
 /// Runs points on two threads; how many, and the failures. Each thread has a world of its own, since nodes of one key may
 /// not run beside one another.
-fn run_points(points: &[(Workload, &str, usize)], until: Option<Instant>) -> (usize, Vec<String>) {
+fn run_points(world: World, points: &[(Workload, &str, usize)], until: Option<Instant>) -> (usize, Vec<String>) {
     let (next, done, failures) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|threads| {
-        for _ in 0..2 {
-            threads.spawn(|| {
-                let world = World::new();
+        for world in [Some(world), None] {
+            let (next, done, failures) = (&next, &done, &failures);
+            threads.spawn(move || {
+                let world = world.unwrap_or_else(World::new);
                 while until.is_none_or(|u| Instant::now() < u)
                     && let Some((workload, kind, n)) = points.get(next.fetch_add(1, Ordering::SeqCst))
                 {
@@ -396,11 +439,21 @@ fn run_points(points: &[(Workload, &str, usize)], until: Option<Instant>) -> (us
 
 #[test]
 fn a_failing_call_loses_nothing_and_is_named() {
+    fail(&WORKLOADS, Duration::from_secs(40));
+}
+
+#[test]
+fn a_failing_call_while_ten_are_followed_loses_nothing_and_is_named() {
+    fail(&[ServeTen], Duration::from_secs(25));
+}
+
+/// All points of the workloads, or as many as there is time for.
+fn fail(workloads: &[Workload], time: Duration) {
     let world = World::new();
     let all = std::env::var("FAULTS").is_ok_and(|v| v == "all");
     let only = std::env::var("FAULTS_ONLY").unwrap_or_default();
     let mut points = Vec::new();
-    for workload in WORKLOADS.into_iter().filter(|w| only.is_empty() || format!("{w:?}") == only) {
+    for workload in workloads.iter().copied().filter(|w| only.is_empty() || format!("{w:?}") == only) {
         let calls = count(&world, workload);
         println!("{workload:?}: {calls} calls");
         // Threads take turns differently from run to run: some more, so that the last call is reached for certain.
@@ -411,9 +464,8 @@ fn a_failing_call_loses_nothing_and_is_named() {
     if !all {
         points.shuffle(&mut rand::rngs::StdRng::seed_from_u64(std::process::id().into()));
     }
-    drop(world);
-    let until = (!all).then(|| Instant::now() + Duration::from_secs(40));
-    let (done, failures) = run_points(&points, until);
+    let until = (!all).then(|| Instant::now() + time);
+    let (done, failures) = run_points(world, &points, until);
     println!("{done} of {total} points, {} failures", failures.len());
     assert!(failures.is_empty(), "{failures:#?}");
     assert!(done > 10, "{done} points are no sample");

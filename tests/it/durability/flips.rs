@@ -3,15 +3,18 @@
 //!
 //! The test suite flips a few bits of every file; `scripts/faults Flips` every byte of the small ones.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
 
 use super::faults::{cheap_keys, copy, over_copy};
+use super::ten::{Seen, Ten, often};
 use super::witness::{Known, Witness};
 use crate::node::{AUTHORITY, Node};
 use crate::storage::files_below;
@@ -77,11 +80,7 @@ struct World {
     backup: tempfile::TempDir,
 }
 
-impl Flip for World {
-    fn data(&self) -> (PathBuf, &'static str) {
-        (self.region.data(), "")
-    }
-
+impl World {
     fn new() -> World {
         let mut region = Node::init(Some(("77", AUTHORITY, "Мосжилинспекция")));
         cheap_keys(&region.data());
@@ -102,6 +101,16 @@ impl Flip for World {
         let backup = tempfile::tempdir().unwrap();
         copy(&region.data(), &backup.path().join("node"));
         World { before: Before { answers, known: clients.known() }, region, backup }
+    }
+}
+
+impl Flip for World {
+    fn data(&self) -> PathBuf {
+        self.region.data()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        files_below(&self.data())
     }
 
     /// Flips one bit, starts, repairs, starts.
@@ -176,34 +185,24 @@ impl Flip for World {
     }
 }
 
-/// A node that follows `peer` and has everything of it.
+/// A node that follows others, with a log of its own where they are ten, and has everything of them.
 struct Followers {
-    peer: Node,
     follower: Node,
-    folder: String,
-    checkpoint: Vec<u8>,
+    /// Heads of the mirrors with their logs' own signatures, by their folders.
+    mirrors: Vec<(String, Vec<u8>)>,
+    /// The peer that is followed, and another copy of its log.
+    peer: Option<Node>,
+    /// The peers are kept alive.
+    _ten: Option<Ten>,
+}
+
+/// A checkpoint's text and the line of the log's own key, which is the first; others may come and go.
+fn head(checkpoint: &[u8]) -> Vec<u8> {
+    checkpoint.split_inclusive(|b| *b == b'\n').take(5).flatten().copied().collect()
 }
 
 impl Followers {
-    fn synced(&self, node: &Node) -> Result<(), String> {
-        let path = format!("/mirror/{}/checkpoint", self.folder);
-        let until = Instant::now() + Duration::from_secs(20);
-        while node.try_get(&path).is_none_or(|a| a.body != self.checkpoint) {
-            if Instant::now() > until {
-                return Err(format!("the mirror is not what the peer has: {}", node.log()));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        Ok(())
-    }
-}
-
-impl Flip for Followers {
-    fn data(&self) -> (PathBuf, &'static str) {
-        (self.follower.data(), "mirrors")
-    }
-
-    fn new() -> Followers {
+    fn one() -> Followers {
         let peer = Node::moscow();
         let (clients, signer) = (Witness::resume(Known::default()), peer.signer("operator"));
         assert!([150, 120, 30, 2].iter().all(|n| clients.submit(&peer, &signer, *n)));
@@ -211,17 +210,68 @@ impl Flip for Followers {
         let (url, ca, pin) = (peer.url(), peer.certificate().display().to_string(), peer.charter.clone().unwrap());
         follower.run(&["follow", &url, "--name", "peer", "--charter-sha256", &pin, "--peer-ca", &ca]).json();
         let folder = domovoi::node::layout::origin_hash(peer.api("node")["origin"].as_str().unwrap());
-        let checkpoint = peer.get("/log/checkpoint").body;
+        let checkpoint = head(&peer.get("/log/checkpoint").body);
         follower.start();
-        let mut world = Followers { peer, follower, folder, checkpoint };
+        let mut world = Followers { mirrors: vec![(folder, checkpoint)], follower, peer: Some(peer), _ten: None };
         world.synced(&world.follower).unwrap();
         world.follower.stop();
         world
     }
 
+    fn ten() -> Followers {
+        let (ten, mut follower) = (Ten::new(), Node::init(Some(("77", AUTHORITY, "Мосжилинспекция"))));
+        cheap_keys(&follower.data());
+        ten.follow(&mut follower);
+        // Full bundles and partial ones.
+        ten.grow(270);
+        follower.start();
+        ten.hold(&follower, &mut Seen::default()).unwrap();
+        let folders = ten.origins().into_iter().map(|o| domovoi::node::layout::origin_hash(&o));
+        let checkpoint = |folder: &str| head(&follower.get(&format!("/mirror/{folder}/checkpoint")).body);
+        let mirrors = folders.map(|folder| (folder.clone(), checkpoint(&folder))).collect();
+        follower.stop();
+        Followers { follower, mirrors, peer: None, _ten: Some(ten) }
+    }
+
+    fn synced(&self, node: &Node) -> Result<(), String> {
+        let until = Instant::now() + Duration::from_secs(20);
+        for (folder, checkpoint) in &self.mirrors {
+            let path = format!("/mirror/{folder}/checkpoint");
+            while node.try_get(&path).is_none_or(|a| head(&a.body) != *checkpoint) {
+                if Instant::now() > until {
+                    return Err(format!("the mirror is not what the peer has: {}", node.log()));
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Flip for Followers {
+    fn data(&self) -> PathBuf {
+        self.follower.data()
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = files_below(&self.data().join("mirrors"));
+        if self.peer.is_none() {
+            // Ten mirrors have the same classes of files: two of each class, out of any of them.
+            files.shuffle(&mut rand::rng());
+            let mut classes = BTreeMap::<String, Vec<PathBuf>>::new();
+            for file in files {
+                let below = file.strip_prefix(self.data().join("mirrors")).unwrap();
+                let class = below.iter().skip(1).collect::<PathBuf>().display().to_string();
+                classes.entry(class.replace(|c: char| c.is_ascii_digit(), "")).or_default().push(file);
+            }
+            files = classes.into_values().flat_map(|files| files.into_iter().take(2)).collect();
+        }
+        files
+    }
+
     fn flip(&self, file: &Path, at: usize, bit: u8) -> Result<(), String> {
         let mut node = over_copy(&self.follower);
-        node.args.extend(["--set".into(), "sync.interval_seconds=1".into()]);
+        often(&mut node);
         let path = node.data().join(file);
         let mut bytes = std::fs::read(&path).unwrap();
         bytes[at] ^= 1 << bit;
@@ -229,17 +279,21 @@ impl Flip for Followers {
         // Whatever is wrong with a mirror, the node runs, and has the whole log after a round or two.
         node.start_or_say().map_err(|why| format!("{why}: {}", node.log()))?;
         self.synced(&node)?;
+        if self.peer.is_none() && !Witness::resume(Known::default()).submit(&node, &node.signer("operator"), 1) {
+            return Err(format!("it does not write in its own log: {}", node.log()));
+        }
         node.end_or_say()?;
-        let mirror = node.data().join("mirrors").join(&self.folder);
+        let place: PathBuf = file.iter().take(2).collect();
+        let mirror = node.data().join(&place);
         let checked = node.run(&["fsck", mirror.to_str().unwrap()]);
         if !checked.ok {
             // A start does not read every file; what it does not read, the check names.
-            let name = file.strip_prefix(format!("mirrors/{}/log", self.folder)).map_err(|_| checked.out.clone())?;
+            let name = file.strip_prefix(place.join("log")).map_err(|_| checked.out.clone())?;
             if !checked.out.contains(name.to_str().unwrap()) {
                 return Err(format!("not named: {}", checked.out));
             }
         }
-        let from = self.peer.data();
+        let from = self.peer.as_ref().map_or_else(|| self.data().join(&place), Node::data);
         let repair = node.run(&["fsck", mirror.to_str().unwrap(), "--repair", "--from", from.to_str().unwrap()]);
         if !repair.ok {
             return Err(format!("not repaired: {}{}", repair.out, repair.err));
@@ -251,26 +305,27 @@ impl Flip for Followers {
 
 /// What is flipped: nodes of one key may not run beside one another, so that each thread has a world of its own.
 trait Flip {
-    fn new() -> Self;
-    /// Where the files are, and what below it is flipped.
-    fn data(&self) -> (PathBuf, &'static str);
+    /// Where the files are.
+    fn data(&self) -> PathBuf;
+    /// In which of them bits are flipped.
+    fn files(&self) -> Vec<PathBuf>;
     fn flip(&self, file: &Path, at: usize, bit: u8) -> Result<(), String>;
 }
 
-/// Flips the chosen bits of every file on two threads.
-fn flip_all<W: Flip>() {
+/// Flips the chosen bits of every file on two threads, for so many seconds.
+fn flip_all<W: Flip>(seconds: u64, new: fn() -> W) {
     let all = std::env::var("FAULTS").is_ok_and(|v| v == "all");
     let (done, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let until = (!all).then(|| Instant::now() + Duration::from_secs(45));
+    let until = (!all).then(|| Instant::now() + Duration::from_secs(seconds));
     std::thread::scope(|threads| {
         for thread in 0..2 {
             let (done, failures) = (&done, &failures);
             threads.spawn(move || {
-                let world = W::new();
-                let (data, below) = world.data();
+                let world = new();
+                let data = world.data();
                 let mut rng = rand::rngs::StdRng::seed_from_u64(std::process::id().into());
                 let mut points = Vec::new();
-                for file in files_below(&data.join(below)) {
+                for file in world.files() {
                     let length = std::fs::metadata(&file).unwrap().len() as usize;
                     let places: Vec<usize> = match (all, length) {
                         (_, 0) => Vec::new(),
@@ -301,10 +356,15 @@ fn flip_all<W: Flip>() {
 
 #[test]
 fn a_flipped_bit_is_repaired_or_named_and_never_answered_with() {
-    flip_all::<World>();
+    flip_all(45, World::new);
 }
 
 #[test]
 fn a_flipped_bit_in_a_mirror_is_healed_from_the_rest_or_from_the_peer() {
-    flip_all::<Followers>();
+    flip_all(45, Followers::one);
+}
+
+#[test]
+fn a_flipped_bit_in_one_of_ten_mirrors_is_healed_and_the_own_log_goes_on() {
+    flip_all(30, Followers::ten);
 }

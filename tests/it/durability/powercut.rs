@@ -9,6 +9,7 @@ use rand::RngExt;
 
 use super::disk::{Machine, file_systems, possible};
 use super::shim;
+use super::ten::{Seen, Ten};
 use super::witness::{Known, Witness};
 use crate::node::{AUTHORITY, Node};
 
@@ -27,8 +28,14 @@ struct Tally {
     lost_blocks: usize,
 }
 
-/// A fresh node on a fresh disk through `rounds` cuts.
-fn chain(fs: &'static str, rounds: u32, env: &[(String, String)], tally: &mut Tally) -> Result<(), String> {
+/// A fresh node on a fresh disk through `rounds` cuts; it may follow `ten`.
+fn chain(
+    fs: &'static str,
+    rounds: u32,
+    env: &[(String, String)],
+    ten: Option<&Ten>,
+    tally: &mut Tally,
+) -> Result<(), String> {
     let mut machine = Machine::new(fs).expect("it was possible a moment ago");
     let dir = tempfile::tempdir().unwrap();
     domovoi::storage::durable::create_dir(&machine.at().join("node")).unwrap();
@@ -36,7 +43,8 @@ fn chain(fs: &'static str, rounds: u32, env: &[(String, String)], tally: &mut Ta
     let mut node = Node::init_at(dir, Some(("77", AUTHORITY, "Мосжилинспекция")));
     let signer = node.signer("operator");
     node.env = env.to_vec();
-    let clients = Witness::resume(Known::default());
+    ten.iter().for_each(|t| t.follow(&mut node));
+    let (clients, mut seen) = (Witness::resume(Known::default()), Seen::default());
     // What `init` has reported as done is there after a cut, too.
     machine.cut();
     machine.power_on()?;
@@ -50,18 +58,21 @@ fn chain(fs: &'static str, rounds: u32, env: &[(String, String)], tally: &mut Ta
             machine.power_on()?;
             tally.starts += 1;
         }
+        ten.iter().for_each(|t| t.grow(20));
         node.start_or_say().map_err(|why| format!("round {round}: {why}\n{}", node.log()))?;
         clients.look(&node);
         clients.known().hold(&node).map_err(|why| format!("round {round}: {why}"))?;
         let time = Duration::from_millis(rand::rng().random_range(30..900));
-        let mut known = None;
+        let (mut known, mut followed) = (None, Ok(()));
         let unanswered = clients.load(&node, &signer, time, || {
             // What is known now must survive; what clients learn in this moment may, too.
+            followed = ten.map_or(Ok(()), |t| seen.look(&node, t));
             known = Some(clients.known());
             machine.cut();
             node.kill_shared();
         });
         node.kill();
+        followed.map_err(|why| format!("round {round}: {why}"))?;
         tally.unanswered += unanswered;
         tally.rounds += 1;
         machine.power_on()?;
@@ -75,6 +86,7 @@ fn chain(fs: &'static str, rounds: u32, env: &[(String, String)], tally: &mut Ta
     clients.look(&node);
     let known = clients.known();
     known.hold(&node)?;
+    ten.map_or(Ok(()), |t| t.hold(&node, &mut seen))?;
     if !clients.submit(&node, &signer, 3) {
         return Err("after the last cut the node does not write".into());
     }
@@ -91,11 +103,11 @@ fn chain(fs: &'static str, rounds: u32, env: &[(String, String)], tally: &mut Ta
     Ok(())
 }
 
-fn rounds(fs: &'static str, wanted: u32) -> Tally {
+fn rounds(fs: &'static str, wanted: u32, ten: Option<&Ten>) -> Tally {
     let mut tally = Tally::default();
     while tally.rounds < wanted {
         let left = wanted - tally.rounds;
-        if let Err(why) = chain(fs, left.min(CHAIN), &[], &mut tally) {
+        if let Err(why) = chain(fs, left.min(CHAIN), &[], ten, &mut tally) {
             panic!("{fs}: after {tally:?}: {why}");
         }
     }
@@ -116,17 +128,27 @@ fn skipped() -> bool {
 
 #[test]
 fn a_power_cut_loses_nothing_acknowledged_and_never_forks() {
-    if skipped() {
-        return;
+    if !skipped() {
+        cuts(None);
     }
+}
+
+#[test]
+fn a_power_cut_while_ten_are_followed_loses_nothing_and_never_forks() {
+    if !skipped() {
+        cuts(Some(&Ten::new()));
+    }
+}
+
+fn cuts(ten: Option<&Ten>) {
     let wanted = std::env::var("POWERCUT_ROUNDS").map_or(3, |n| n.parse().expect("POWERCUT_ROUNDS is a number"));
     let systems = if wanted < 10 { vec!["ext4"] } else { file_systems() };
     for fs in systems {
         // A few cuts may all fall while nothing waits to be flushed: then more are made.
-        let mut tally = rounds(fs, wanted);
+        let mut tally = rounds(fs, wanted, ten);
         for _ in 0..4 {
             if tally.lost_blocks == 0 {
-                tally = rounds(fs, wanted);
+                tally = rounds(fs, wanted, ten);
             }
         }
         assert!(tally.lost_blocks > 0, "nothing was lost that was not flushed: this proves nothing");
@@ -142,7 +164,7 @@ fn a_node_that_does_not_synchronise_is_found_out() {
     }
     let mut tally = Tally::default();
     for _ in 0..5 {
-        if let Err(why) = chain("ext4", CHAIN, &shim::nosync(), &mut tally) {
+        if let Err(why) = chain("ext4", CHAIN, &shim::nosync(), None, &mut tally) {
             println!("found out after {} rounds: {why}", tally.rounds);
             return;
         }

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use super::disk::Machine;
+use super::ten::{Seen, Ten};
 use super::witness::{Known, Witness};
-use crate::node::{Node, free_port, program};
+use crate::node::{AUTHORITY, Node, free_port, program};
 
 /// The code with which `serve` refuses on `data`.
 fn refusal(data: &Path) -> String {
@@ -22,9 +23,27 @@ fn refusal(data: &Path) -> String {
 
 #[test]
 fn a_second_node_on_the_same_data_refuses_and_the_first_goes_on() {
-    let mut node = Node::moscow();
-    let (clients, signer) = (Witness::resume(Known::default()), node.signer("operator"));
+    twice(Node::moscow(), None);
+}
+
+#[test]
+fn a_second_node_on_the_same_data_refuses_and_the_first_goes_on_following_ten() {
+    let (ten, mut node) = (Ten::new(), Node::init(Some(("77", AUTHORITY, "Мосжилинспекция"))));
+    ten.follow(&mut node);
+    node.start();
+    twice(node, Some(&ten));
+}
+
+fn twice(mut node: Node, ten: Option<&Ten>) {
+    let (clients, signer, mut seen) = (Witness::resume(Known::default()), node.signer("operator"), Seen::default());
+    let mut followed = |node: &Node| {
+        ten.iter().for_each(|t| {
+            t.hold(node, &mut seen).unwrap();
+            t.grow(3);
+        });
+    };
     assert!(clients.submit(&node, &signer, 3));
+    followed(&node);
     let elsewhere = tempfile::tempdir().unwrap();
     let link = elsewhere.path().join("link");
     std::os::unix::fs::symlink(node.data(), &link).unwrap();
@@ -39,10 +58,12 @@ fn a_second_node_on_the_same_data_refuses_and_the_first_goes_on() {
     assert_eq!(node.run(&["fsck", "--repair"]).code(), "storage.locked");
     assert!(clients.submit(&node, &signer, 3));
     clients.known().hold(&node).unwrap();
+    followed(&node);
     // What a killed process held is nobody's.
     node.kill();
     node.start();
     assert!(clients.submit(&node, &signer, 3));
+    followed(&node);
     node.stop();
     assert!(Command::new("rm").arg("-r").arg(copy).status().unwrap().success());
     let log = node.log();

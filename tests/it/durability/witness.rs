@@ -29,9 +29,17 @@ pub struct Witness {
     next: AtomicU64,
 }
 
+/// Where a node serves its own log.
+const OWN: &str = "/log";
+
 /// Size and root that the node's checkpoint names; none when it does not answer or has none yet.
 pub fn checkpoint(node: &Node) -> Option<(u64, String)> {
-    let answer = node.try_get("/log/checkpoint").filter(|a| a.status == 200)?;
+    checkpoint_at(node, OWN)
+}
+
+/// The same of the log that the node serves below `path`, which may be another's.
+pub fn checkpoint_at(node: &Node, path: &str) -> Option<(u64, String)> {
+    let answer = node.try_get(&format!("{path}/checkpoint")).filter(|a| a.status == 200)?;
     let text = String::from_utf8(answer.body).ok()?;
     let mut lines = text.lines().skip(1);
     Some((lines.next()?.parse().ok()?, lines.next()?.to_owned()))
@@ -117,13 +125,18 @@ impl Known {
     /// Reads the whole log from what the node serves, and holds it against every checkpoint and every acknowledgement.
     /// Gives the number of entries; an error says what is lost or forked.
     pub fn hold(&self, node: &Node) -> Result<u64, String> {
-        let (size, _) = checkpoint(node).ok_or("the node serves no checkpoint")?;
+        self.hold_at(node, OWN)
+    }
+
+    /// The same of the log that the node serves below `path`.
+    pub fn hold_at(&self, node: &Node, path: &str) -> Result<u64, String> {
+        let (size, _) = checkpoint_at(node, path).ok_or("the node serves no checkpoint")?;
         if let Some(newest) = self.seen.keys().max().filter(|newest| **newest > size) {
             return Err(format!("the log has {size} entries, a checkpoint of {newest} was served"));
         }
         let (mut tree, mut found, mut held) = (Frontier::new(), 0, 0);
         for id in bundles_between(0, size) {
-            let answer = node.try_get(&format!("/log/{}", LogPath::Bundle(id))).ok_or("the node does not answer")?;
+            let answer = node.try_get(&format!("{path}/{}", LogPath::Bundle(id))).ok_or("the node does not answer")?;
             let bytes = answer.body;
             for range in decode_bundle(&bytes, id.width).map_err(|e| format!("{id}: {e}"))? {
                 let (entry, index) = (&bytes[range], tree.size());
