@@ -187,6 +187,10 @@ fn split_here(view: &LogView, accepted: &Checkpoint, other: &Checkpoint) -> Resu
     if other.size == 0 {
         return Ok(None);
     }
+    if other.size == accepted.size {
+        // Of two equal ones the accepted stands for the smaller.
+        return split_of(accepted, other, other.root, &[]);
+    }
     let root = tree::root(&view.reader, other.size)?;
     let path = consistency_proof(&view.reader, other.size, accepted.size)?;
     split_of(other, accepted, root, &path)

@@ -296,6 +296,17 @@ fn every_kind_of_cheating_is_held_at_the_last_good_commit_with_evidence() {
         assert_eq!(served["code"], c.code);
         let checkpoint = served["accepted_checkpoint"].as_str().unwrap();
         assert_eq!(checkpoint.as_bytes(), c.forge.served().checkpoint);
+        // What can be shown by signatures alone is shown.
+        let shown = match c.name {
+            "fork" | "fork-ahead" => json!("split_view"),
+            "record" | "scope" | "stranger" | "root" | "commit" => json!("entry"),
+            _ => Value::Null,
+        };
+        assert_eq!(served["proof"]["kind"], shown, "«{}»", c.name);
+        let chain = domovoi::federation::chain::CharterChain::pinned(&c.forge.charter).unwrap();
+        let evidence = domovoi::federation::evidence::Evidence::decode(served.to_string().as_bytes()).unwrap();
+        let proved = evidence.verify(&chain).unwrap_or_else(|e| panic!("«{}»: {e}", c.name));
+        assert_eq!(proved.is_proof(), ["fork", "fork-ahead", "record", "commit"].contains(&c.name), "{proved:?}");
         if c.name != "signature" {
             assert_eq!(served["served_checkpoint"].as_str().unwrap().as_bytes(), c.bad.checkpoint, "«{}»", c.name);
         }

@@ -260,7 +260,8 @@ fn commits_dated_in_the_future_make_no_answer_fresher() {
     let peers = Peers::start();
     let base = grown(&Forge::new(9), 1, 10);
     let mut fast = base.clone();
-    fast.set_time(domovoi::node::now_ms() + 10 * 365 * 86_400_000);
+    // As far as the deadlines of records let it run.
+    fast.set_time(domovoi::node::now_ms() + 50 * 60_000);
     let fast = grown(&fast, 100, 1);
     peers.set("fast", base.served());
     let mut node = ministry();
