@@ -43,6 +43,7 @@ mod registry_decode;
 mod rules;
 mod search;
 mod search_node;
+mod simulation;
 mod status;
 mod storage;
 mod storage_copies;
