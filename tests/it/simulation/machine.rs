@@ -43,7 +43,9 @@ pub struct Following {
     pub failures: u32,
     /// The round in progress.
     pub round: Option<JoinHandle<Result<()>>>,
-    /// What the clocks of this process said when a round last succeeded: true time, and the date.
+    /// Rounds that succeeded, as the node counts them.
+    pub rounds: u64,
+    /// What the clocks of this process said when one last had: true time, and the date.
     pub heard: Option<(u64, u64)>,
 }
 
@@ -151,6 +153,7 @@ impl Machine {
             source: source.clone(),
             followers: Arc::default(),
             failures: 0,
+            rounds: 0,
             round: None,
             heard: None,
         });

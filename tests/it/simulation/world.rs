@@ -341,10 +341,10 @@ impl World {
         let following = running.following.iter_mut().find(|f| f.to == to).unwrap();
         let result = self.runtime.block_on(following.round.take().unwrap()).unwrap();
         following.failures = if result.is_ok() { 0 } else { following.failures + 1 };
-        // After a fork only charters are asked for.
-        let held = followed.is_some_and(|f| f.status.read().held.is_some());
-        if result.is_ok() && !held {
-            following.heard = Some((now, date));
+        // After a fork only charters are asked for: such a round hears nothing of the log.
+        let rounds = followed.map_or(0, |f| f.status.read().rounds);
+        if rounds != following.rounds {
+            (following.rounds, following.heard) = (rounds, Some((now, date)));
         }
         let outcome = result.as_ref().map_or_else(|e| e.code().to_owned(), |()| "ok".into());
         let (label, other) = (self.label(from), self.label(to));
