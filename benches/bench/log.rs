@@ -23,7 +23,7 @@ use crate::{Measure, Outcome, REPEATS, median, timed, world};
 /// Entries at a time, as in the follower.
 const STEP: u64 = 4096;
 
-fn charters(layout: &Layout) -> Outcome<Charters> {
+pub fn charters(layout: &Layout) -> Outcome<Charters> {
     Ok(read_chain(layout)?.of_log(&layout.origin()?)?)
 }
 
@@ -77,7 +77,7 @@ fn apply(state: &mut State, replay: &mut Replay, chunk: PreparedChunk) -> domovo
 }
 
 /// Seconds for what cannot be left out: every entry taken apart and hashed, every signature verified in batches.
-fn unavoidable(reader: &LogReader, ring: &KeyRing) -> Outcome<f64> {
+pub fn unavoidable(reader: &LogReader, ring: &KeyRing) -> Outcome<f64> {
     let (mut seconds, mut at, size) = (0.0, 0, reader.size());
     while at < size {
         let read = reader.entries(at..size.min(at + STEP))?;
@@ -111,7 +111,7 @@ fn unavoidable(reader: &LogReader, ring: &KeyRing) -> Outcome<f64> {
 
 /// The keys that the first entries of the generated log grant. The limit knows them beforehand; the follower has to find
 /// them in the log.
-fn granted(reader: &LogReader, charters: &Charters) -> Outcome<KeyRing> {
+pub fn granted(reader: &LogReader, charters: &Charters) -> Outcome<KeyRing> {
     let mut ring = ring_of(&State::new(charters.clone()));
     for entry in reader.entries(0..reader.size().min(STEP))?.iter() {
         if let Ok(decoded) = DecodedRecord::decode(entry) {

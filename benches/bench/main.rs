@@ -4,19 +4,29 @@
 //! is generated, with keys made from fixed seeds; only `import_moscow` reads real data. A timed measure is taken
 //! [`REPEATS`] times and the median is shown, since other work on the machine only ever makes it slower.
 //!
-//! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, start_1m, fsck and
+//! `BENCH_RECORDS` (1000000) is the size of the generated log for follow_verify, follow_memory, restore, start_1m, fsck and
 //! the proofs; `BENCH_CHATS` (200000) the number of chats behind status_get; `BENCH_LINKS` (1000000) that behind
 //! bucket_bytes and federation_step; `BENCH_BUILDINGS` (1000000) that of buildings in search; `BENCH_DIR` where the logs are generated (a temporary directory); `BENCH_WORLDS` a directory in which generated logs stay, and where a later run finds them.
 
 mod bucket;
+mod idle;
 mod import;
 mod log;
 mod proof;
+mod restore;
 mod search;
 mod serve;
 mod submit;
 mod union;
 mod world;
+
+// Regions that do what they are told, as the tests have them.
+#[allow(dead_code)]
+#[path = "../../tests/it/forge.rs"]
+mod forge;
+#[allow(dead_code)]
+#[path = "../../tests/it/node.rs"]
+mod node;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -124,6 +134,7 @@ const NAMES: &[&str] = &[
     "submit_idle",
     "status_get",
     "import_moscow",
+    "restore",
     "start_1m",
     "fsck",
     "proof_make",
@@ -134,6 +145,7 @@ const NAMES: &[&str] = &[
     "search_bytes",
     "search_query",
     "federation_step",
+    "idle_round",
     "map_memory",
 ];
 
@@ -142,6 +154,7 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
     match name {
         "follow_verify" => log::follow_verify(&scratch.node(records / 3)?),
         "follow_memory" => log::follow_memory(&scratch.node(records / 3)?),
+        "restore" => restore::restored(&scratch.node(records / 3)?, &scratch.empty(name)?),
         "start_1m" => log::start(&scratch.node(records / 3)?),
         "fsck" => log::fsck(&scratch.node(records / 3)?),
         "proof_make" => proof::make(&scratch.node(records / 3)?),
@@ -153,6 +166,7 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
         "status_get" => serve::status_get(&scratch.node(count("BENCH_CHATS", 200_000))?),
         "bucket_bytes" => bucket::bytes(count("BENCH_LINKS", 1_000_000) as u64),
         "federation_step" => union::step(count("BENCH_LINKS", 1_000_000)),
+        "idle_round" => idle::round(&scratch.empty(name)?),
         "map_memory" => union::memory(4_000_000),
         "import_moscow" => import::moscow(&scratch.empty(name)?),
         "search_index" => search::indexed(),
@@ -167,6 +181,7 @@ fn main() -> Outcome<()> {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["--generate", dir, houses] => return world::generate(Path::new(dir), houses.parse()?),
         ["--map", leaves] => return union::memory_alone(leaves.parse()?),
+        ["--peers", dir] => return idle::serve(Path::new(dir)),
         ["--follow", dir] => return log::follow_alone(Path::new(dir)),
         _ => {}
     }

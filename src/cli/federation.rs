@@ -10,10 +10,12 @@ use ed25519_dalek::SigningKey;
 use secrecy::SecretString;
 use serde_json::json;
 
+use super::charter_new::first;
 use super::{Context, api, passphrase};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
-use crate::federation::charter::{Charter, CharterBody, FORMAT, FederationLog, LIFE, MAX_CHARTER, Region};
+use crate::federation::charter::{Charter, FederationLog, LIFE, MAX_CHARTER, Region};
+use crate::federation::draft::next;
 use crate::federation::keys::retire;
 use crate::federation::roles::RetireReason;
 use crate::node::charters::{keep_latest, read_chain};
@@ -21,9 +23,8 @@ use crate::node::layout::Layout;
 use crate::node::now_ms;
 use crate::registry::body::{KeyBytes, List};
 use crate::registry::ids::RegionCode;
-use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::PublicKey;
-use crate::registry::text::{Millis, Text};
+use crate::registry::text::Text;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic};
 use crate::storage::keys;
 use crate::sync::charters::walk;
@@ -186,32 +187,18 @@ impl Found {
         let (log, commit) = (make_key(&layout, "log", &passphrase)?, make_key(&layout, "commit", &passphrase)?);
         let vkey = NoteSigner::new(&self.origin, log)?.verifier().to_string();
         let now = now_ms();
-        let body = CharterBody {
-            format: FORMAT,
-            version: 1,
-            name: Text::normalise(&self.name)?,
-            issued: Millis::new(now)?,
-            expires: Millis::new(now + LIFE)?,
-            previous: None,
-            root_keys: List(roots.iter().map(|k| KeyBytes(PublicKey::of(k))).collect()),
-            threshold: self.threshold.unwrap_or(roots.len() as u32),
-            staleness_hours: self.staleness_hours,
-            record_versions: List(vec![RECORD_VERSION]),
-            regions: List(regions),
-            federation: Some(FederationLog {
-                origin: Text::new(&self.origin)?,
-                log_vkey: Text::new(&vkey)?,
-                commit_key: KeyBytes(PublicKey::of(&commit)),
-                url: Text::new(&url)?,
-                cosigners: None,
-            }),
-            exceptions: None,
-            witnesses: None,
-            quorums: None,
-            announced: None,
-            retired: None,
-            cuts: None,
-        };
+        let mut body = first(&self.name, now, now + LIFE)?;
+        body.root_keys = List(roots.iter().map(|k| KeyBytes(PublicKey::of(k))).collect());
+        body.threshold = self.threshold.unwrap_or(roots.len() as u32);
+        body.staleness_hours = self.staleness_hours;
+        body.regions = List(regions);
+        body.federation = Some(FederationLog {
+            origin: Text::new(&self.origin)?,
+            log_vkey: Text::new(&vkey)?,
+            commit_key: KeyBytes(PublicKey::of(&commit)),
+            url: Text::new(&url)?,
+            cosigners: None,
+        });
         let bytes = Charter::sign(&body, &roots.iter().collect::<Vec<_>>())?;
         let chain = CharterChain::pinned(&bytes)?;
         write_atomic(&layout.vkey(), format!("{vkey}\n").as_bytes())?;
@@ -241,7 +228,8 @@ impl Amend {
         let node = data(context)?;
         let layout = node.federation();
         let mut chain = read_chain(&layout)?;
-        let mut body = chain.latest().charter().clone();
+        let now = now_ms();
+        let mut body = next(chain.latest(), now, now + LIFE)?;
         let Some(log) = &mut body.federation else {
             return Err(Error::refuse(
                 "federation.charter",
@@ -251,7 +239,11 @@ impl Amend {
         };
         for region in self.members.regions(context, &node)? {
             match body.regions.0.iter_mut().find(|r| r.code == region.code) {
-                Some(known) => *known = region,
+                Some(known) => {
+                    // Standing and cosigners are the federation's word, which a region's own charter need not know.
+                    let (standing, cosigners) = (known.standing.take(), known.cosigners.take());
+                    *known = Region { standing, cosigners: cosigners.or(region.cosigners.clone()), ..region };
+                }
                 None => body.regions.0.push(region),
             }
         }
@@ -269,7 +261,6 @@ impl Amend {
         body.regions.0.sort_by_key(|r| r.code);
         let passphrase = passphrase(context, true)?;
         let roots = self.members.keys(&layout, &passphrase)?;
-        let now = now_ms();
         let mut renewed = Vec::new();
         if self.new_log_key {
             let key = keys::generate();
@@ -282,9 +273,6 @@ impl Amend {
             renewed.push(("commit", key));
         }
         let vkey = log.log_vkey.to_string();
-        (body.issued, body.expires) = (Millis::new(now)?, Millis::new(now + LIFE)?);
-        (body.previous, body.exceptions, body.cuts) = (Some(chain.latest().sha256()), None, None);
-        body.version += 1;
         retire(chain.latest().charter(), &mut body, |_| RetireReason::Replaced)?;
         body.staleness_hours = self.staleness_hours.unwrap_or(body.staleness_hours);
         let bytes = Charter::sign(&body, &roots.iter().collect::<Vec<_>>())?;

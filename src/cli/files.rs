@@ -1,4 +1,4 @@
-//! Commands that work on files: `fsck`, `reindex`, `backup`, `restore`.
+//! Commands that work on files: `fsck`, `reindex`, `backup`.
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +22,7 @@ use crate::storage::lock::Lock;
 use crate::storage::log_store::LogReader;
 use crate::sync::charters::fetch_chain;
 use crate::sync::client::Peer;
+use crate::sync::cut::CutCheck;
 use crate::sync::url_source::UrlSource;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::VerifierKey;
@@ -121,6 +122,7 @@ impl Fsck {
             }
             (None, None) => None,
         };
+        let mut history = charters.as_ref().map(|c| CutCheck::new(c.clone()));
         let mut replay = charters.map(|charters| {
             let state = State::new(charters);
             let (preparer, ring) = (Preparer::after(&state, Trust::Verify), ring_of(&state));
@@ -132,6 +134,7 @@ impl Fsck {
             source.as_ref(),
             vkey.as_ref(),
             &mut |first, entries| {
+                history.iter_mut().for_each(|h| h.take(entries));
                 if let (Some((preparer, state, replay, ring)), true) = (&mut replay, records.is_ok()) {
                     let chunk = preparer.prepare(first, entries, ring);
                     records =
@@ -156,6 +159,10 @@ impl Fsck {
                 "the log does not end at a state.committed",
                 "restore it from a mirror",
             ));
+        }
+        if let (Some(history), Some((_, state, _, _)), true) = (history, &replay, problems.is_empty()) {
+            let signed = |key: &VerifierKey| signed_by(&key);
+            problems.extend(history.finish(state.charter(), report.size, signed).err());
         }
         problems.extend(federation.iter().flat_map(|f| f.problems()));
         let mut notes: Vec<String> = federation.iter().flat_map(|f| f.notes(context)).collect();
@@ -387,52 +394,6 @@ impl Backup {
         context.out.next(
             &[&format!("domovoi --data НОВЫЙ restore {out_dir}")],
             &[&format!("domovoi --data NEW restore {out_dir}")],
-        );
-        Ok(())
-    }
-}
-
-/// Restores a copy.
-#[derive(Debug, Args)]
-pub struct Restore {
-    #[arg(help = "Каталог копии")]
-    from: PathBuf,
-}
-
-impl Restore {
-    /// Into an empty data directory. The node then signs nothing until its operator has said that nobody saw more.
-    pub fn run(&self, context: &Context) -> Result<()> {
-        let data = &context.common.data;
-        let report = backup::restore(&self.from, data)?;
-        context.out.result(&json!({ "data": data, "size": report.size }), |out| {
-            out.line(
-                &out.pick(
-                    format!("Восстановлено записей: {}", report.size),
-                    format!("Entries restored: {}", report.size),
-                ),
-            );
-        });
-        let (at, size, layout) = (data.display(), report.size, Layout::new(data));
-        let mut confirm = String::new();
-        if layout.has_own_log() {
-            confirm.push_str(&format!(" --confirm-restored-head {size}"));
-        }
-        if layout.federation().has_own_log() {
-            let size = LogReader::open(&layout.federation().log())?.size();
-            confirm.push_str(&format!(" --confirm-restored-federation-head {size}"));
-        }
-        if confirm.is_empty() {
-            return Ok(());
-        }
-        context.out.next(
-            &[
-                "спросите следящие узлы, не видели ли они журнал длиннее: domovoi follow на их стороне",
-                &format!("если никто не видел больше: domovoi --data {at} serve{confirm}"),
-            ],
-            &[
-                "ask the nodes that follow you whether they saw a longer log: domovoi follow on their side",
-                &format!("if nobody saw more: domovoi --data {at} serve{confirm}"),
-            ],
         );
         Ok(())
     }

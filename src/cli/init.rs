@@ -192,7 +192,7 @@ fn founding_records(
     Ok(out)
 }
 
-fn config_text(listen: &str, url: &str) -> String {
+pub(super) fn config_text(listen: &str, url: &str) -> String {
     format!(
         "# Настройки узла domovoi; все возможные — «domovoi config example».\n\
          # Settings of a domovoi node; for all of them see «domovoi config example».\n\n\

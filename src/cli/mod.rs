@@ -2,9 +2,12 @@
 //! directory), and prints: a table or sentences for people, `--json` for programs, and what to do next.
 //!
 //! Everything that needs a node talks to it over its public API, also on the node's own machine: one way in, the same
-//! checks for everybody. Only `init`, `serve`, `fsck`, `reindex`, `backup`, `restore` and `inspect` work on files.
+//! checks for everybody. Only `init`, `serve`, `fsck`, `reindex`, `backup`, `restore`, `inspect` and `charter` work on files.
 
 pub mod api;
+pub mod charter;
+mod charter_new;
+mod charter_words;
 pub mod dossier;
 pub mod drafts;
 pub mod evidence;
@@ -24,6 +27,7 @@ pub mod prove;
 pub mod record;
 pub mod repair;
 pub mod report;
+pub mod restore;
 pub mod search;
 pub mod serve;
 pub mod show;
@@ -121,6 +125,8 @@ pub enum Command {
     Export(export::Export),
     #[command(about = "Следить за журналом другого узла; без адреса — показать состояние")]
     Follow(follow::Follow),
+    #[command(about = "Устав федерации: составить, подписать, соединить, ввести в действие, показать", subcommand)]
+    Charter(charter::Charter),
     #[command(about = "Журнал федерации: основать, изменить устав", subcommand)]
     Federation(federation::Federation),
     #[command(
@@ -134,8 +140,8 @@ pub enum Command {
     Reindex(files::Reindex),
     #[command(about = "Снять копию работающего узла")]
     Backup(files::Backup),
-    #[command(about = "Восстановить узел из копии")]
-    Restore(files::Restore),
+    #[command(about = "Восстановить узел из копии или по копиям журнала у других узлов")]
+    Restore(restore::Restore),
     #[command(about = "Показать любой подписанный файл в читаемом виде")]
     Inspect(inspect::Inspect),
     #[command(about = "Настройки: пример файла")]
@@ -214,6 +220,7 @@ pub fn run() -> i32 {
         Command::Report(c) => c.run(&context),
         Command::Export(c) => c.run(&context),
         Command::Follow(c) => c.run(&context),
+        Command::Charter(c) => c.run(&context),
         Command::Federation(c) => c.run(&context),
         Command::Evidence(c) => c.run(&context),
         Command::Fsck(c) => c.run(&context),

@@ -14,14 +14,20 @@ use crate::http::{
     Live, Options, Server, changes, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs,
     reads, search, static_log,
 };
+use crate::node::charters::read_chain;
 use crate::node::clock::Clock;
 use crate::node::config::{Config, SyncSection};
 use crate::node::federation_log::confirm_restored;
+use crate::node::layout::Layout;
 use crate::node::sequencer::{Bounds, Outcome};
+use crate::node::signing::Signing;
 use crate::node::{Node, Opening};
 use crate::storage::durable::{read_bounded, sync_dir};
 use crate::sync::client::Network;
 use crate::sync::follower::Source;
+use crate::sync::own_head::{Keeper, keepers};
+use crate::sync::rebuild::roll_forward;
+use crate::sync::recovery::{Attempts, Longer, Recovery};
 use crate::sync::{alerts, schedule};
 
 /// Submissions that may wait for the writer; more are told to come again.
@@ -50,44 +56,90 @@ impl Serve {
         let config = context.config()?;
         let log = logging::init(&config.log)?;
         let data = config.node.data_dir.clone();
-        let layout = crate::node::layout::Layout::new(&data);
+        let layout = Layout::new(&data);
         let own = layout.has_own_log() || layout.federation().has_own_log();
         let passphrase = if own { Some(passphrase(context, true)?) } else { None };
         if let Some(size) = self.confirm_restored_federation_head {
             confirm_restored(&layout.federation(), size)?;
         }
-        let bar = context.out.progress(0, "Загрузка журнала", "Loading the log");
-        let node = Arc::new(Node::open(
-            Opening {
-                data: &data,
-                passphrase: passphrase.as_ref(),
-                bounds: Bounds {
-                    records: config.sequencer.max_batch_records,
-                    bytes: config.sequencer.max_batch_bytes,
-                    waiting: WAITING,
+        let runtime = super::api::runtime()?;
+        let (mut config, mut attempts) = (config, Attempts::default());
+        loop {
+            let keepers = keepers_of(&config, &layout)?;
+            let signing = if keepers.is_empty() { Signing::allowed() } else { Signing::asking() };
+            let bar = context.out.progress(0, "Загрузка журнала", "Loading the log");
+            let node = Arc::new(Node::open(
+                Opening {
+                    data: &data,
+                    passphrase: passphrase.as_ref(),
+                    bounds: Bounds {
+                        records: config.sequencer.max_batch_records,
+                        bytes: config.sequencer.max_batch_bytes,
+                        waiting: WAITING,
+                    },
+                    stale_after_hours: config.sync.stale_after_hours,
+                    confirm_restored_head: self.confirm_restored_head,
+                    clock: Clock::system(),
+                    signing,
                 },
-                stale_after_hours: config.sync.stale_after_hours,
-                confirm_restored_head: self.confirm_restored_head,
-                clock: Clock::system(),
-                signing: crate::node::signing::Signing::allowed(),
-            },
-            &mut |done, total| {
-                bar.set_length(total);
-                bar.set_position(done);
-            },
-        )?);
-        bar.finish_and_clear();
-        drop(passphrase);
-        let reload = Context { common: context.common.clone(), out: context.out };
-        let live = Live::open(config, Box::new(move || reload.config()), Some(log))?;
-        let result = super::api::runtime()?.block_on(run(node.clone(), live, context));
-        node.close();
-        result
+                &mut |done, total| {
+                    bar.set_length(total);
+                    bar.set_position(done);
+                },
+            )?);
+            bar.finish_and_clear();
+            let recovery = Recovery {
+                node: node.clone(),
+                keepers,
+                must: config.mirrors_must_answer(),
+                confirmed: self.confirm_restored_head,
+                interval: Duration::from_secs(config.sync.interval_seconds.saturating_mul(5)),
+            };
+            let reload = Context { common: context.common.clone(), out: context.out };
+            let live = Live::open(config, Box::new(move || reload.config()), Some(log.clone()))?;
+            let result = runtime.block_on(run(node.clone(), live, context, recovery, &attempts));
+            node.close();
+            drop(node);
+            let Some(longer) = result? else { return Ok(()) };
+            // Others have what this directory has not: the log is brought up to that, and opened again.
+            let origin = layout.origin()?;
+            if let Err(e) = runtime.block_on(roll_forward(&layout, &origin, &longer, &mut |_, _| {})) {
+                tracing::error!(error = %e, "the log could not be brought up to what its key has signed");
+                attempts.failed(&longer);
+            }
+            config = context.config()?;
+        }
     }
 }
 
-async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> {
-    founding(&node).await?;
+/// Whom a node with a log of its own asks about it. Where its files do not say which log that is, opening it says why.
+fn keepers_of(config: &Config, layout: &Layout) -> Result<Vec<Keeper>> {
+    match (layout.has_own_log(), read_chain(layout), layout.origin()) {
+        (true, Ok(chain), Ok(origin)) => {
+            let keepers = keepers(config, &chain, &origin)?;
+            if keepers.is_empty() {
+                tracing::warn!(
+                    "no node is named that keeps a copy of this log: it is signed on this directory's word alone"
+                );
+            }
+            Ok(keepers)
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Serves; gives longer heads of the own log where somebody has their entries.
+async fn run(
+    node: Arc<Node>,
+    live: Arc<Live>,
+    context: &Context,
+    recovery: Recovery,
+    attempts: &Attempts,
+) -> Result<Option<Longer>> {
+    let alone = recovery.keepers.is_empty();
+    if alone {
+        founding(&node).await?;
+    }
     node.start_search()?;
     let (api, document) = openapi::api().split_for_parts();
     let api = utoipa_axum::router::OpenApiRouter::with_openapi(document)
@@ -116,15 +168,44 @@ async fn run(node: Arc<Node>, live: Arc<Live>, context: &Context) -> Result<()> 
         format!("Узел работает: {}", server.local_url()),
         format!("The node is running: {}", server.local_url()),
     ));
+    let (tell, mut told) = watch::channel(false);
+    let mut stopped = stop.subscribe();
+    let asking = async {
+        let longer = if alone { None } else { recovery.watch(attempts, &mut stopped).await };
+        tell.send_replace(longer.is_some());
+        longer
+    };
+    let serving = async {
+        let served = crate::http::serve::run_until(server, live, async {
+            // The sender lives as long as this.
+            let _ = told.wait_for(|longer| *longer).await;
+        });
+        let served = served.await;
+        stop.send_replace(true);
+        served
+    };
     let result = tokio::select! {
-        result = crate::http::serve::run_until_signal(server, live) => result,
+        (served, longer) = async { tokio::join!(serving, asking) } => served.map(|()| longer),
         () = failed(&node) => Err(Error::stop("log.write", "the log could not be written; nothing that was acknowledged is lost", "look at the disk, then start the node again")),
+        Err(e) = founded(&node, alone) => Err(e),
     };
     stop.send_replace(true);
     let _ = following.await;
     let _ = joining.await;
     let _ = alerting.await;
     result
+}
+
+/// Hands in the founding records as soon as the node may sign.
+async fn founded(node: &Arc<Node>, done: bool) -> Result<()> {
+    let waits = || !done && node.signing().is_some_and(|signing| !signing.is_allowed());
+    while waits() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    if !done {
+        founding(node).await?;
+    }
+    std::future::pending().await
 }
 
 /// Resolves when the writer has failed.

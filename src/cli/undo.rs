@@ -1,4 +1,5 @@
-//! `domovoi undo BATCH`: takes a batch back by superseding its records, last first. Lists first what depends on it.
+//! `domovoi undo BATCH`: takes a batch back by superseding its records, last first. Lists first what depends on it. What a
+//! compromised key signed from an entry on is taken back the same way.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -13,14 +14,23 @@ use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::node::query::HistoryView;
 use crate::registry::body::{Body, RecordSuperseded};
+use crate::registry::ids::KeyThumb;
 use crate::registry::record::Subject;
 use crate::registry::text::Text;
 
 /// Takes a batch back.
 #[derive(Debug, Args)]
 pub struct Undo {
-    #[arg(help = "Партия, как её назвала команда загрузки")]
-    batch: String,
+    #[arg(
+        help = "Партия, как её назвала команда загрузки",
+        required_unless_present = "signed_by",
+        conflicts_with = "signed_by"
+    )]
+    batch: Option<String>,
+    #[arg(long, value_name = "KID", help = "Вместо партии: всё, что подписал этот ключ (отпечаток)")]
+    signed_by: Option<KeyThumb>,
+    #[arg(long, value_name = "INDEX", default_value_t = 0, help = "С --signed-by: начиная с этой записи журнала")]
+    since: u64,
     #[arg(long, help = "Только показать, что будет отменено и что от этого зависит")]
     dry_run: bool,
     #[arg(long = "key", help = "Файл ключа (по умолчанию ключ оператора)")]
@@ -57,11 +67,11 @@ impl Undo {
         };
         let superseded: HashSet<&str> =
             all.iter().filter(|r| r.r#type == "record.superseded").filter_map(|r| r.body["record"].as_str()).collect();
-        let mine: Vec<&HistoryView> = all.iter().filter(|r| r.batch.as_deref() == Some(self.batch.as_str())).collect();
+        let mine: Vec<&HistoryView> = all.iter().filter(|r| self.is_meant(r)).collect();
         if mine.is_empty() {
             return Err(Error::refuse(
                 "undo.batch",
-                format!("the log has no batch «{}»", self.batch),
+                format!("the log has no batch «{}»", self.name()),
                 "see the batch names in «domovoi show history …»",
             ));
         }
@@ -77,7 +87,7 @@ impl Undo {
         }
         let mut dependants = Vec::new();
         for r in &all {
-            if r.batch.as_deref() == Some(self.batch.as_str()) || r.r#type == "record.superseded" {
+            if self.is_meant(r) || r.r#type == "record.superseded" {
                 continue;
             }
             let later = first.get(&subject_of(r)?).is_some_and(|index| r.index > *index);
@@ -110,7 +120,7 @@ impl Undo {
         let default = vec![context.config()?.node.data_dir.join("keys/operator.pem")];
         let keys = open_keys(if self.keys.is_empty() { &default } else { &self.keys }, &passphrase(context, true)?)?;
         let frame = Frame {
-            batch: Some(Text::normalise(&format!("undo {}", self.batch))?),
+            batch: Some(Text::normalise(&format!("undo {}", self.name()))?),
             basis: self.basis.basis()?,
             ..Frame::default()
         };
@@ -127,6 +137,19 @@ impl Undo {
         super::record::print_outcomes(context, &outcomes)
     }
 
+    /// What is taken back, for people: the batch, or the key.
+    fn name(&self) -> String {
+        let key = self.signed_by.map(|k| format!("key {k} since {}", self.since));
+        key.or_else(|| self.batch.clone()).unwrap_or_default()
+    }
+
+    fn is_meant(&self, r: &HistoryView) -> bool {
+        match self.signed_by {
+            Some(kid) => r.index >= self.since && r.signers.iter().any(|s| *s == kid.to_string()),
+            None => r.batch == self.batch,
+        }
+    }
+
     fn show(
         &self,
         context: &Context,
@@ -140,7 +163,7 @@ impl Undo {
         if context.out.is_json() && !self.dry_run {
             return;
         }
-        let value = serde_json::json!({ "batch": self.batch, "undone": plan.len(), "kept": ids(skipped), "dependants": ids(dependants) });
+        let value = serde_json::json!({ "batch": self.name(), "undone": plan.len(), "kept": ids(skipped), "dependants": ids(dependants) });
         context.out.result(&value, |out| {
             out.line(&out.pick(
                 format!("Будет отменено записей: {}", plan.len()),
@@ -163,7 +186,7 @@ impl Undo {
 }
 
 /// Every record of the node's own log, page by page.
-fn everything(api: &Api, context: &Context) -> Result<Vec<HistoryView>> {
+pub(super) fn everything(api: &Api, context: &Context) -> Result<Vec<HistoryView>> {
     let bar = context.out.progress(0, "Чтение журнала", "Reading the log");
     let (mut all, mut after) = (Vec::new(), 0u64);
     loop {

@@ -232,7 +232,7 @@ const DIGEST_TAG: &[u8] = b"domovoi charter v0\n";
 
 /// The digest of a charter: of what was signed, not of who signed it. Key holders who sign later, or another threshold of
 /// them, make no second charter (docs/decisions).
-fn digest(envelope: &Envelope) -> RecordId {
+pub(super) fn digest(envelope: &Envelope) -> RecordId {
     RecordId(Sha256::new().chain_update(DIGEST_TAG).chain_update(&envelope.payload).finalize().into())
 }
 
@@ -248,7 +248,7 @@ fn distinct<T: std::hash::Hash + Eq>(items: impl Iterator<Item = T>) -> bool {
     items.into_iter().all(|i| seen.insert(i))
 }
 
-fn check(b: &CharterBody) -> Result<()> {
+pub(super) fn check(b: &CharterBody) -> Result<()> {
     if b.format != FORMAT {
         return Err(Error::refuse(
             "charter.format",
@@ -322,7 +322,7 @@ fn check(b: &CharterBody) -> Result<()> {
 }
 
 /// How many of `keys` signed; each counts once. Signatures of others, and bad ones, are not counted.
-fn count(envelope: &Envelope, keys: &[KeyBytes]) -> usize {
+pub(super) fn count(envelope: &Envelope, keys: &[KeyBytes]) -> usize {
     let good = |(kid, signature): &&(KeyThumb, [u8; 64])| {
         keys.iter()
             .find(|k| k.thumb() == *kid)
@@ -399,6 +399,13 @@ impl VerifiedCharter {
     /// Takes the next version: signed by thresholds of this one and of its own, version one up, naming this one.
     pub fn succeed(&self, bytes: &[u8]) -> Result<VerifiedCharter> {
         let (body, envelope) = decode(bytes)?;
+        self.is_followed_by(&body)?;
+        signed_by(&envelope, &self.body)?;
+        signed_by(&envelope, &body)?;
+        self.check_next(&body)?;
+        Ok(VerifiedCharter { body: Arc::new(body), sha256: digest(&envelope) })
+    }
+    fn is_followed_by(&self, body: &CharterBody) -> Result<()> {
         if body.version.checked_sub(1) != Some(self.body.version) || body.previous != Some(self.sha256) {
             return Err(Error::refuse(
                 "charter.sequence",
@@ -406,11 +413,13 @@ impl VerifiedCharter {
                 "fetch the versions in between",
             ));
         }
-        signed_by(&envelope, &self.body)?;
-        signed_by(&envelope, &body)?;
-        keys::check_next(&self.body, &body)?;
-        check_cuts(&self.body, &body)?;
-        Ok(VerifiedCharter { body: Arc::new(body), sha256: digest(&envelope) })
+        Ok(())
+    }
+    /// Checks all of the next version but who signed it.
+    pub(super) fn check_next(&self, body: &CharterBody) -> Result<()> {
+        self.is_followed_by(body)?;
+        keys::check_next(&self.body, body)?;
+        check_cuts(&self.body, body)
     }
     /// The federation's log. `None` where this version names none.
     pub fn federation(&self) -> Option<FederationKeys> {
@@ -421,6 +430,7 @@ impl VerifiedCharter {
             log_key: VerifierKey::parse(log.log_vkey.as_str()).ok()?,
             commit_key: log.commit_key.0.clone(),
             staleness_hours: self.body.staleness_hours,
+            version: self.body.version,
         })
     }
     /// What the rules need to know of one region's log. `None` where this version names no such log.

@@ -1,6 +1,7 @@
 //! What was recorded, in the order of the log: by cursor, or as server-sent events for whoever stays.
 //!
-//! A stream is fed by a task of its own, through a channel of a few events. A reader that takes nothing for [`PATIENCE`] is cut;
+//! A stream is fed by a task of its own, through a channel of a few events. A reader that takes none of them for
+//! `limits.request_timeout_seconds` is cut;
 //! until then it holds one of `limits.event_streams` places and those few events, and nothing else.
 
 use std::convert::Infallible;
@@ -36,8 +37,6 @@ use crate::registry::text::Millis;
 const LOOK: Duration = Duration::from_millis(500);
 /// A stream without news says so as often, so that neither side takes the other for gone.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A reader that takes nothing for so long is cut.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Events made ahead of the reader.
 const AHEAD: usize = 16;
 /// Records read at a time.
@@ -70,7 +69,8 @@ struct ChangesQuery {
 ///
 /// With `Accept: text/event-stream` the answer does not end: an event `record` for each record, whose `id` is the cursor after
 /// it and whose data are an item of the page; comments as a heartbeat every 15 s. A client that comes back with `Last-Event-ID`
-/// goes on from there, whatever `after` says. A reader that takes nothing for 30 s is cut.
+/// goes on from there, whatever `after` says. A reader that takes nothing for
+/// `limits.request_timeout_seconds` (30) is cut.
 #[utoipa::path(get, path = "/api/v1/changes", params(ChangesQuery),
     responses((status = 200, content((Page = "application/json"), (String = "text/event-stream"))), Problem))]
 async fn changes(
@@ -142,7 +142,7 @@ fn events(live: Arc<Live>, view: Arc<LogView>, after: u64, place: Share) -> Resp
 /// Sends what is recorded from `at` on until the reader is gone or stalls, the node stops, or the log cannot be read.
 async fn feed(live: &Live, view: Arc<LogView>, mut at: u64, send: &Sender<Event>) {
     let mut said = Instant::now();
-    if !give(send, Event::default().retry(COME_BACK).comment("")).await {
+    if !give(live, send, Event::default().retry(COME_BACK).comment("")).await {
         return;
     }
     while !live.draining() && !send.is_closed() {
@@ -163,13 +163,13 @@ async fn feed(live: &Live, view: Arc<LogView>, mut at: u64, send: &Sender<Event>
         for item in items {
             let event = Event::default().event("record").id((item.index + 1).to_string());
             let Ok(event) = event.json_data(&item) else { return };
-            if !give(send, event).await {
+            if !give(live, send, event).await {
                 return;
             }
             said = Instant::now();
         }
         if said.elapsed() >= HEARTBEAT {
-            if !give(send, Event::default().comment("")).await {
+            if !give(live, send, Event::default().comment("")).await {
                 return;
             }
             said = Instant::now();
@@ -181,8 +181,9 @@ async fn feed(live: &Live, view: Arc<LogView>, mut at: u64, send: &Sender<Event>
 }
 
 /// False where the reader is gone or does not take it in time.
-async fn give(send: &Sender<Event>, event: Event) -> bool {
-    matches!(tokio::time::timeout(PATIENCE, send.send(event)).await, Ok(Ok(())))
+async fn give(live: &Live, send: &Sender<Event>, event: Event) -> bool {
+    let patience = Duration::from_secs(live.config().limits.request_timeout_seconds);
+    matches!(tokio::time::timeout(patience, send.send(event)).await, Ok(Ok(())))
 }
 
 /// Everything of this file.

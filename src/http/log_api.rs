@@ -21,8 +21,9 @@ use super::static_log::{LogFiles, Which};
 use crate::error::{Error, Result};
 use crate::node::charters::{read_chain, read_version};
 use crate::node::layout::{Layout, origin_hash};
-use crate::node::log_view::LogView;
+use crate::node::log_view::{LogView, Role};
 use crate::node::sequencer::{MAX_SUBMISSION, Outcome};
+use crate::node::signing::Signing;
 use crate::node::standing::Standing;
 use crate::node::verdict::Freshness;
 use crate::node::{FollowStatus, Node};
@@ -43,6 +44,33 @@ pub struct NodeView {
     pub freshness: Option<Freshness>,
     /// Root of the state map at the last commit, hex.
     pub state_root: Option<String>,
+    /// Whether the node signs; absent on a node that only follows.
+    pub signing: Option<SigningView>,
+}
+
+/// Whether the node may sign, which after a start it finds out by asking who keeps copies of its log.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct SigningView {
+    /// True where it signs.
+    pub allowed: bool,
+    /// Code of the reason why not, as far as it is known.
+    pub code: Option<String>,
+    /// The reason, and what it waits for.
+    pub detail: Option<String>,
+    /// What to do.
+    pub remedy: Option<String>,
+}
+
+impl From<&Signing> for SigningView {
+    fn from(signing: &Signing) -> SigningView {
+        let why = signing.refusal();
+        SigningView {
+            allowed: signing.is_allowed(),
+            code: why.as_ref().map(|e| e.code().into()),
+            detail: why.as_ref().map(|e| e.detail().into()),
+            remedy: why.as_ref().map(|e| e.remedy().into()),
+        }
+    }
 }
 
 /// What this node is.
@@ -56,6 +84,7 @@ async fn node_info(State(node): State<Arc<Node>>) -> Json<NodeView> {
         charter_sha256: own.map(|v| v.charter().sha256().to_string()),
         freshness: own.map(|v| node.freshness(v)),
         state_root: own.and_then(|v| v.head()).map(|h| data_encoding::HEXLOWER.encode(&h.root)),
+        signing: node.signing().map(Into::into),
     })
 }
 
@@ -224,18 +253,32 @@ async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
     Json(FederationView { members: members.collect() })
 }
 
-/// The charter this node pins, as it was signed.
-#[utoipa::path(get, path = "/api/v1/federation/charter",
+/// The charter this node pins, as it was signed; with `log`, the one under which it follows that log.
+#[utoipa::path(get, path = "/api/v1/federation/charter", params(LogQuery),
     responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
-async fn charter(State(node): State<Arc<Node>>) -> Result<Response> {
-    charter_file(node.layout.clone(), None).await
+async fn charter(State(node): State<Arc<Node>>, Query(q): Query<LogQuery>) -> Result<Response> {
+    charter_file(charters_of(&node, q.log.as_deref())?, None).await
 }
 
-/// A version of this node's charter chain, as it was signed.
-#[utoipa::path(get, path = "/api/v1/federation/charters/{version}", params(("version" = u64, Path, description = "Version of the charter.")),
+/// A version of this node's charter chain, as it was signed; with `log`, of the one under which it follows that log.
+#[utoipa::path(get, path = "/api/v1/federation/charters/{version}", params(("version" = u64, Path, description = "Version of the charter."), LogQuery),
     responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
-async fn charter_version(State(node): State<Arc<Node>>, Path(version): Path<u64>) -> Result<Response> {
-    charter_file(node.layout.clone(), Some(version)).await
+async fn charter_version(
+    State(node): State<Arc<Node>>,
+    Path(version): Path<u64>,
+    Query(q): Query<LogQuery>,
+) -> Result<Response> {
+    charter_file(charters_of(&node, q.log.as_deref())?, Some(version)).await
+}
+
+/// Where the charters lie that a log is verified under here.
+fn charters_of(node: &Node, log: Option<&str>) -> Result<Layout> {
+    let Some(log) = log else { return Ok(node.layout.clone()) };
+    let view = which(node, Some(log))?;
+    Ok(match view.role {
+        Role::Own => node.layout.clone(),
+        Role::Followed => node.layout.mirror(log),
+    })
 }
 
 /// A version of the charter chain in a data directory: the pinned one where none is named.

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::node::config::LogSection;
 
 /// Changes the level of a running process.
+#[derive(Clone)]
 pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
 
 impl LogHandle {

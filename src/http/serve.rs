@@ -121,6 +121,11 @@ pub async fn serve(app: Router, live: Arc<Live>, options: Options) -> Result<()>
 
 /// The second half of [`serve`], for a caller that wants to say the addresses in its own way first.
 pub async fn run_until_signal(server: Server, live: Arc<Live>) -> Result<()> {
+    run_until(server, live, std::future::pending()).await
+}
+
+/// [`run_until_signal`], or until `end`.
+pub async fn run_until(server: Server, live: Arc<Live>, end: impl Future<Output = ()>) -> Result<()> {
     let failed = |error: std::io::Error| Error::stop("http.signal", error.to_string(), "report this as a bug");
     let mut hangup = signal(SignalKind::hangup()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -142,6 +147,7 @@ pub async fn run_until_signal(server: Server, live: Arc<Live>) -> Result<()> {
             tokio::select! {
                 _ = terminate.recv() => tracing::info!("SIGTERM: stopping"),
                 _ = interrupt.recv() => tracing::info!("SIGINT: stopping"),
+                () = end => {}
             }
         })
         .await;

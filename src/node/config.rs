@@ -325,6 +325,12 @@ impl Config {
         Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned().into()))
     }
 
+    /// How many of the named mirrors must show a copy of this node's log before it signs.
+    pub fn mirrors_must_answer(&self) -> usize {
+        let named = self.recovery.peers_must_answer.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        named.unwrap_or(self.mirror.len().min(1))
+    }
+
     /// Whether the listeners speak TLS.
     pub fn uses_tls(&self) -> bool {
         !self.http.plain_http
@@ -397,9 +403,9 @@ impl Config {
                 return refuse("config.value", detail, "give each mirror a name of its own");
             }
         }
-        if self.recovery.peers_must_answer.is_some_and(|n| n > 0) && self.mirror.is_empty() {
-            let detail = "recovery.peers_must_answer: no [[mirror]] is named that could answer".into();
-            return refuse("config.value", detail, "name the nodes that keep a copy of this log, or set it to 0");
+        if self.mirrors_must_answer() > self.mirror.len() {
+            let detail = format!("recovery.peers_must_answer: {} [[mirror]] are named", self.mirror.len());
+            return refuse("config.value", detail, "name the nodes that keep a copy of this log, or ask for fewer");
         }
         Ok(())
     }

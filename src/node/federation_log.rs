@@ -126,7 +126,11 @@ impl FederationWriter {
         let known = keys_of_log(&chain, &origin, layout)?;
         let log_keys: Vec<&VerifierKey> = known.iter().map(|k| &k.log_key).collect();
         let named = &known[0];
-        let (mut store, pending, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key)?;
+        let cut = chain.cuts_of(&origin).last().map(|cut| {
+            let since = known.iter().filter(|k| k.version >= cut.version).map(|k| &k.log_key).collect();
+            (*cut, since)
+        });
+        let (mut store, pending, keys) = open_log(layout, &origin, passphrase, &log_keys, &named.commit_key, cut)?;
         store.confirm_restored(None)?;
         if let Some(pending) = pending {
             let checkpoint = Checkpoint { origin: origin.clone(), size: pending.size, root: pending.root };

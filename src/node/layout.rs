@@ -77,6 +77,10 @@ impl Layout {
     pub fn private(&self) -> PathBuf {
         self.0.join("private")
     }
+    /// The signing fence.
+    pub fn fence(&self) -> PathBuf {
+        self.private().join("fence")
+    }
     /// The index.
     pub fn index(&self) -> PathBuf {
         self.0.join("index")

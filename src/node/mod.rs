@@ -43,20 +43,24 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use ed25519_dalek::SigningKey;
 use parking_lot::RwLock;
 use secrecy::SecretString;
 
 use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, VerifiedCharter};
 use crate::federation::evidence::FORK;
+use crate::registry::jurisdiction::LogCut;
 use crate::registry::record::RECORD_VERSION;
 use crate::registry::signature::PublicKey;
+use crate::storage::cut::cut_log;
 use crate::storage::durable::remove;
 use crate::storage::fence::Fence;
 use crate::storage::index::SledIndex;
 use crate::storage::lock::KeyClaim;
 use crate::storage::log_store::{LogStore, Pending};
 use crate::storage::{format, keys};
+use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::note::{NoteSigner, VerifierKey};
 use clock::Clock;
 use federation_log::{FederationView, FederationWriter};
@@ -393,7 +397,11 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     let log_keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
     let commit_key = &charters.latest().commit_key;
     let confirmed = opening.confirm_restored_head;
-    let (mut store, pending, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key)?;
+    let cut = chain.cuts_of(&origin).last().map(|cut| {
+        let since: Vec<&VerifierKey> = charters.signers(cut.version).map(|j| &j.log_key).collect();
+        (*cut, since)
+    });
+    let (mut store, pending, keys) = open_log(layout, &origin, opening.passphrase, &log_keys, commit_key, cut)?;
     if opening.signing.is_allowed() {
         store.confirm_restored(confirmed)?;
     }
@@ -423,14 +431,37 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     start(state, replay.map, Box::new(|| Ok(index)))
 }
 
+/// The key of this role that the charter names: the one in place, or the one that lies ready to follow it, `<role>-next.pem`.
+/// So a rollover needs no moment at which a file must be exchanged.
+fn named_key(
+    layout: &Layout,
+    role: &str,
+    passphrase: &SecretString,
+    named: impl Fn(&SigningKey) -> bool,
+) -> Result<Option<SigningKey>> {
+    let key = keys::read(&layout.key(role), passphrase)?;
+    if named(&key) {
+        return Ok(Some(key));
+    }
+    let next = layout.key(&format!("{role}-next"));
+    if !next.exists() {
+        return Ok(None);
+    }
+    let next = keys::read(&next, passphrase)?;
+    Ok(named(&next).then_some(next))
+}
+
 /// Opens a log this node writes: its keys, which must be those that the charter names (of `log_keys` the one in force stands
-/// first), and its files, rolled forward where the last stop left a batch half done: its head is still to be signed.
+/// first), and its files, rolled forward where the last stop left a batch half done: its head is still to be signed. Where the charter has
+/// cut the log, it begins at the cut, under a key that came with it: `cut` names those.
+#[allow(clippy::too_many_arguments)]
 fn open_log(
     layout: &Layout,
     origin: &str,
     passphrase: Option<&SecretString>,
     log_keys: &[&VerifierKey],
     commit_key: &PublicKey,
+    cut: Option<(LogCut, Vec<&VerifierKey>)>,
 ) -> Result<(LogStore, Option<Pending>, SequencerKeys)> {
     let passphrase = passphrase.ok_or_else(|| {
         Error::stop(
@@ -439,23 +470,27 @@ fn open_log(
             "set DOMOVOI_PASSPHRASE or passphrase_file",
         )
     })?;
-    let log_key = keys::read(&layout.key("log"), passphrase)?;
-    let claim = KeyClaim::acquire(&log_key)?;
-    let log_key = NoteSigner::new(origin, log_key)?;
-    let commit = keys::read(&layout.key("commit"), passphrase)?;
-    if log_keys.first().is_none_or(|k| k.to_string() != log_key.verifier().to_string()) {
-        return Err(Error::stop(
+    let named = |key: &SigningKey| log_keys.first().is_some_and(|k| *k.verifying_key() == key.verifying_key());
+    let log_key = named_key(layout, "log", passphrase, named)?.ok_or_else(|| {
+        Error::stop(
             "key.log",
             format!("{} is not the log key the charter names", layout.key("log").display()),
             "restore the key or the charter",
-        ));
-    }
-    if PublicKey::of(&commit) != *commit_key {
-        return Err(Error::stop(
+        )
+    })?;
+    let claim = KeyClaim::acquire(&log_key)?;
+    let log_key = NoteSigner::new(origin, log_key)?;
+    let named = |key: &SigningKey| PublicKey::of(key) == *commit_key;
+    let commit = named_key(layout, "commit", passphrase, named)?.ok_or_else(|| {
+        Error::stop(
             "key.commit",
             format!("{} is not the commit key the charter names", layout.key("commit").display()),
             "restore the key or the charter",
-        ));
+        )
+    })?;
+    if let Some((cut, since)) = cut {
+        let head = Checkpoint { origin: origin.to_owned(), size: cut.size, root: cut.root };
+        cut_log(&layout.log(), &layout.private(), (cut.size, cut.root), &since, &head.sign(&log_key)?)?;
     }
     let (store, pending) = LogStore::open(&layout.log(), &layout.private(), log_keys)?;
     Ok((store, pending, SequencerKeys { log: log_key, commit, claim }))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::error::Error;
+use crate::error::{Action, Error};
 
 enum State {
     /// The first answers are not in yet. Submissions wait.
@@ -41,18 +41,18 @@ impl Signing {
         }
         matches!(*state, State::Allowed)
     }
-    /// Says why the gate is not open yet.
+    /// Says why the gate is not open yet. Whoever hands something in is told to come again.
     pub fn wait_for(&self, why: Error) {
         let mut state = self.0.lock();
         if matches!(*state, State::Asking | State::Waiting(_)) {
-            *state = State::Waiting(why);
+            *state = State::Waiting(why.with_action(Action::Retry));
         }
     }
     /// Closes the gate for good: the batch in progress is the last one.
     pub fn forbid(&self, why: Error) {
         let mut state = self.0.lock();
         if !matches!(*state, State::Forbidden(_)) {
-            *state = State::Forbidden(why);
+            *state = State::Forbidden(why.with_action(Action::Retry));
         }
     }
     /// True where the writer may sign.

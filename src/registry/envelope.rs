@@ -19,6 +19,8 @@ pub const TYP_RECORD: &str = "domovoi-record+jws";
 pub const TYP_NODE: &str = "domovoi-node+jws";
 /// `typ` of a federation charter.
 pub const TYP_CHARTER: &str = "domovoi-charter+jws";
+/// `typ` of a region's card.
+pub const TYP_CARD: &str = "domovoi-card+jws";
 /// `typ` of a dossier's manifest.
 pub const TYP_DOSSIER: &str = "domovoi-dossier+jws";
 /// `typ` of a signed export snapshot's closing line.

@@ -60,6 +60,8 @@ pub struct FederationKeys {
     pub commit_key: PublicKey,
     /// Hours after which what a region said is stale.
     pub staleness_hours: u32,
+    /// Version of the charter this was taken from.
+    pub version: u64,
 }
 
 impl FederationKeys {

@@ -20,10 +20,13 @@
 //! [`repair`] restores of a log what is redundant in it; [`backup`] copies a running node and restores it; [`keys`] are encrypted PKCS#8 files; [`mod@format`] names the version of
 //! the data directory.
 //!
-//! What never happens here: cutting a log back, showing what is not durable, signing, knowing what an entry means, HTTP.
+//! [`cut`] takes the own log to where the charter has cut it.
+//!
+//! What never happens here: cutting a log back by itself, showing what is not durable, signing, knowing what an entry means, HTTP.
 //! A failed write closes the store until the next start, since after it nobody knows what the disk has.
 
 pub mod backup;
+pub mod cut;
 pub mod durable;
 mod edge;
 pub mod evidence_store;

@@ -46,10 +46,35 @@ pub async fn walk_federation(peer: &Peer, chain: &mut CharterChain) -> Result<()
 }
 
 async fn walk_under(peer: &Peer, chain: &mut CharterChain, path: &str) -> Result<Vec<Vec<u8>>> {
+    walk_asking(peer, chain, path, "").await
+}
+
+/// The charters under which the log `origin` is verified, as a peer keeps them beside its copy of the log or serves them as its
+/// own: the pinned one and those after it, oldest first. None where the peer has not the one that is pinned.
+///
+/// # Errors
+/// Those of the peer; those of a charter that does not follow.
+pub async fn fetch_of_log(peer: &Peer, origin: &str, pin: &str) -> Result<Option<(CharterChain, Vec<Vec<u8>>)>> {
+    let mut query = peer.address("")?;
+    query.query_pairs_mut().append_pair("log", origin);
+    let query = format!("?{}", query.query().unwrap_or_default());
+    for query in [query.as_str(), ""] {
+        let path = format!("api/v1/federation/charter{query}");
+        let Some(bytes) = peer.get(&path, limit::CHARTER).await? else { continue };
+        let Ok(mut chain) = CharterChain::pinned(&bytes) else { continue };
+        if chain.first().sha256().to_string() == pin {
+            let later = walk_asking(peer, &mut chain, "api/v1/federation/charters", query).await?;
+            return Ok(Some((chain, [vec![bytes], later].concat())));
+        }
+    }
+    Ok(None)
+}
+
+async fn walk_asking(peer: &Peer, chain: &mut CharterChain, path: &str, query: &str) -> Result<Vec<Vec<u8>>> {
     let mut taken = Vec::new();
     for _ in 0..MAX_STEPS {
         let next = chain.latest().charter().version + 1;
-        let Some(bytes) = peer.get(&format!("{path}/{next}"), limit::CHARTER).await? else { break };
+        let Some(bytes) = peer.get(&format!("{path}/{next}{query}"), limit::CHARTER).await? else { break };
         match chain.advance(&bytes).map_err(|e| e.with_action(Action::Isolate))? {
             true => taken.push(bytes),
             false => break,

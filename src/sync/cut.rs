@@ -4,6 +4,7 @@ use super::client::Peer;
 use crate::error::{Error, Result};
 use crate::registry::jurisdiction::{Charters, LogCut};
 use crate::tlog::Hash;
+use crate::tlog::note::VerifierKey;
 use crate::tlog::tile::{LogPath, TileId, decode_tile};
 use crate::tlog::tree::{self, Frontier, TileSource};
 
@@ -28,6 +29,39 @@ pub fn check_cuts(charters: &Charters, tiles: &impl TileSource, stored: u64, lea
         }
     }
     Ok(())
+}
+
+/// Holds a log that is read from its beginning against its cuts.
+pub struct CutCheck {
+    charters: Charters,
+    tree: Frontier,
+    found: Vec<Error>,
+}
+
+impl CutCheck {
+    /// By these charters.
+    pub fn new(charters: Charters) -> CutCheck {
+        CutCheck { charters, tree: Frontier::new(), found: Vec::new() }
+    }
+    /// Takes the next entries.
+    pub fn take(&mut self, entries: &[&[u8]]) {
+        for leaf in crate::tlog::hash::leaf_hashes(entries) {
+            self.tree.push(leaf);
+            for cut in self.charters.cuts().filter(|c| c.size == self.tree.size()) {
+                if self.tree.root() != cut.root {
+                    self.found.push(contradicts(cut, self.tree.root()));
+                }
+            }
+        }
+    }
+    /// What the whole log is, which has adopted `charter` and whose checkpoint of `size` entries `signed` tells the keys of.
+    ///
+    /// # Errors
+    /// `log.cut`, `peer.log_key`.
+    pub fn finish(mut self, charter: u64, size: u64, signed: impl Fn(&VerifierKey) -> bool) -> Result<()> {
+        self.charters.check_signer(charter, size, signed)?;
+        self.found.pop().map_or(Ok(()), Err)
+    }
 }
 
 /// The log has another history than the cut decided.

@@ -41,6 +41,14 @@ use crate::tlog::tree::{Grown, TileSource, inclusion_proof};
 pub struct Incoming(PathBuf);
 
 impl Incoming {
+    /// Below this folder, which is made where something is kept.
+    pub fn new(folder: PathBuf) -> Incoming {
+        Incoming(folder)
+    }
+    /// Bundles that are there.
+    pub fn count(&self) -> u64 {
+        std::fs::read_dir(&self.0).map_or(0, |names| names.count() as u64)
+    }
     fn path(&self, id: BundleId) -> PathBuf {
         self.0.join(format!("{}-{}", id.index, id.width))
     }
@@ -62,7 +70,8 @@ impl Incoming {
     pub fn read(&self, id: BundleId) -> Result<Vec<u8>> {
         read_bounded(&self.path(id), super::client::limit::BUNDLE as u64)
     }
-    fn clear(&self) {
+    /// Removes what is there.
+    pub fn clear(&self) {
         // Leftovers are fetched again or overwritten; failing to remove them harms nothing.
         let _ = std::fs::remove_dir_all(&self.0);
     }
@@ -72,10 +81,10 @@ impl Incoming {
 const STEP: u64 = 4096;
 
 /// What only the round in progress may touch.
-struct Work {
-    mirror: MirrorStore,
-    index: SledIndex,
-    ring: KeyRing,
+pub(super) struct Work<I = SledIndex> {
+    pub(super) mirror: MirrorStore,
+    pub(super) index: I,
+    pub(super) ring: KeyRing,
 }
 
 /// One followed log.
@@ -319,8 +328,16 @@ impl Follower {
                 "restore from a copy first",
             ));
         }
-        let leaves = round::bundles(peer, stored, size, incoming).await?;
-        let grown = match round::prove(&view.reader, stored, &leaves, &checkpoint) {
+        let left_over = incoming.0.exists();
+        let mut leaves = round::bundles(peer, stored, size, incoming).await?;
+        let mut grown = round::prove(&view.reader, stored, &leaves, &checkpoint);
+        if grown.is_err() && left_over {
+            // What an earlier round left may be of a tree that is not served any more: no fault of this checkpoint.
+            incoming.clear();
+            leaves = round::bundles(peer, stored, size, incoming).await?;
+            grown = round::prove(&view.reader, stored, &leaves, &checkpoint);
+        }
+        let grown = match grown {
             Ok(grown) => grown,
             Err(e) => {
                 // Whatever was fetched is not what the checkpoint covers; the next round fetches it anew.
@@ -521,9 +538,9 @@ impl TileSource for GrownTiles<'_> {
 /// Verifies the proved entries record by record, chunk by chunk: signatures of the next chunk while the rules of the last
 /// one are applied. Each chunk's good commits become durable in the mirror while the state is locked, so nothing is
 /// visible that is not durable; at the first bad entry the log stays at the commit before it.
-fn take_in(
+pub(super) fn take_in<I: Index + Send>(
     view: &LogView,
-    work: &mut Work,
+    work: &mut Work<I>,
     incoming: &Incoming,
     stored: u64,
     size: u64,
@@ -579,7 +596,7 @@ fn take_in(
 fn apply(
     view: &LogView,
     mirror: &mut MirrorStore,
-    index: &mut SledIndex,
+    index: &mut impl Index,
     replay: &mut Replay,
     chunk: PreparedChunk,
     incoming: &Incoming,

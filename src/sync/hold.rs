@@ -66,7 +66,11 @@ pub fn hold(layout: &Layout, followed: &Followed, clock: &Clock, e: &Error, seen
 /// [`hold`], with evidence that was made elsewhere and verified.
 pub fn hold_with(layout: &Layout, followed: &Followed, clock: &Clock, e: &Error, evidence: &Evidence) {
     let view = &followed.view;
-    let name = evidence_store::keep(&layout.evidence(), evidence).unwrap_or_else(|e| format!("(not written: {e})"));
+    let name = match e.code() {
+        // A decision is no misdeed.
+        "region.suspended" => String::new(),
+        _ => evidence_store::keep(&layout.evidence(), evidence).unwrap_or_else(|e| format!("(not written: {e})")),
+    };
     tracing::error!(origin = %view.origin, code = e.code(), detail = e.detail(), "a followed log is held at its last good commit");
     super::meters::evidence(&followed.status.read().clone(), layout);
     let mut status = followed.status.write();

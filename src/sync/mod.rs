@@ -6,6 +6,9 @@
 //! jurisdiction → state root at every commit → durable → visible. [`follower`] keeps one log: its mirror, its index, its
 //! status. [`hold`] stops it at its last good commit and keeps the evidence; [`gossip`] compares its heads with those that other nodes know; [`alerts`] and [`meters`] tell the operator. [`cut`] holds a copy against what the charter decided of a forked log. [`schedule`] runs all followers, each on its own, with backoff; one that fails
 //! never delays another.
+//!
+//! A node with a log of its own asks others about it: [`own_head`] is what they know and what follows from it, [`recovery`] asks
+//! at every start and while the node runs, [`rebuild`] fetches what is missing.
 
 pub mod addresses;
 pub mod alerts;
@@ -16,6 +19,10 @@ pub mod follower;
 pub mod gossip;
 pub mod hold;
 pub mod meters;
+pub mod own_head;
+pub mod rebuild;
+pub mod recovery;
+pub mod restore;
 pub mod round;
 pub mod schedule;
 pub mod snapshot;

@@ -60,8 +60,12 @@ pub struct Forge {
 impl Forge {
     /// The `n`-th region of the country, with its authority and keys in the log.
     pub fn new(n: usize) -> Forge {
-        let region = &regions::all()[n];
-        let origin = format!("log.example/{}", region.code);
+        Forge::under(n, &format!("log.example/{}", regions::all()[n].code))
+    }
+
+    /// The `n`-th region, whose charter gives its log this origin.
+    pub fn under(n: usize, origin: &str) -> Forge {
+        let (region, origin) = (&regions::all()[n], origin.to_owned());
         let key = |role: u8| SigningKey::from_bytes(&[role.wrapping_mul(16).wrapping_add(n as u8); 32]);
         let [federation, root, log, commit, operator, narrow] = [1, 2, 3, 4, 5, 6].map(key);
         let now = domovoi::node::now_ms();
@@ -187,6 +191,10 @@ impl Forge {
 
     pub fn size(&self) -> u64 {
         self.entries.len() as u64
+    }
+
+    pub fn entries(&self) -> &[Vec<u8>] {
+        &self.entries
     }
 
     /// The log as it would be served.

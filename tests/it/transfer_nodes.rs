@@ -13,10 +13,10 @@ use super::forge::{Forge, Lie, Peers};
 use super::node::{AUTHORITY, Around, Node, Signer};
 use super::regions::{federation_keys, sign_charter, text};
 
-const OBLAST: &str = "ogrn:1025004249203";
+pub const OBLAST: &str = "ogrn:1025004249203";
 
 /// Two regions under one charter, as a federation would have made it before their nodes first start.
-fn federation() -> (Node, Node, CharterBody) {
+pub fn federation() -> (Node, Node, CharterBody) {
     let nodes =
         [("77", AUTHORITY, "Мосжилинспекция"), ("50", OBLAST, "Госжилинспекция области")].map(|r| Node::init(Some(r)));
     let own = |n: &Node| Charter::open(&std::fs::read(n.data().join("charter.json")).unwrap()).unwrap();
@@ -36,13 +36,13 @@ fn federation() -> (Node, Node, CharterBody) {
     (a, b, body)
 }
 
-fn building(signer: &Signer, n: u64, oktmo: &str) -> Vec<u8> {
+pub fn building(signer: &Signer, n: u64, oktmo: &str) -> Vec<u8> {
     let fields = json!({ "building": format!("reformagkh:{n}"), "address": format!("ул. Пограничная, д. {n}"),
         "oktmo": oktmo, "kind": "apartment" });
     signer.record("building.registered", fields, Around::default()).1
 }
 
-fn chat(signer: &Signer, n: u64) -> (ChatNumber, Vec<u8>) {
+pub fn chat(signer: &Signer, n: u64) -> (ChatNumber, Vec<u8>) {
     let fields = json!({ "kind": "house", "title": format!("Дом {n}"), "buildings": [format!("reformagkh:{n}")],
         "owner": AUTHORITY, "max": format!("max:-{n}") });
     let (id, bytes) =
@@ -61,19 +61,19 @@ fn size(node: &Node) -> u64 {
 }
 
 /// The first of the outcomes of a command that submits one record.
-fn accepted(ran: super::node::Ran) -> String {
+pub fn accepted(ran: super::node::Ran) -> String {
     let v = ran.json();
     assert_eq!(v[0]["outcome"], "accepted", "{v}");
     v[0]["id"].as_str().unwrap().to_owned()
 }
 
-fn today(shift: i64) -> String {
+pub fn today(shift: i64) -> String {
     let day = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::UTC).date();
     day.checked_add(jiff::Span::new().days(shift)).unwrap().to_string()
 }
 
 /// State, owner and claims, as somebody who asks for the chat is told.
-fn told(node: &Node, chat: &str) -> (String, String, Vec<String>) {
+pub fn told(node: &Node, chat: &str) -> (String, String, Vec<String>) {
     let v = node.api(&format!("verify?chat={chat}"));
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let claims = v["chats"]

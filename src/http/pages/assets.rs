@@ -33,6 +33,7 @@ const FILES: &[(&str, &str, &[u8])] = &[
     ("keys.js", JS, include_bytes!("assets/keys.js")),
     ("link.js", JS, include_bytes!("assets/link.js")),
     ("log.js", JS, include_bytes!("assets/log.js")),
+    ("places.js", JS, include_bytes!("assets/places.js")),
     ("status.js", JS, include_bytes!("assets/status.js")),
     ("style.css", CSS, include_bytes!("assets/style.css")),
     ("verify.js", JS, include_bytes!("assets/verify.js")),

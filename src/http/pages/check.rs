@@ -129,11 +129,12 @@ pub async fn saved(State(node): State<Arc<Node>>, page: Page) -> Result<Response
 
 /// The modules behind one another as one: what each imports stands before it, under the same name.
 static SCRIPT: LazyLock<String> = LazyLock::new(|| {
-    const MODULES: [&str; 10] = [
+    const MODULES: [&str; 11] = [
         "bytes.js",
         "keys.js",
         "forms.js",
         "log.js",
+        "places.js",
         "charter.js",
         "status.js",
         "bucket.js",

@@ -4,17 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use data_encoding::BASE64URL_NOPAD;
 use domovoi::node::clock::Clock;
 use domovoi::node::layout::Layout;
 use domovoi::sync::client::Network;
 use domovoi::sync::follower::{Follower, Source};
+use ed25519_dalek::SigningKey;
+use rustls_pki_types::pem::PemObject;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::{TcpListener, TcpSocket};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::forge::Forge;
-use crate::node::runtime;
+use crate::node::{AUTHORITY, Around, Node, Signer, runtime};
 
 /// What goes over the wire, in order.
 #[derive(Clone)]
@@ -149,7 +152,7 @@ pub fn tls_for(name: &str) -> (Vec<u8>, TlsAcceptor) {
 
 /// A follower of a forged log, with a data directory of its own.
 pub struct Following {
-    pub dir: TempDir,
+    _dir: TempDir,
     pub follower: Follower,
 }
 
@@ -158,7 +161,7 @@ impl Following {
     pub fn of(forge: &Forge, url: &str) -> Following {
         let dir = tempfile::tempdir().unwrap();
         let follower = open(&dir, forge, url);
-        Following { dir, follower }
+        Following { _dir: dir, follower }
     }
 
     /// One round: the code of the error, or nothing.
@@ -183,4 +186,31 @@ fn open(dir: &TempDir, forge: &Forge, url: &str) -> Follower {
     let layout = Layout::new(dir.path());
     Follower::begin(&layout, &forge.origin, &source, &forge.charter, &[]).unwrap();
     Follower::open(&layout, &forge.origin, &source, Clock::system(), &mut |_, _| {}).unwrap()
+}
+
+/// A connection to a node.
+pub type Tls = tokio_rustls::client::TlsStream<tokio::net::TcpStream>;
+
+/// A connection to a node; `window` is the receive buffer, bytes.
+pub async fn connect(node: &Node, window: Option<u32>) -> Tls {
+    let mut roots = rustls::RootCertStore::empty();
+    let pem = std::fs::read(node.certificate()).unwrap();
+    roots.add(rustls_pki_types::CertificateDer::from_pem_slice(&pem).unwrap()).unwrap();
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let socket = TcpSocket::new_v4().unwrap();
+    if let Some(bytes) = window {
+        socket.set_recv_buffer_size(bytes).unwrap();
+    }
+    let stream = socket.connect(([127, 0, 0, 1], node.port).into()).await.unwrap();
+    let name = rustls_pki_types::ServerName::try_from("127.0.0.1").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+/// A grant of a key to the node's own authority, as its root would make it.
+pub fn grant(root: &Signer) -> (domovoi::registry::ids::RecordId, Vec<u8>) {
+    let now = domovoi::node::now_ms();
+    let key = BASE64URL_NOPAD.encode(SigningKey::from_bytes(&[77; 32]).verifying_key().as_bytes());
+    let fields = serde_json::json!({ "key": key, "authority": AUTHORITY, "scopes": ["*"], "oktmo": ["45"],
+        "not_before": now, "not_after": now + 3_600_000 });
+    root.record("key.granted", fields, Around::default())
 }

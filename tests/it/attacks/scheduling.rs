@@ -19,7 +19,7 @@ use crate::follow::until;
 use crate::forge::{Forge, Lie, Peers};
 use crate::node::runtime;
 
-fn ministry(dir: &std::path::Path) -> Arc<Node> {
+pub fn ministry(dir: &std::path::Path) -> Arc<Node> {
     domovoi::storage::format::create(dir).unwrap();
     let bounds = Bounds { records: 1000, bytes: 1 << 20, waiting: 16 };
     let opening = Opening {
@@ -34,28 +34,28 @@ fn ministry(dir: &std::path::Path) -> Arc<Node> {
     Arc::new(Node::open(opening, &mut |_, _| {}).unwrap())
 }
 
-fn source(name: &str, url: String, forge: &Forge, network: Network) -> Source {
+pub fn source(name: &str, url: String, forge: &Forge, network: Network) -> Source {
     let pin = Charter::open(&forge.charter).unwrap().sha256().to_string();
     Source { name: name.into(), url, charter_sha256: Some(pin), ca: None, network }
 }
 
-fn size(node: &Node, forge: &Forge) -> u64 {
+pub fn size(node: &Node, forge: &Forge) -> u64 {
     node.view(&forge.origin).and_then(|v| v.head()).map_or(0, |h| h.index + 1)
 }
 
-struct Run {
+pub struct Run {
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
-fn start(node: &Arc<Node>, sources: Vec<Source>, interval: Duration) -> Run {
+pub fn start(node: &Arc<Node>, sources: Vec<Source>, interval: Duration) -> Run {
     let (stop, seen) = watch::channel(false);
     let _inside = runtime().enter();
     Run { stop, tasks: schedule::start(node, sources, interval, &seen) }
 }
 
 impl Run {
-    fn end(self) {
+    pub fn end(self) {
         self.stop.send_replace(true);
         self.tasks.into_iter().for_each(|task| runtime().block_on(task).unwrap());
     }

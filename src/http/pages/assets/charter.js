@@ -5,9 +5,8 @@ import { hex, refuse, sha256, textOf } from "./bytes.js";
 import { readJson } from "./forms.js";
 import { readKey, thumbprint, verifySignature } from "./keys.js";
 import { readEnvelope, readVkey } from "./log.js";
+import { checkNext, checkPlaces, distinct, invalid } from "./places.js";
 
-const invalid = (what) => refuse("charter.invalid", `charter: ${what}`);
-const distinct = (items) => new Set(items).size === items.length;
 
 /** How many of these root keys signed the envelope. */
 async function count(envelope, keys) {
@@ -42,8 +41,8 @@ async function check(body) {
     if (region.oktmo.length === 0 || !within(region.oktmo, 64)) invalid(`region ${region.code} has no prefix, or too many`);
   }
   const logs = [...regions, ...(federation ? [federation] : [])];
-  const keys = [...regions.flatMap((r) => r.root_keys), ...logs.map((l) => l.commit_key), ...body.root_keys];
-  if (!distinct(regions.map((r) => r.code)) || !distinct(logs.map((l) => l.origin)) || !distinct(keys)) invalid("a region, a log or a key twice");
+  if (!distinct(regions.map((r) => r.code)) || !distinct(logs.map((l) => l.origin))) invalid("a region or a log twice");
+  await checkPlaces(body);
   const excepted = exceptions.map((e) => `${e.index} ${e.origin}`);
   if (!distinct(excepted) || exceptions.some((e) => !regions.some((r) => r.origin === e.origin))) invalid("an exception twice, or of no log");
   const prefixes = regions.flatMap((r) => r.oktmo.map((prefix) => [prefix, r.code])).sort(([a], [b]) => (a < b ? -1 : 1));
@@ -88,6 +87,7 @@ export class Charters {
         refuse("charter.sequence", `charter version ${next.body.version} does not follow version ${latest.body.version}`);
       }
       await signedBy(next.envelope, latest.body);
+      await checkNext(latest.body, next.body);
     }
     this.versions.push(next);
     return false;
@@ -102,7 +102,7 @@ export class Charters {
     return this.versions.at(-1).body;
   }
 
-  /** Versions that name this log, oldest first: {version, region, vkey, commitKey, exceptions}. */
+  /** Versions that name this log, oldest first: {version, region, vkey, commitKey, exceptions, cut}. */
   async ofLog(origin) {
     const named = this.versions.map(({ body }) => ({ body, region: body.regions.find((r) => r.origin === origin) })).filter((v) => v.region);
     if (named.length === 0) refuse("charter.origin", `the charters name no log «${origin}»`);
@@ -113,6 +113,7 @@ export class Charters {
         vkey: await readVkey(region.log_vkey),
         commitKey: region.commit_key,
         exceptions: (body.exceptions ?? []).filter((e) => e.origin === origin).map((e) => e.index),
+        cut: (body.cuts ?? []).find((c) => c.origin === origin)?.size ?? null,
       })),
     );
   }

@@ -190,14 +190,21 @@ export async function verifyStatusProof(proof, charters, cosigners = []) {
   // A later version may have replaced the log key before the log adopted it; an earlier key signs nothing any more.
   let head;
   const later = versions.filter((v) => v.version >= commit.charter);
-  for (const [i, { vkey }] of later.entries()) {
+  let unsigned;
+  for (const { vkey, version } of later) {
     try {
-      head = await openCheckpoint(proof.tlog.checkpoint, vkey, vkey.name);
+      const signed = await openCheckpoint(proof.tlog.checkpoint, vkey, vkey.name);
+      // What a key signed beyond a later cut is void; the key that came with the cut may have signed it too.
+      const cut = versions.find((v) => v.version > version && v.cut !== null && commit.size > v.cut);
+      if (cut) refuse("log.cut", `charter version ${cut.version} cut the log at ${cut.cut}; the checkpoint is by a key from before`);
+      head = signed;
       break;
     } catch (e) {
-      if (e.code !== "note.unsigned" || i === later.length - 1) throw e;
+      if (e.code !== "note.unsigned" && e.code !== "log.cut") throw e;
+      if (unsigned?.code !== "log.cut") unsigned = e;
     }
   }
+  if (!head) throw unsigned;
   await verifyInclusion(leaf, proof.tlog.index, head.size, proof.tlog.path, head.root);
   if (proof.tlog.index + 1n !== head.size || BigInt(commit.size) !== head.size) {
     refuse("status.commit", `the commit of size ${commit.size} does not end the log of size ${head.size}`);

@@ -1,0 +1,81 @@
+//! A lost node: its log made anew from a copy that another node serves over TLS, client and server on the same cores.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::Path as UrlPath;
+use axum::http::StatusCode;
+use axum::routing::get;
+use domovoi::error::Result;
+use domovoi::http::static_log::{LogFiles, Which};
+use domovoi::http::{Live, Options, Server, static_log};
+use domovoi::node::config::Config;
+use domovoi::node::layout::Layout;
+use domovoi::storage::log_store::LogReader;
+use domovoi::sync::client::Peer;
+use domovoi::sync::own_head::Keeper;
+use domovoi::sync::restore::{restore, survey};
+use domovoi::tlog::tile::LogPath;
+
+use crate::{Measure, Outcome, REPEATS, log, median, timed};
+
+/// The copy, whatever its name.
+struct Copy(LogReader);
+
+impl LogFiles for Copy {
+    fn read(&self, _: &Which, path: LogPath) -> Result<Option<Vec<u8>>> {
+        self.0.read(path)
+    }
+}
+
+/// Entries a second from the first question to a directory that a node can be started in.
+pub fn restored(dir: &Path, scratch: &Path) -> Outcome<Measure> {
+    let layout = Layout::new(dir);
+    let (reader, origin) = (LogReader::open(&layout.log())?, layout.origin()?);
+    let charter = std::fs::read(layout.charter())?;
+    let pin = domovoi::federation::charter::Charter::open(&charter)?.sha256().to_string();
+    let size = reader.size();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Runtime::new()?;
+    let served = scratch.join("served");
+    std::fs::create_dir_all(&served)?;
+    let keeper = runtime.block_on(async {
+        let file = served.join("domovoi.toml");
+        std::fs::write(&file, format!("[node]\ndata_dir = {served:?}\n[http]\nlisten = [\"127.0.0.1:0\"]\n"))?;
+        let read = move || Config::load(Some(&file), &[], &[]);
+        let live = Live::open(read()?, Box::new(read), None)?;
+        let versions = get(|UrlPath(_): UrlPath<u64>| async { StatusCode::NOT_FOUND });
+        let app = Router::new()
+            .route("/api/v1/federation/charter", get(move || async move { charter }))
+            .route("/api/v1/federation/charters/{version}", versions)
+            .merge(static_log::router(Arc::new(Copy(reader.clone()))));
+        let server = Server::bind(app, live, Options { ready: Arc::new(|| Ok(())), large_bodies: &[] }).await?;
+        let url = server.local_url();
+        tokio::spawn(server.run(std::future::pending()));
+        let ca = std::fs::read(served.join("tls").join(domovoi::http::tls::DEVELOPMENT_CERT))?;
+        let peer = Peer::new(&url, Some(&ca))?.copy_of(&origin);
+        Outcome::Ok(Keeper { name: "copy".into(), peer, named: true })
+    })?;
+    let (mut values, mut limits) = (Vec::new(), Vec::new());
+    let ring = log::granted(&reader, &log::charters(&layout)?)?;
+    for n in 0..REPEATS {
+        let into = Layout::new(&scratch.join(format!("restored-{n}")));
+        let keepers = [keeper.clone()];
+        let (took, done) = timed(|| {
+            runtime.block_on(async {
+                let found = survey(&keepers, &origin, &pin).await?;
+                restore(&into, &origin, &found, |_| {}).await
+            })
+        });
+        let done = done?;
+        if done.size != size || done.root != reader.head().1 {
+            return Err("another log was restored".into());
+        }
+        std::fs::remove_dir_all(into.data())?;
+        values.push(size as f64 / took);
+        limits.push(size as f64 / log::unavoidable(&reader, &ring)?);
+    }
+    let against = "parse + leaf hash + batch verify alone, on the same cores; server over TLS on them too";
+    Ok(Measure::new("restore", median(values), "entries/s", median(limits), against))
+}

@@ -1,0 +1,248 @@
+//! A log of this node's own, fetched from the nodes that keep copies of it: the whole of it into an empty directory, or the
+//! tail that is missing in one that is behind. The steps are those of a follower's round, and so is what is on disk
+//! meanwhile: an interrupted run goes on where it stopped.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::client::Peer;
+use super::follower::{Incoming, Work, take_in};
+use super::own_head::Keeper;
+use super::round;
+use crate::error::{Error, Result};
+use crate::node::charters::read_chain;
+use crate::node::layout::Layout;
+use crate::node::load::{load, ring_of, write_hot};
+use crate::node::log_view::{LogView, Role};
+use crate::storage::durable::{create_dir, read_optional, remove, write_atomic};
+use crate::storage::fence::{Age, Fence};
+use crate::storage::index::{Applied, Index, IndexBatch};
+use crate::storage::log_store::open_by_any;
+use crate::storage::mirror_store::MirrorStore;
+use crate::tlog::checkpoint::VerifiedCheckpoint;
+use crate::tlog::note::VerifierKey;
+use crate::tlog::tree;
+
+/// Keeps no rows: the state goes into the hot file at the end, and the index is filled from that at the next start.
+struct Unindexed;
+
+impl Index for Unindexed {
+    fn applied(&self) -> Result<Option<Applied>> {
+        Ok(None)
+    }
+    fn write(&mut self, _: IndexBatch) -> Result<()> {
+        Ok(())
+    }
+    fn load(&self, _: &mut dyn FnMut(&[u8], &[u8])) -> Result<()> {
+        Ok(())
+    }
+    fn commits(&self) -> Result<Vec<(u64, u64)>> {
+        Ok(Vec::new())
+    }
+    fn wipe(&mut self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The log while it is fetched. Nobody else works on the directory meanwhile.
+pub struct Rebuild {
+    layout: Layout,
+    /// What has been taken in.
+    pub view: Arc<LogView>,
+    incoming: Incoming,
+    work: Arc<Mutex<Work<Unindexed>>>,
+}
+
+/// Sees how far a [`Rebuild`] is.
+pub struct Watch {
+    view: Arc<LogView>,
+    incoming: Incoming,
+}
+
+impl Watch {
+    /// Entries that are fetched and not forgotten yet, and entries verified and kept.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.incoming.count() * 256, self.view.reader.size())
+    }
+}
+
+impl Rebuild {
+    /// Opens what is there of the log `origin` under the charters in `layout`.
+    ///
+    /// # Errors
+    /// Those of the charters, of a mirror, and of the log's replay.
+    pub fn open(layout: &Layout, origin: &str, progress: &mut dyn FnMut(u64, u64)) -> Result<Rebuild> {
+        let chain = read_chain(layout)?;
+        let charters = chain.of_log(origin)?;
+        let keys: Vec<&VerifierKey> = charters.versions().iter().rev().map(|j| &j.log_key).collect();
+        if layout.log().join("checkpoint").exists() {
+            // The published head is where a log goes on from; what a run before this one appended is fetched again.
+            remove(&layout.private().join("head"))?;
+        }
+        let mirror = MirrorStore::open(&layout.log(), &keys)?;
+        let (state, replay) = load(&mirror.reader(), &mut Unindexed, &charters, progress)?;
+        let ring = ring_of(&state);
+        let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state, replay.map));
+        Ok(Rebuild {
+            view,
+            incoming: Incoming::new(layout.data().join("incoming")),
+            work: Arc::new(Mutex::new(Work { mirror, index: Unindexed, ring })),
+            layout: layout.clone(),
+        })
+    }
+
+    /// To look how far it is.
+    pub fn watch(&self) -> Watch {
+        Watch { view: self.view.clone(), incoming: self.incoming.clone() }
+    }
+
+    /// Takes in what `peer` has up to `head`, which is verified already; everything is hashed up to its root, then verified
+    /// record by record.
+    ///
+    /// # Errors
+    /// Those of a round.
+    pub async fn take(&self, peer: &Peer, head: &VerifiedCheckpoint) -> Result<()> {
+        let stored = self.view.reader.size();
+        let size = head.checkpoint().size;
+        if size < stored || size > stored.saturating_add(round::MAX_ROUND) {
+            return Err(Error::refuse(
+                "restore.range",
+                format!("a head of {size} entries; {stored} are here"),
+                "at most 4 M entries are fetched at a time: restore from a backup first",
+            ));
+        }
+        let leaves = round::bundles(peer, stored, size, &self.incoming).await?;
+        if let Err(e) = round::prove(&self.view.reader, stored, &leaves, head) {
+            // Another peer is asked next, for everything: which bundle was wrong cannot be told.
+            self.incoming.clear();
+            return Err(e);
+        }
+        let (view, work, incoming, head) = (self.view.clone(), self.work.clone(), self.incoming.clone(), head.clone());
+        tokio::task::spawn_blocking(move || take_in(&view, &mut work.lock(), &incoming, stored, size, &head))
+            .await
+            .map_err(|e| Error::retry("sync.task", e.to_string(), "try again"))?
+    }
+
+    /// [`Rebuild::take`] from the first of these that has it; every one that has not is named.
+    ///
+    /// # Errors
+    /// `restore.entries` where none has.
+    pub async fn take_from(&self, keepers: &[&Keeper], head: &VerifiedCheckpoint) -> Result<String> {
+        let mut why = Vec::new();
+        for keeper in keepers {
+            match self.take(&keeper.peer, head).await {
+                Ok(()) => return Ok(keeper.name.clone()),
+                Err(e) => {
+                    tracing::warn!(peer = %keeper.name, error = %e, "the log could not be taken from this copy");
+                    why.push(format!("{}: {e}", keeper.name));
+                }
+            }
+        }
+        Err(Error::retry(
+            "restore.entries",
+            format!("nobody gave the entries up to size {}: {}", head.checkpoint().size, why.join("; ")),
+            "ask more nodes that keep copies of this log",
+        ))
+    }
+
+    /// True where the log contains this head.
+    ///
+    /// # Errors
+    /// Those of the files.
+    pub fn contains(&self, head: &VerifiedCheckpoint) -> Result<bool> {
+        let head = head.checkpoint();
+        Ok(head.size <= self.view.reader.size() && tree::root(&self.view.reader, head.size)? == head.root)
+    }
+
+    /// What is published must contain the fenced head, which may have been signed.
+    fn require(&self, fence: &Fence) -> Result<()> {
+        match fence.size {
+            0 => Ok(()),
+            _ => self.work.lock().mirror.require(fence.size, fence.root),
+        }
+    }
+
+    /// Ends the work: what the node that writes the log needs at its next start is there, and nothing else. The fence says that
+    /// later heads may have been signed.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn finish(self) -> Result<()> {
+        let (size, root) = self.view.reader.head();
+        create_dir(&self.layout.index())?;
+        write_hot(&self.layout.hot(), &self.view.state())?;
+        Fence { size, root, age: Age::Restored }.write(&self.layout.fence())?;
+        self.incoming.clear();
+        drop(self.view);
+        match Arc::try_unwrap(self.work) {
+            Ok(work) => work.into_inner().mirror.hand_over(),
+            Err(_) => Err(Error::stop("sync.task", "the log is still worked on", "report this as a defect")),
+        }
+    }
+}
+
+/// Brings a log that is behind up to the longest of these heads that somebody has the entries of. Its fence is of unknown age
+/// from now on: this directory did not know what its own key had signed. Gives the new size.
+///
+/// # Errors
+/// `restore.entries` where nobody has what is missing; those of a round; `mirror.root` where what is fenced here is no part of it.
+pub async fn roll_forward(
+    layout: &Layout,
+    origin: &str,
+    ahead: &[(Keeper, VerifiedCheckpoint)],
+    progress: &mut (dyn FnMut(u64, u64) + Send),
+) -> Result<u64> {
+    let fence = Fence::read(&layout.fence())?.unwrap_or(Fence::EMPTY);
+    let rebuild = Rebuild::open(layout, origin, progress)?;
+    Fence { age: Age::Restored, ..fence }.write(&layout.fence())?;
+    rebuild.require(&fence)?;
+    let mut refused = Error::retry("restore.entries", "nobody has a longer log", "ask more nodes");
+    for (_, head) in ahead {
+        let holders: Vec<&Keeper> =
+            ahead.iter().filter(|(_, h)| h.checkpoint().size >= head.checkpoint().size).map(|(k, _)| k).collect();
+        match rebuild.take_from(&holders, head).await {
+            Ok(from) => {
+                let size = rebuild.view.reader.size();
+                tracing::info!(size, from, "the log was behind what its key had signed, and was brought up to it");
+                rebuild.finish()?;
+                return Ok(size);
+            }
+            Err(e) => refused = e,
+        }
+    }
+    Err(refused)
+}
+
+/// The highest head of the own log that somebody showed and nobody had the entries of: kept, since whoever showed it may not
+/// be there next time.
+pub struct Ahead<'l>(pub &'l Layout);
+
+impl Ahead<'_> {
+    fn path(&self) -> std::path::PathBuf {
+        self.0.private().join("ahead")
+    }
+    /// The head, if its signature is by one of these keys.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn read(&self, keys: &[&VerifierKey]) -> Result<Option<VerifiedCheckpoint>> {
+        let path = self.path();
+        let note = read_optional(&path, super::client::limit::CHECKPOINT as u64)?;
+        Ok(note.and_then(|note| open_by_any(&note, keys).ok()))
+    }
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn keep(&self, head: &VerifiedCheckpoint) -> Result<()> {
+        create_dir(&self.0.private())?;
+        write_atomic(&self.path(), head.note_text().as_bytes())
+    }
+}
+
+/// Marks a directory in which a restore has begun and not ended.
+pub fn marker(data: &Path) -> std::path::PathBuf {
+    data.join("restoring")
+}
