@@ -50,7 +50,7 @@ fn simulation_of_89_regions_and_a_ministry_keeps_every_rule() {
     let seed = number("DOMOVOI_SEED").unwrap_or_else(rand::random);
     eprintln!("DOMOVOI_SEED={seed}");
     let of = |name, usual| number(name).unwrap_or(usual);
-    run(seed, of("DOMOVOI_SIMULATION_REGIONS", 89) as usize, of("DOMOVOI_SIMULATION_STEPS", 4_000));
+    run(seed, of("DOMOVOI_SIMULATION_REGIONS", 89) as usize, of("DOMOVOI_SIMULATION_STEPS", 2_000));
 }
 
 #[test]
