@@ -157,7 +157,12 @@ fn failed(source: &Source, error: &Error, failures: u32) {
 ///
 /// # Errors
 /// Those of the peer and of the disk.
-pub async fn round(node: &Arc<Node>, source: &Source, configured: &[String], followers: &mut Vec<Follower>) -> Result<()> {
+pub async fn round(
+    node: &Arc<Node>,
+    source: &Source,
+    configured: &[String],
+    followers: &mut Vec<Follower>,
+) -> Result<()> {
     if followers.is_empty() {
         *followers = open(node, source, configured).await?;
     }
