@@ -147,7 +147,7 @@ impl Machine {
         };
         let node = Arc::new(Node::open(opening, &mut |_, _| {})?);
         let (app, _) = log_api::router().with_state(node.clone()).split_for_parts();
-        let app = app.merge(static_log::router(Arc::new(NodeLogs(node.clone()))));
+        let app = app.merge(static_log::router(Arc::new(NodeLogs(node.clone(), Arc::default()))));
         let following = self.follows.iter().map(|(to, source)| Following {
             to: *to,
             source: source.clone(),
