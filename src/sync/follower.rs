@@ -317,7 +317,7 @@ impl Follower {
                 seen.proof = self.split(&checkpoint, peer).await;
                 return Err(hold::fork(format!("the log's key signed two different trees of size {size}")));
             }
-            // More has been said of the same head, or the mirror's own checkpoint was damaged, or a kill kept it back.
+            // More has been said of the same head, or the mirror's own checkpoint was damaged.
             let note = published(view, &checkpoint)?;
             if size > 0 && view.reader.checkpoint_text().as_deref() != Some(&note) {
                 self.work.lock().mirror.publish(&note)?;

@@ -157,8 +157,16 @@ fn failed(source: &Source, error: &Error, failures: u32) {
     tracing::warn!(peer = %source.name, %error, failures, "a round of following did not succeed");
 }
 
-/// One round of every log of the source.
-async fn round(node: &Arc<Node>, source: &Source, configured: &[String], followers: &mut Vec<Follower>) -> Result<()> {
+/// One round of every log of the source; `configured` are the names of all sources. The first opens what is kept of them.
+///
+/// # Errors
+/// Those of the peer and of the disk.
+pub async fn round(
+    node: &Arc<Node>,
+    source: &Source,
+    configured: &[String],
+    followers: &mut Vec<Follower>,
+) -> Result<()> {
     if followers.is_empty() {
         *followers = open(node, source, configured).await?;
     }

@@ -47,6 +47,7 @@ mod restore;
 mod rules;
 mod search;
 mod search_node;
+mod simulation;
 mod status;
 mod storage;
 mod storage_copies;

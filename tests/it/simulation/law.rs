@@ -94,7 +94,8 @@ impl World {
         let (node, now, date) = (&running.node, self.time.load(std::sync::atomic::Ordering::SeqCst), machine.now());
         for following in &running.following {
             let Some(view) = node.view(&self.members[following.to].origin()) else { continue };
-            let Some((heard, heard_date)) = following.heard else { continue };
+            // While a round is in progress it may just have been heard.
+            let Some((heard, heard_date)) = following.heard.filter(|_| following.round.is_none()) else { continue };
             let freshness = node.freshness(&view);
             // By the clock that only counts, and by the date: whichever says more.
             let age = now.saturating_sub(heard).max(date.saturating_sub(heard_date));

@@ -38,12 +38,14 @@ pub const STALE: u64 = 24;
 pub struct Following {
     pub to: Name,
     pub source: Source,
-    pub followers: Arc<parking_lot::Mutex<Vec<Arc<Follower>>>>,
+    pub followers: Arc<tokio::sync::Mutex<Vec<Follower>>>,
     /// Rounds that failed since the last that did not.
     pub failures: u32,
     /// The round in progress.
     pub round: Option<JoinHandle<Result<()>>>,
-    /// What the clocks of this process said when a round last succeeded: true time, and the date.
+    /// Rounds that succeeded, as the node counts them.
+    pub rounds: u64,
+    /// What the clocks of this process said when one last had: true time, and the date.
     pub heard: Option<(u64, u64)>,
 }
 
@@ -151,6 +153,7 @@ impl Machine {
             source: source.clone(),
             followers: Arc::default(),
             failures: 0,
+            rounds: 0,
             round: None,
             heard: None,
         });

@@ -1,13 +1,14 @@
 //! A federation of 89 regions and a ministry in one process, on one thread, with nothing left to chance but the seed.
 //!
 //! Every node is the real one: its sequencer, its files, its followers, its HTTP handlers. Only network ([`network`]) and
-//! clocks ([`machine`]) are made here. One loop ([`world`]) picks what happens next: a request is delivered, lost, cut or
+//! clocks ([`machine`]) are made here. One loop ([`world`], [`events`]) picks what happens next: a request is delivered, lost, cut or
 //! answered twice; somebody begins a round; a region's people hand something in ([`office`]); power fails in the middle of
 //! it; a clock jumps; the network falls apart; a charter comes. Three regions lie ([`liar`]). After each step what must hold
 //! is held against a record of every log that no node has a hand in ([`truth`], [`law`]).
 //!
 //! `DOMOVOI_SEED` replays a run, `DOMOVOI_SIMULATION_STEPS` makes it longer, `DOMOVOI_SIMULATION_TRACE` tells everything.
 
+mod events;
 mod law;
 mod liar;
 mod machine;
@@ -50,7 +51,7 @@ fn simulation_of_89_regions_and_a_ministry_keeps_every_rule() {
     let seed = number("DOMOVOI_SEED").unwrap_or_else(rand::random);
     eprintln!("DOMOVOI_SEED={seed}");
     let of = |name, usual| number(name).unwrap_or(usual);
-    run(seed, of("DOMOVOI_SIMULATION_REGIONS", 89) as usize, of("DOMOVOI_SIMULATION_STEPS", 4_000));
+    run(seed, of("DOMOVOI_SIMULATION_REGIONS", 89) as usize, of("DOMOVOI_SIMULATION_STEPS", 2_000));
 }
 
 #[test]

@@ -7,15 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use domovoi::error::{Action, Error, Result};
 use domovoi::federation::chain::CharterChain;
-use domovoi::federation::charter::{Charter, ExceptedEntry};
-use domovoi::federation::roles::Cut;
-use domovoi::node::charters::{keep_latest, read_chain};
-use domovoi::registry::body::List;
-use domovoi::registry::ids::RecordId;
-use domovoi::sync::client::{Answer, Peer};
+use domovoi::sync::client::{Answer, Network, Peer};
 use domovoi::sync::follower::Source;
 use domovoi::sync::{gossip, schedule};
-use domovoi::tlog::note::NoteSigner;
 use domovoi::tlog::tile::LogPath;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -24,13 +18,20 @@ use reqwest::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
-use super::liar::{Decision, LIES, Liar, Lie};
+use super::liar::{LIES, Liar};
 use super::machine::{Image, Machine, source};
 use super::member::{FEDERATION, LIARS, Region, charter, federation_key, regions};
 use super::network::{FATES, Fate, Letter, Link, Name, Post, unreachable};
 use super::office::Office;
 use super::truth::Truth;
-use crate::regions::{START, ms, next_charter, text};
+use crate::regions::START;
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // Whoever wants to know what happened wants the files, too.
+        self.temp.disable_cleanup(self.loud && std::thread::panicking());
+    }
+}
 
 /// One of those who take part.
 pub enum Party {
@@ -64,12 +65,12 @@ pub struct World {
     pub members: Vec<Region>,
     pub parties: Vec<Party>,
     /// Which side of a partition each is on.
-    side: Vec<u8>,
+    pub side: Vec<u8>,
     /// Every charter version.
     pub charters: Vec<Vec<u8>>,
     pub chain: CharterChain,
     /// How far each machine's own charters are.
-    given: Vec<usize>,
+    pub given: Vec<usize>,
     /// No more misfortunes: what is sent arrives.
     pub calm: bool,
     /// What happened, hashed.
@@ -78,7 +79,7 @@ pub struct World {
     pub counts: BTreeMap<&'static str, u64>,
     loud: bool,
     dir: PathBuf,
-    _temp: tempfile::TempDir,
+    temp: tempfile::TempDir,
 }
 
 impl World {
@@ -143,7 +144,7 @@ impl World {
             counts: BTreeMap::new(),
             loud: std::env::var_os("DOMOVOI_SIMULATION_TRACE").is_some(),
             dir: temp.path().to_owned(),
-            _temp: temp,
+            temp,
         };
         for name in 0..world.parties.len() {
             world.start(name);
@@ -238,7 +239,7 @@ impl World {
         self.say("start", format_args!("{label} at {size}"));
     }
 
-    fn own_size(&self, name: Name) -> u64 {
+    pub fn own_size(&self, name: Name) -> u64 {
         match &self.parties[name] {
             Party::Honest { truth, .. } | Party::Ministry { truth, .. } => truth.size(),
             Party::Liar(_) => 0,
@@ -251,6 +252,7 @@ impl World {
         let stirred = self.post.clone();
         let Some(running) = self.parties[from].machine_mut().and_then(|m| m.running.as_mut()) else { return };
         let node = running.node.clone();
+        let configured: Vec<String> = running.following.iter().map(|f| f.source.name.clone()).collect();
         let Some(following) = running.following.get_mut(which).filter(|f| f.round.is_none()) else { return };
         let to = following.to;
         let (source, followers, failures) = (following.source.clone(), following.followers.clone(), following.failures);
@@ -264,7 +266,7 @@ impl World {
                 .take(3)
                 .map(|f| Link { post: self.post.clone(), from, to: f.to, about: to })
                 .map(|link| Source {
-                    network: Some(Arc::new(link)),
+                    network: Network::simulated(Arc::new(link)),
                     url: "https://other.example".into(),
                     ..source.clone()
                 })
@@ -274,23 +276,15 @@ impl World {
         let Some(following) = running.following.get_mut(which) else { return };
         following.round = Some(self.runtime.spawn(async move {
             // As sync::schedule does it, without its pauses.
+            let mut followers = followers.lock().await;
             let round = async {
-                let known = followers.lock().clone();
-                let known = match known.is_empty() {
-                    false => known,
-                    true => schedule::open(&node, &source, &[]).await?.into_iter().map(Arc::new).collect(),
-                };
-                *followers.lock() = known.clone();
-                for follower in known {
-                    follower.round().await?;
-                }
+                schedule::round(&node, &source, &configured, &mut followers).await?;
                 let _ = gossip::compare(&node, &source.peer()?).await;
                 Ok(())
             };
             let result: Result<()> = round.await;
             if result.as_ref().is_err_and(|e| e.action() == Action::Retry) {
-                let known = followers.lock().clone();
-                for follower in known {
+                for follower in followers.iter() {
                     for other in &others {
                         if follower.round_from(other).await.unwrap_or(false) {
                             break;
@@ -336,13 +330,15 @@ impl World {
         let now = self.time.load(Ordering::SeqCst);
         let machine = self.parties[from].machine_mut().unwrap();
         let date = machine.now();
-        let following = machine.running.as_mut().unwrap().following.iter_mut().find(|f| f.to == to).unwrap();
+        let running = machine.running.as_mut().unwrap();
+        let followed = running.node.followed().into_iter().find(|f| f.view.origin == self.members[to].origin());
+        let following = running.following.iter_mut().find(|f| f.to == to).unwrap();
         let result = self.runtime.block_on(following.round.take().unwrap()).unwrap();
         following.failures = if result.is_ok() { 0 } else { following.failures + 1 };
-        // After a fork only charters are asked for.
-        let asked = |f: &Arc<domovoi::sync::follower::Follower>| f.followed.status.read().held.is_none();
-        if result.is_ok() && following.followers.lock().iter().all(asked) {
-            following.heard = Some((now, date));
+        // After a fork only charters are asked for: such a round hears nothing of the log.
+        let rounds = followed.map_or(0, |f| f.status.read().rounds);
+        if rounds != following.rounds {
+            (following.rounds, following.heard) = (rounds, Some((now, date)));
         }
         let outcome = result.as_ref().map_or_else(|e| e.code().to_owned(), |()| "ok".into());
         let (label, other) = (self.label(from), self.label(to));
@@ -436,96 +432,6 @@ impl World {
         }
     }
 
-    /// The join link of some honest chat, for whoever wants to claim it.
-    fn a_link(&mut self) -> String {
-        let at = self.rng.random_range(0..self.parties.len());
-        let from = (0..self.parties.len()).map(|n| &self.parties[(at + n) % self.parties.len()]);
-        let mut links = from.filter_map(|p| match p {
-            Party::Honest { office, .. } => office.links.values().next_back().cloned(),
-            _ => None,
-        });
-        links.next().unwrap_or_else(|| super::office::link("none", 0))
-    }
-
-    /// A region's people hand something in; `crash` cuts the power before they are answered.
-    fn submit(&mut self, name: Name, crash: bool) {
-        let foreign = self.a_link();
-        let label = self.label(name);
-        let Party::Honest { machine, office, .. } = &mut self.parties[name] else { return };
-        let Some(running) = &machine.running else { return };
-        let view = running.node.own().unwrap().clone();
-        let deed = office.deed(&view, machine.now(), &mut self.rng, &foreign);
-        if crash && deed.refused.is_none() {
-            let reached = self.rng.random_range(0..3);
-            let what = deed.what;
-            let Party::Honest { machine, office, queued, .. } = &mut self.parties[name] else { return };
-            queued.push(deed.record.clone());
-            machine.submit_and_crash(&self.runtime, vec![deed.record.clone()], reached);
-            office.waits(deed);
-            self.say("cut", format_args!("{label} {what} after step {reached}"));
-            return;
-        }
-        let outcome = machine.submit(&self.runtime, vec![deed.record.clone()]).remove(0);
-        let what = deed.what;
-        let result = office.done(deed, &outcome);
-        self.must(result, &label);
-        self.note_own(name);
-        let size = self.own_size(name);
-        self.say("deed", format_args!("{label} {what}: {size}"));
-    }
-
-    /// A new version of the charter, signed by the federation's root keys.
-    fn new_charter(&mut self) {
-        let hours = self.rng.random_range(12..48);
-        let bytes = next_charter(&self.chain, |body| {
-            body.staleness_hours = hours;
-            body.issued = ms(body.issued.get() + 1);
-        });
-        self.chain.advance(&bytes).unwrap();
-        self.charters.push(bytes);
-        let version = self.charters.len();
-        self.say("charter", format_args!("{version}"));
-    }
-
-    /// The federation decides about a region that has lied.
-    fn decide(&mut self, name: Name) {
-        let Party::Liar(liar) = &self.parties[name] else { return };
-        let Some(decision) = liar.decision() else { return };
-        let (code, origin) = (self.members[name].code(), self.members[name].origin());
-        let vkey = NoteSigner::new(&origin, liar.new_key()).unwrap().verifier().to_string();
-        let bytes = next_charter(&self.chain, |body| match &decision {
-            Decision::Cut(size, root) => {
-                body.regions.0.iter_mut().find(|r| r.code == code).unwrap().log_vkey = text(&vkey);
-                let (origin, root, reason) = (text(&origin), RecordId(root.0), text("два журнала"));
-                body.cuts = Some(List(vec![Cut { origin, size: *size, root, reason }]));
-            }
-            Decision::Except(index, leaf) => {
-                let (origin, leaf) = (text(&origin), RecordId(leaf.0));
-                body.exceptions = Some(List(vec![ExceptedEntry { origin, index: *index, leaf }]));
-            }
-        });
-        self.chain.advance(&bytes).unwrap();
-        self.charters.push(bytes);
-        let Party::Liar(liar) = &mut self.parties[name] else { return };
-        liar.settle(&self.chain, &decision);
-        let (label, version, lie) = (self.label(name), self.charters.len(), liar_of(&self.parties[name]));
-        self.say("decided", format_args!("{label} {lie:?} in version {version}"));
-    }
-
-    /// The people of a node put the next charter in place; it counts from the next start on.
-    pub fn give_charter(&mut self, name: Name) {
-        let Some(bytes) = self.charters.get(self.given[name]).cloned() else { return };
-        let ministry = name == self.ministry();
-        let Some(machine) = self.parties[name].machine() else { return };
-        let layout = if ministry { machine.layout().federation() } else { machine.layout() };
-        let mut chain = read_chain(&layout).unwrap();
-        assert!(chain.advance(&bytes).unwrap());
-        keep_latest(&layout, &chain, &bytes).unwrap();
-        self.given[name] += 1;
-        let (label, version) = (self.label(name), Charter::open(&bytes).unwrap().charter().version);
-        self.say("given", format_args!("{label} {version}"));
-    }
-
     pub fn stop(&mut self, name: Name, crash: bool) {
         let image = crash.then(|| Image { with_index: self.rng.random_bool(0.7) });
         let label = self.label(name);
@@ -545,93 +451,6 @@ impl World {
         let size = self.own_size(name);
         self.say("federation", format_args!("{size}"));
         self.check_federation();
-    }
-
-    /// Lets one thing happen.
-    pub fn step(&mut self) {
-        self.steps += 1;
-        let passes = match self.rng.random_bool(0.002) {
-            true => self.rng.random_range(3_600_000..30 * 3_600_000),
-            false => self.rng.random_range(50..4_000),
-        };
-        self.time.fetch_add(passes, Ordering::SeqCst);
-        let waiting = self.post.waiting();
-        if waiting > 0 && self.rng.random_bool(if waiting > 60 { 0.95 } else { 0.6 }) {
-            return self.deliver();
-        }
-        let (ministry, all) = (self.ministry(), self.parties.len());
-        let any = self.rng.random_range(0..all);
-        match self.rng.random_range(0..1000) {
-            0..420 => {
-                // The ministry follows everybody, a region two.
-                let from = if self.rng.random_bool(0.4) { ministry } else { any };
-                let many =
-                    self.parties[from].machine().and_then(|m| m.running.as_ref()).map_or(0, |r| r.following.len());
-                if many > 0 {
-                    let which = self.rng.random_range(0..many);
-                    self.begin_round(from, which);
-                }
-            }
-            420..740 => self.submit(any, false),
-            740..760 => self.submit(any, true),
-            760..800 => self.federation_step(),
-            800..850 => {
-                let link = self.a_link();
-                let liars: Vec<Name> = (0..all).filter(|n| matches!(self.parties[*n], Party::Liar(_))).collect();
-                let name = *liars.choose(&mut self.rng).unwrap();
-                let Party::Liar(liar) = &mut self.parties[name] else { return };
-                let (what, lie) = (liar.speak(&mut self.rng, &link), liar.lie);
-                let label = self.label(name);
-                self.say("lie", format_args!("{label} {lie:?} {what}"));
-            }
-            850..870 => {
-                let name = if self.rng.random_bool(0.15) { ministry } else { any };
-                let crash = self.rng.random_bool(0.7);
-                self.stop(name, crash);
-            }
-            870..920 => {
-                let down: Vec<Name> =
-                    (0..all).filter(|n| self.parties[*n].machine().is_some_and(|m| m.running.is_none())).collect();
-                if let Some(name) = down.choose(&mut self.rng) {
-                    self.start(*name);
-                }
-            }
-            920..935 => self.jump(any),
-            935..942 => {
-                for side in &mut self.side {
-                    *side = u8::from(self.rng.random_bool(0.3));
-                }
-                let cut = self.side.iter().filter(|s| **s == 1).count();
-                self.say("partition", format_args!("{cut}"));
-            }
-            942..958 => {
-                self.side.fill(0);
-                self.say("heal", format_args!(""));
-            }
-            958..960 if self.charters.len() < 3 => self.new_charter(),
-            960..963 => {
-                let liars: Vec<Name> = (0..all).filter(|n| matches!(self.parties[*n], Party::Liar(_))).collect();
-                let name = *liars.choose(&mut self.rng).unwrap();
-                self.decide(name);
-            }
-            963..970 => self.give_charter(any),
-            _ => self.check_answers(any),
-        }
-    }
-
-    /// The date of one machine jumps.
-    fn jump(&mut self, name: Name) {
-        let label = self.label(name);
-        let far = match self.rng.random_range(0..4) {
-            0 => 0,
-            1 => self.rng.random_range(-3_600_000..3_600_000),
-            2 => self.rng.random_range(0..5 * 86_400_000),
-            _ => self.rng.random_range(-5 * 86_400_000..0),
-        };
-        if let Some(machine) = self.parties[name].machine() {
-            machine.offset.store(far, Ordering::SeqCst);
-            self.say("clock", format_args!("{label} {far}"));
-        }
     }
 
     /// An end to all misfortune: everybody is up and has every charter, and what is sent arrives.
@@ -673,12 +492,5 @@ impl World {
                 self.deliver();
             }
         }
-    }
-}
-
-fn liar_of(party: &Party) -> Option<Lie> {
-    match party {
-        Party::Liar(liar) => Some(liar.lie),
-        _ => None,
     }
 }
