@@ -241,9 +241,9 @@ fn concurrent_requests_for_one_log_never_cosign_two_branches() {
     let mut trunk = Log::new("log.example", 7);
     trunk.grow_to(8);
     let mut branches = [trunk.fork(), trunk.fork().fork()];
-    branches.iter_mut().for_each(|branch| {
+    for branch in &mut branches {
         branch.grow_to(64);
-    });
+    }
     let (node, by) = witness_of(&[&trunk], &[]);
     assert_eq!(add(&node, &trunk.request(0, 8)).status, 200);
     let granted: Mutex<Vec<(u64, usize)>> = Mutex::new(Vec::new());
