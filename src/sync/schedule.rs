@@ -26,6 +26,7 @@ const ROUND: Duration = Duration::from_secs(600);
 
 /// Failures to reach a log's own node after which the copies of others are looked at.
 const COPIES_AFTER: u32 = 2;
+
 /// First rounds are spread over an interval, and over so long at most: a node that starts asks nobody in step with others, and
 /// is up to date soon.
 const SPREAD: Duration = Duration::from_secs(10);
@@ -130,7 +131,7 @@ async fn follow(
 
 /// Goes on with what other nodes keep of the logs whose own node does not answer.
 async fn from_copies(followers: &[Follower], all: &[Peer], shutdown: &mut watch::Receiver<bool>) {
-    let looking = async {
+    let looking = caught(async {
         for follower in followers {
             for other in all.iter().filter(|p| !follower.is_at(p)) {
                 match follower.round_from(other).await {
@@ -142,9 +143,12 @@ async fn from_copies(followers: &[Follower], all: &[Peer], shutdown: &mut watch:
                 }
             }
         }
-    };
+        Ok(())
+    });
     tokio::select! {
-        _ = timeout(ROUND, looking) => {}
+        looked = timeout(ROUND, looking) => if let Ok(Err(e)) = looked {
+            tracing::warn!(error = %e, "copies of a log could not be looked at");
+        },
         _ = shutdown.changed() => {}
     }
 }

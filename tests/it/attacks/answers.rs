@@ -280,7 +280,7 @@ fn malleable_signatures_and_weak_keys_are_refused_everywhere() {
     peer.goes_on();
     // A charter.
     let charter = malleable_charter(&peer.forge.charter);
-    assert_eq!(Charter::open(&charter).unwrap_err().code(), "charter.signature");
+    assert_eq!(Charter::open(&charter).unwrap_err().code(), "charter.threshold");
     // A submission.
     let node = Node::moscow();
     let record = malleable(&node.signer("operator").organisation(5).1, TYP_RECORD);
@@ -378,7 +378,6 @@ fn no_signed_thing_passes_for_another() {
         Envelope::parse(&Envelope::sign(payload, TYP_CHARTER, &[&signer.key]), TYP_CHARTER, MAX_ENTRY).unwrap();
     moved.signatures[0].1 = as_charter.signatures[0].1;
     assert_eq!(peer.with(vec![moved.to_bytes()]), "signature.invalid");
-    // The bare bytes of a record, signed like a note, and a note's text signed by the key that signs records.
     peer.goes_on();
 
     // A note's signature is no cosignature, a cosignature no note's signature, though the key be the same.

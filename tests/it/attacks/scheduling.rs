@@ -12,6 +12,7 @@ use domovoi::sync::client::Network;
 use domovoi::sync::follower::Source;
 use domovoi::sync::schedule;
 use reqwest::dns::{Name, Resolve, Resolving};
+use secrecy::SecretString;
 use tokio::sync::watch;
 
 use super::hostile::{Hostile, Step, honest};
@@ -21,17 +22,21 @@ use crate::node::runtime;
 
 pub fn ministry(dir: &std::path::Path) -> Arc<Node> {
     domovoi::storage::format::create(dir).unwrap();
-    let bounds = Bounds { records: 1000, bytes: 1 << 20, waiting: 16 };
+    Arc::new(open(dir, None, 16))
+}
+
+/// A node in this process, with so many places in its queue.
+pub fn open(data: &std::path::Path, passphrase: Option<&SecretString>, waiting: usize) -> Node {
     let opening = Opening {
-        data: dir,
-        passphrase: None,
-        bounds,
+        data,
+        passphrase,
+        bounds: Bounds { records: 1000, bytes: 1 << 20, waiting },
         stale_after_hours: 24,
         confirm_restored_head: None,
         clock: Clock::system(),
         signing: Signing::allowed(),
     };
-    Arc::new(Node::open(opening, &mut |_, _| {}).unwrap())
+    Node::open(opening, &mut |_, _| {}).unwrap()
 }
 
 pub fn source(name: &str, url: String, forge: &Forge, network: Network) -> Source {
