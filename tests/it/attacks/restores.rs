@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::follow::{member, until};
 use crate::node::run_in;
 use crate::restore::{
-    Fake, Scene, append_config, brought_up, mirror_section, quick, reads_and_signs_nothing, restore_args,
-    signed_by_region, size, without_mirrors, write,
+    Fake, Scene, append_config, brought_up, mirror_section, reads_and_signs_nothing, restore_args, signed_by_region,
+    size, without_mirrors, write,
 };
 
 #[test]
@@ -105,24 +105,4 @@ fn a_mirror_with_changed_entries_restores_nothing_and_a_whole_one_is_taken() {
     assert!(!scene.region.data().join("FORMAT").exists());
     let restored = run(&[&fake.url, &scene.mirror.url()]).json();
     assert_eq!((&restored["from"], &restored["state_root"]), (&Value::from("peer-2"), &before["state_root"]));
-}
-
-#[test]
-fn mirrors_that_stall_drip_or_answer_nonsense_keep_no_node_from_signing() {
-    let mut scene = Scene::new();
-    scene.region.stop();
-    let (silent, rubbish) = (Fake::start(), Fake::start());
-    *silent.stalls.write().unwrap() = Some("checkpoint".into());
-    for (n, body) in [Vec::new(), vec![0; 100], vec![b'x'; 100_000]].into_iter().enumerate() {
-        let fake = Fake::start();
-        fake.shows(&scene.origin, body);
-        append_config(&scene.region, &mirror_section(&format!("rubbish-{n}"), &fake.url, None));
-    }
-    rubbish.shows("another.example/50", b"another log".to_vec());
-    append_config(&scene.region, &mirror_section("none", &rubbish.url, None));
-    append_config(&scene.region, &mirror_section("silent", &silent.url, None));
-    quick(&mut scene.region);
-    scene.region.start();
-    scene.write(2);
-    scene.followers_go_on();
 }
