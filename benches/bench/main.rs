@@ -18,6 +18,7 @@ mod search;
 mod serve;
 mod submit;
 mod union;
+mod witness;
 mod world;
 
 // Regions that do what they are told, as the tests have them.
@@ -147,6 +148,7 @@ const NAMES: &[&str] = &[
     "federation_step",
     "idle_round",
     "map_memory",
+    "witness_add",
 ];
 
 fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
@@ -168,6 +170,7 @@ fn run(name: &str, scratch: &Scratch) -> Outcome<Measure> {
         "federation_step" => union::step(count("BENCH_LINKS", 1_000_000)),
         "idle_round" => idle::round(&scratch.empty(name)?),
         "map_memory" => union::memory(4_000_000),
+        "witness_add" => witness::add(&scratch.empty(name)?),
         "import_moscow" => import::moscow(&scratch.empty(name)?),
         "search_index" => search::indexed(),
         "search_bytes" => search::bytes(),

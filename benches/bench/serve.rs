@@ -23,7 +23,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 const COUNTED: Duration = Duration::from_secs(3);
 
 /// Reads one answer; its whole length. `buffer` keeps what was read.
-async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Outcome<usize> {
+pub async fn answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Outcome<usize> {
     buffer.clear();
     loop {
         if stream.read_buf(buffer).await? == 0 {

@@ -15,14 +15,11 @@ use crate::federation::chain::CharterChain;
 use crate::federation::charter::MAX_CHARTER;
 use crate::federation::draft::{Card, Draft, MAX_DRAFT, Tally};
 use crate::federation::policy::tlog_policy;
-use crate::federation::roles::Cosigners;
 use crate::node::charters::{keep_latest, read_chain, read_version};
+use crate::node::cosigner_keys;
 use crate::node::layout::Layout;
-use crate::registry::body::List;
-use crate::registry::text::Text;
 use crate::storage::durable::{read_bounded, write_atomic};
 use crate::storage::keys;
-use crate::tlog::cosignature::Cosigner;
 
 /// The federation's charter.
 #[derive(Debug, Subcommand)]
@@ -435,7 +432,7 @@ impl CardCommand {
         let mut region = read_chain(&layout)?.region(&layout.origin()?)?.clone();
         region.standing = None;
         let passphrase = passphrase(context, true)?;
-        region.cosigners = cosigners(&layout, region.origin.as_str(), &passphrase)?.or(region.cosigners);
+        region.cosigners = cosigner_keys::for_charter(&layout)?.or(region.cosigners);
         let files = if self.root.is_empty() { vec![layout.key("region-root")] } else { self.root.clone() };
         let roots = files.iter().map(|f| keys::read(f, &passphrase)).collect::<Result<Vec<_>>>()?;
         let bytes = Card::sign(&region, &roots.iter().collect::<Vec<_>>())?;
@@ -450,18 +447,4 @@ impl CardCommand {
         });
         Ok(())
     }
-}
-
-/// The public halves of the node's cosigner keys, as far as it has them.
-fn cosigners(layout: &Layout, origin: &str, passphrase: &secrecy::SecretString) -> Result<Option<Cosigners>> {
-    let line = |name: &str| -> Result<Option<Text>> {
-        let path = layout.key(name);
-        if !path.exists() {
-            return Ok(None);
-        }
-        let key = keys::read(&path, passphrase)?;
-        Text::new(&Cosigner::new(format!("{origin}/{name}"), key)?.verifier().to_string()).map(Some)
-    };
-    let Some(witness) = line("witness")? else { return Ok(None) };
-    Ok(Some(Cosigners { witness: List(vec![witness]), mirror: line("mirror")?, verifier: line("verifier")? }))
 }

@@ -245,7 +245,7 @@ impl New {
             body.quorums = Some(Quorums { witness, mirror, verifier });
         }
         for w in self.witness.chunks_exact(3) {
-            let witness = Witness { name: Text::normalise(&w[0])?, vkey: Text::new(&w[1])?, url: Text::new(&w[2])? };
+            let witness = Witness { name: Text::normalise(&w[0])?, vkey: w[1].parse()?, url: Text::new(&w[2])? };
             body.witnesses.get_or_insert_default().0.push(witness);
         }
         body.staleness_hours = self.staleness_hours.unwrap_or(body.staleness_hours);

@@ -19,6 +19,7 @@ use crate::federation::draft::next;
 use crate::federation::keys::retire;
 use crate::federation::roles::RetireReason;
 use crate::node::charters::{keep_latest, read_chain};
+use crate::node::cosigner_keys;
 use crate::node::layout::Layout;
 use crate::node::now_ms;
 use crate::registry::body::{KeyBytes, List};
@@ -197,7 +198,8 @@ impl Found {
             log_vkey: Text::new(&vkey)?,
             commit_key: KeyBytes(PublicKey::of(&commit)),
             url: Text::new(&url)?,
-            cosigners: None,
+            // With a log of its own the node is named with its region already.
+            cosigners: if node.has_own_log() { None } else { cosigner_keys::for_charter(&node)? },
         });
         let bytes = Charter::sign(&body, &roots.iter().collect::<Vec<_>>())?;
         let chain = CharterChain::pinned(&bytes)?;

@@ -9,6 +9,7 @@ use super::Context;
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::node::charters::read_chain;
+use crate::node::cosigner_keys::Role;
 use crate::node::federation_check::{self, Checked};
 use crate::node::layout::Layout;
 use crate::node::load::{load, ring_of};
@@ -355,6 +356,11 @@ fn files_of(layout: &Layout) -> Vec<(String, PathBuf)> {
     }
     for role in ["federation-root", "region-root", "log", "commit", "operator"] {
         files.push((format!("keys/{role}.pem"), layout.key(role)));
+    }
+    // Not the witness's: what it has cosigned would come back older than it was, and it must not go on from there.
+    for role in [Role::Mirror, Role::Verifier].map(Role::file) {
+        files.push((format!("keys/{role}.pem"), layout.key(role)));
+        files.push((format!("keys/{role}.vkey"), layout.cosigner(role)));
     }
     files.retain(|(_, path)| path.exists());
     for entry in std::fs::read_dir(layout.charters()).into_iter().flatten().flatten() {

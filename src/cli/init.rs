@@ -8,6 +8,7 @@ use ed25519_dalek::SigningKey;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::federation::charter::{Charter, RegionOfOne};
+use crate::node::cosigner_keys::{self, Role};
 use crate::node::layout::Layout;
 use crate::registry::body::{AuthorityEnrolled, Body, KeyBytes, KeyGranted, List};
 use crate::registry::envelope::{Envelope, TYP_RECORD};
@@ -119,8 +120,11 @@ impl Init {
         let [federation, root, log, commit, operator]: [SigningKey; 5] =
             made.try_into().map_err(|_| Error::stop("init.keys", "keys are missing", "report this as a defect"))?;
         let vkey = NoteSigner::new(&origin, log)?.verifier().to_string();
+        for role in Role::USUAL {
+            cosigner_keys::make(layout, role, &origin, &passphrase)?;
+        }
         let now = crate::node::now_ms();
-        let bytes = Charter::of_one(
+        let bytes = Charter::of_one_cosigning(
             RegionOfOne {
                 code: region,
                 name: Text::normalise(table.name_ru)?,
@@ -132,6 +136,7 @@ impl Init {
                 log_vkey: vkey.clone(),
                 url: url.to_owned(),
             },
+            cosigner_keys::for_charter(layout)?,
             now,
             &federation,
         )?;

@@ -12,6 +12,8 @@ use super::output::moment;
 use super::undo::everything;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
+use crate::node::cosigner_keys::{self, Role};
+use crate::node::layout::Layout;
 use crate::registry::ids::KeyThumb;
 use crate::registry::signature::PublicKey;
 use crate::storage::keys;
@@ -24,8 +26,21 @@ pub enum Key {
     New(KeyFile),
     #[command(about = "Показать открытую часть ключа")]
     Show(KeyFile),
+    #[command(about = "Создать ключи, которыми узел заверяет чужие журналы: свидетеля, зеркала, проверяющего")]
+    Cosigner(CosignerKey),
     #[command(about = "Перечислить всё, что подписал ключ: после его утраты или кражи")]
     Signed(Signed),
+}
+
+/// Keys of this node as a cosigner.
+#[derive(Debug, Args)]
+pub struct CosignerKey {
+    #[arg(long, help = "Имя, с которого начинаются имена ключей (по умолчанию — имя журнала или хост узла)")]
+    name: Option<String>,
+    #[arg(long, help = "Ещё и ключ свидетеля ML-DSA-44, стойкий к квантовым компьютерам")]
+    pq: bool,
+    #[arg(long, help = "Новые ключи свидетеля взамен старых; что он заверил раньше, забывается")]
+    replace: bool,
 }
 
 /// What a key signed.
@@ -43,12 +58,15 @@ impl Signed {
         let all = everything(&Api::new(context)?, context)?;
         let undone: HashSet<&str> =
             all.iter().filter(|r| r.r#type == "record.superseded").filter_map(|r| r.body["record"].as_str()).collect();
+        // As the revocation says it; the list of changes does not.
+        let revoked = all.iter().filter(|r| r.r#type == "key.revoked" && r.body["key"] == kid.as_str());
+        let suspect_from = revoked.filter_map(|r| r.body["suspect_from"].as_u64()).min().unwrap_or(u64::MAX);
         let signed = all.iter().filter(|r| r.index >= self.since && r.signers.contains(&kid));
         let rows: Vec<_> = signed
             .map(|r| {
                 let superseded = undone.contains(r.id.as_str());
                 json!({ "index": r.index, "id": r.id, "type": r.r#type, "recorded_at": r.recorded_at,
-                    "batch": r.batch, "suspect": r.suspect, "superseded": superseded })
+                    "batch": r.batch, "suspect": r.index >= suspect_from, "superseded": superseded })
             })
             .collect();
         let value = json!({ "key": kid, "since": self.since, "records": rows });
@@ -102,6 +120,7 @@ impl Key {
     /// Makes or opens the key and prints its public half.
     pub fn run(&self, context: &Context) -> Result<()> {
         let (file, key) = match self {
+            Key::Cosigner(c) => return c.run(context),
             Key::Signed(s) => return s.run(context),
             Key::New(k) if k.file.exists() => {
                 return Err(Error::refuse("key.exists", format!("{} exists", k.file.display()), "choose another file"));
@@ -126,4 +145,45 @@ impl Key {
         context.out.next(&[&grant], &[&grant]);
         Ok(())
     }
+}
+
+impl CosignerKey {
+    fn run(&self, context: &Context) -> Result<()> {
+        let config = context.config()?;
+        let layout = Layout::new(&config.node.data_dir);
+        let base = match &self.name {
+            Some(name) => name.clone(),
+            None => base_name(&layout, config.node.public_url.as_deref())?,
+        };
+        let passphrase = passphrase(context, true)?;
+        if self.replace {
+            cosigner_keys::set_aside(&layout)?;
+        }
+        let roles = Role::ALL.into_iter().filter(|role| self.pq || *role != Role::WitnessPq);
+        let made: Vec<(Role, String)> = roles
+            .map(|role| Ok((role, cosigner_keys::make(&layout, role, &base, &passphrase)?.to_string())))
+            .collect::<Result<_>>()?;
+        let value: serde_json::Map<String, serde_json::Value> =
+            made.iter().map(|(role, vkey)| (role.file().to_owned(), vkey.clone().into())).collect();
+        context.out.result(&value, |out| made.iter().for_each(|(_, vkey)| out.line(vkey)));
+        context.out.next(
+            &["перезапустите узел: domovoi serve", "передайте эти строки федерации: их назовёт её устав"],
+            &["restart the node: domovoi serve", "give these lines to the federation: its charter will name them"],
+        );
+        Ok(())
+    }
+}
+
+/// What the names of a node's cosigners begin with.
+fn base_name(layout: &Layout, public_url: Option<&str>) -> Result<String> {
+    if layout.has_own_log() {
+        return layout.origin();
+    }
+    if layout.federation().has_own_log() {
+        return layout.federation().origin();
+    }
+    let host = public_url.and_then(|url| reqwest::Url::parse(url).ok());
+    host.and_then(|url| url.host_str().map(str::to_owned)).ok_or_else(|| {
+        Error::refuse("key.name", "this node has no log and no node.public_url", "name the cosigner: --name")
+    })
 }

@@ -8,6 +8,7 @@ pub mod api;
 pub mod charter;
 mod charter_new;
 mod charter_words;
+mod cosigning;
 pub mod dossier;
 pub mod drafts;
 pub mod evidence;

@@ -6,17 +6,19 @@ use std::time::Duration;
 use clap::Args;
 use tokio::sync::watch;
 
+use super::cosigning::Cosigning;
 use super::init::founding_file;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
 use crate::http::{
     Live, Options, Server, changes, dossiers, evidence_api, log_api, logging, openapi, pages, private_check, proofs,
-    reads, search, static_log,
+    reads, search, static_log, witness,
 };
 use crate::node::charters::read_chain;
 use crate::node::clock::Clock;
 use crate::node::config::{Config, SyncSection};
+use crate::node::cosigner_keys::{CosignerKeys, Role};
 use crate::node::federation_log::confirm_restored;
 use crate::node::layout::Layout;
 use crate::node::sequencer::{Bounds, Outcome};
@@ -58,11 +60,14 @@ impl Serve {
         let data = config.node.data_dir.clone();
         let layout = Layout::new(&data);
         let own = layout.has_own_log() || layout.federation().has_own_log();
-        let passphrase = if own { Some(passphrase(context, true)?) } else { None };
+        let cosigns = Role::ALL.iter().any(|role| layout.key(role.file()).exists());
+        let passphrase = if own || cosigns { Some(passphrase(context, true)?) } else { None };
+        let cosigners = CosignerKeys::open(&layout, passphrase.as_ref())?;
         if let Some(size) = self.confirm_restored_federation_head {
             confirm_restored(&layout.federation(), size)?;
         }
         let runtime = super::api::runtime()?;
+        let cosigning = Cosigning::open(&layout, cosigners, &config);
         let (mut config, mut attempts) = (config, Attempts::default());
         loop {
             let keepers = keepers_of(&config, &layout)?;
@@ -97,7 +102,7 @@ impl Serve {
             };
             let reload = Context { common: context.common.clone(), out: context.out };
             let live = Live::open(config, Box::new(move || reload.config()), Some(log.clone()))?;
-            let result = runtime.block_on(run(node.clone(), live, context, recovery, &attempts));
+            let result = runtime.block_on(run(node.clone(), live, &cosigning, context, recovery, &attempts));
             node.close();
             drop(node);
             let Some(longer) = result? else { return Ok(()) };
@@ -132,6 +137,7 @@ fn keepers_of(config: &Config, layout: &Layout) -> Result<Vec<Keeper>> {
 async fn run(
     node: Arc<Node>,
     live: Arc<Live>,
+    cosigning: &Cosigning,
     context: &Context,
     recovery: Recovery,
     attempts: &Attempts,
@@ -151,9 +157,13 @@ async fn run(
         .merge(log_api::router().with_state(node.clone()))
         .merge(evidence_api::router().with_state(node.clone()))
         .merge(changes::router(node.clone(), live.clone()))
-        .merge(private_check::router().with_state(node.clone()));
+        .merge(private_check::router().with_state(node.clone()))
+        .merge(
+            witness::router()
+                .with_state(witness::Witnessing { node: node.clone(), witness: cosigning.witness.clone() }),
+        );
     let app = openapi::finish(api)?
-        .merge(static_log::router(Arc::new(NodeLogs(node.clone()))))
+        .merge(static_log::router(Arc::new(NodeLogs(node.clone(), cosigning.words.clone()))))
         .merge(pages::router(node.clone()));
     let watched = node.clone();
     let ready = move || if watched.healthy() { Ok(()) } else { Err("the log cannot be written".to_owned()) };
@@ -161,6 +171,7 @@ async fn run(
         Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
     let (stop, stopping) = watch::channel(false);
     let joining = tokio::spawn(joining(node.clone(), live.clone(), stopping.clone()));
+    let gathering = cosigning.start(&node, &live.config(), &stopping);
     let of_now = live.clone();
     let alerting = tokio::spawn(alerts::watch(node.clone(), move || of_now.config(), stopping.clone()));
     let following = tokio::spawn(following(node.clone(), live.clone(), stopping));
@@ -192,6 +203,9 @@ async fn run(
     stop.send_replace(true);
     let _ = following.await;
     let _ = joining.await;
+    for task in gathering {
+        let _ = task.await;
+    }
     let _ = alerting.await;
     result
 }

@@ -4,14 +4,15 @@
 //! not verify, and never takes another version in the place of one it has. The chain gives each log its
 //! [`Charters`]: a log adopts versions in its own time, and each of its entries is judged by the version it had adopted.
 
-use super::charter::{Charter, Region, VerifiedCharter};
+use super::charter::{Charter, MAX_CHARTER, Region, VerifiedCharter};
 use super::roles::StandingStatus;
 use crate::error::{Error, Result};
+use crate::registry::envelope::{Envelope, TYP_CHARTER};
 use crate::registry::jurisdiction::{Charters, LogCut};
 use crate::tlog::Hash;
 
 /// Most versions of a chain: whoever has the root keys must not fill a node's memory.
-pub const MAX_VERSIONS: usize = 10_000;
+pub const MAX_VERSIONS: usize = 1024;
 
 /// Verified charters, each the successor of the one before. Never empty.
 #[derive(Debug, Clone)]
@@ -52,6 +53,12 @@ impl CharterChain {
         let next = self.latest().succeed(bytes)?;
         self.0.push(next);
         Ok(true)
+    }
+    /// True where a charter says of itself that it follows the newest version: a cheap look, before any signature.
+    pub fn may_follow(&self, bytes: &[u8]) -> bool {
+        let named = self.latest().sha256().to_string();
+        let names = |payload: &[u8]| payload.windows(named.len()).any(|part| part == named.as_bytes());
+        Envelope::parse(bytes, TYP_CHARTER, MAX_CHARTER).is_ok_and(|e| names(&e.payload))
     }
     /// The pinned charter.
     pub fn first(&self) -> &VerifiedCharter {

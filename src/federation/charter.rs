@@ -177,6 +177,16 @@ pub(super) fn invalid(what: impl Into<String>) -> Error {
 impl Charter {
     /// A charter of one region, signed by its own federation root key, valid for ten years.
     pub fn of_one(one: RegionOfOne, now: u64, root: &SigningKey) -> Result<Vec<u8>> {
+        Charter::of_one_cosigning(one, None, now, root)
+    }
+
+    /// [`Charter::of_one`] of a region whose node cosigns the logs of others.
+    pub fn of_one_cosigning(
+        one: RegionOfOne,
+        cosigners: Option<Cosigners>,
+        now: u64,
+        root: &SigningKey,
+    ) -> Result<Vec<u8>> {
         let body = CharterBody {
             format: FORMAT,
             version: 1,
@@ -199,7 +209,7 @@ impl Charter {
                 log_vkey: Text::new(&one.log_vkey)?,
                 commit_key: KeyBytes(one.commit_key),
                 url: Text::new(&one.url)?,
-                cosigners: None,
+                cosigners,
                 standing: None,
             }]),
             federation: None,

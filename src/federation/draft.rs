@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::charter::{self, Charter, CharterBody, MAX_CHARTER, Region, VerifiedCharter};
 use super::keys::cosigner_key;
-use super::roles::{Cosigners, KeyRole};
+use super::roles::{CosignerVkey, Cosigners, KeyRole};
 use crate::error::{Error, Result};
 use crate::registry::body::{KeyBytes, List};
 use crate::registry::envelope::{Envelope, MAX_SIGNATURES, TYP_CARD, TYP_CHARTER};
@@ -300,30 +300,35 @@ impl CharterBody {
     pub fn replace_key(&mut self, old: &PublicKey, new: &PublicKey) -> Result<()> {
         let of = |k: &KeyBytes| k.thumb() == old.thumb();
         let mut plain: Vec<&mut KeyBytes> = self.root_keys.0.iter_mut().collect();
-        let mut lines: Vec<(&mut Text, bool)> = Vec::new();
+        let (mut logs, mut lines): (Vec<&mut Text>, Vec<&mut CosignerVkey>) = Default::default();
         let mut nodes: Vec<&mut Cosigners> = Vec::new();
         for r in &mut self.regions.0 {
             plain.extend(r.root_keys.0.iter_mut().chain([&mut r.commit_key]));
-            lines.push((&mut r.log_vkey, true));
+            logs.push(&mut r.log_vkey);
             nodes.extend(&mut r.cosigners);
         }
         if let Some(f) = &mut self.federation {
             plain.push(&mut f.commit_key);
-            lines.push((&mut f.log_vkey, true));
+            logs.push(&mut f.log_vkey);
             nodes.extend(&mut f.cosigners);
         }
         for node in nodes {
-            let some = node.witness.0.iter_mut().chain(&mut node.mirror).chain(&mut node.verifier);
-            lines.extend(some.map(|line| (line, false)));
+            lines.extend(node.witness.0.iter_mut().chain(&mut node.mirror).chain(&mut node.verifier));
         }
-        lines.extend(self.witnesses.iter_mut().flat_map(|w| &mut w.0).map(|w| (&mut w.vkey, false)));
+        lines.extend(self.witnesses.iter_mut().flat_map(|w| &mut w.0).map(|w| &mut w.vkey));
         if let Some(place) = plain.into_iter().find(|k| of(k)) {
             *place = KeyBytes(new.clone());
             return Ok(());
         }
-        for (line, is_log) in lines {
-            if let Some(replaced) = replaced(line.as_str(), is_log, old, new)? {
+        for line in logs {
+            if let Some(replaced) = replaced(line.as_str(), true, old, new)? {
                 *line = Text::new(&replaced)?;
+                return Ok(());
+            }
+        }
+        for line in lines {
+            if let Some(replaced) = replaced(line.as_str(), false, old, new)? {
+                *line = replaced.parse()?;
                 return Ok(());
             }
         }
@@ -346,9 +351,9 @@ impl CharterBody {
                 };
                 let all = place.get_or_insert(Cosigners { witness: List(Vec::new()), mirror: None, verifier: None });
                 match role {
-                    KeyRole::Witness => all.witness.0.push(Text::new(key)?),
-                    KeyRole::Mirror => all.mirror = Some(Text::new(key)?),
-                    _ => all.verifier = Some(Text::new(key)?),
+                    KeyRole::Witness => all.witness.0.push(key.parse()?),
+                    KeyRole::Mirror => all.mirror = Some(key.parse()?),
+                    _ => all.verifier = Some(key.parse()?),
                 }
             }
             _ => return Err(no_key("to be added there: replace the one that is in the place")),
@@ -378,14 +383,14 @@ fn replaced(line: &str, is_log: bool, old: &PublicKey, new: &PublicKey) -> Resul
     let key = |k: &PublicKey| ed25519_dalek::VerifyingKey::from_bytes(&k.to_bytes()).map_err(|e| form(e.to_string()));
     if is_log {
         let held = VerifierKey::parse(line)?;
-        return Ok((held.verifying_key().as_bytes() == &old.to_bytes())
+        return (held.verifying_key().as_bytes() == &old.to_bytes())
             .then(|| VerifierKey::new(held.name(), key(new)?).map(|k| k.to_string()))
-            .transpose()?);
+            .transpose();
     }
     let (name, public) = cosigner_key(line)?;
-    Ok((*public == old.to_bytes())
+    (*public == old.to_bytes())
         .then(|| crate::tlog::cosignature::CosignerKey::new(&*name, key(new)?).map(|k| k.to_string()))
-        .transpose()?)
+        .transpose()
 }
 
 /// A public key of 43 characters of base64url, as `domovoi key show` prints it.

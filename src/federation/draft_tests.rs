@@ -48,9 +48,9 @@ fn body() -> CharterBody {
     body.root_keys = List((1..=3).map(|n| KeyBytes(public(n))).collect());
     body.threshold = 2;
     let cosigners = |name: &str, n: u8| Cosigners {
-        witness: List(vec![text(&line(&format!("{name}/witness"), n))]),
-        mirror: Some(text(&line(&format!("{name}/mirror"), n + 1))),
-        verifier: Some(text(&line(&format!("{name}/verifier"), n + 2))),
+        witness: List(vec![line(&format!("{name}/witness"), n).parse().unwrap()]),
+        mirror: Some(line(&format!("{name}/mirror"), n + 1).parse().unwrap()),
+        verifier: Some(line(&format!("{name}/verifier"), n + 2).parse().unwrap()),
     };
     body.regions.0[0].cosigners = Some(cosigners("77", 14));
     body.federation = Some(FederationLog {
@@ -60,10 +60,11 @@ fn body() -> CharterBody {
         url: text("https://fed.example/"),
         cosigners: Some(cosigners("fed", 24)),
     });
-    let witness =
-        Witness {
-            name: text("Свидетель"), vkey: text(&line("w.example", 31)), url: text("https://w.example")
-        };
+    let witness = Witness {
+        name: text("Свидетель"),
+        vkey: line("w.example", 31).parse().unwrap(),
+        url: text("https://w.example"),
+    };
     body.witnesses = Some(List(vec![witness]));
     body
 }
@@ -265,7 +266,15 @@ fn a_policy_names_who_may_cosign_and_how_many_must() {
             .ends_with("group all-of-kind-witness 2 witness-1-key-1 witness-2-key-1\nquorum all-of-kind-witness\n")
     );
     // A node's second key is no second voice.
-    b.federation.as_mut().unwrap().cosigners.as_mut().unwrap().witness.0.push(text(&line("fed/witness-2", 40)));
+    b.federation
+        .as_mut()
+        .unwrap()
+        .cosigners
+        .as_mut()
+        .unwrap()
+        .witness
+        .0
+        .push(line("fed/witness-2", 40).parse().unwrap());
     b.quorums = Some(Quorums { witness: 1, mirror: 1, verifier: 1 });
     let whole = of(&b, "log.example/77");
     assert!(whole.contains("group witness-1 any witness-1-key-1 witness-1-key-2\n"), "{whole}");

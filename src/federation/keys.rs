@@ -44,7 +44,7 @@ impl Placed {
 /// Those of [`CosignerKey::parse`].
 pub fn cosigner_key(vkey: &str) -> Result<(Box<str>, Box<[u8]>)> {
     let key = CosignerKey::parse(vkey).map_err(|e| e.at("charter"))?;
-    Ok((key.name().into(), key.verifying_key().as_bytes().as_slice().into()))
+    Ok((key.name().into(), key.public().into()))
 }
 
 /// The keys a node cosigns with.

@@ -6,7 +6,7 @@
 //! the rules of `registry` ask about a log's origin, keys and ОКТМО prefixes.
 //!
 //! [`roles`] are the parts of a charter beside the regions, [`keys`] what may become of a key from version to version,
-//! [`policy`] who must cosign which log. [`draft`] is a charter that is not signed yet.
+//! [`policy`] who must cosign which log, [`roster`] who may and how many have. [`draft`] is a charter that is not signed yet.
 //!
 //! [`dossier`] verifies an archive about one chat by nothing but such a chain, [`evidence`] a file about a log that broke its word.
 //!
@@ -24,3 +24,4 @@ pub mod evidence;
 pub mod keys;
 pub mod policy;
 pub mod roles;
+pub mod roster;

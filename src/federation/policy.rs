@@ -22,11 +22,10 @@ fn takes_part(region: &&Region) -> bool {
 }
 
 fn vkeys(of: &Cosigners, role: KeyRole) -> Vec<String> {
-    let text = |t: &crate::registry::text::Text| t.to_string();
     match role {
-        KeyRole::Witness => of.witness.0.iter().map(text).collect(),
-        KeyRole::Mirror => of.mirror.iter().map(text).collect(),
-        KeyRole::Verifier => of.verifier.iter().map(text).collect(),
+        KeyRole::Witness => of.witness.0.iter().map(ToString::to_string).collect(),
+        KeyRole::Mirror => of.mirror.iter().map(ToString::to_string).collect(),
+        KeyRole::Verifier => of.verifier.iter().map(ToString::to_string).collect(),
         _ => Vec::new(),
     }
 }

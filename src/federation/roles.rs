@@ -1,12 +1,54 @@
 //! What a charter says beside who takes part: who cosigns, how many must, who is suspended, which keys come and went, and
 //! where a log was cut.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::registry::body::{KeyBytes, List};
 use crate::registry::ids::{RecordId, RegionCode};
 use crate::registry::strict::words;
-use crate::registry::text::{Millis, Text};
+use crate::registry::text::{Millis, Text, serde_as_string};
+use crate::tlog::cosignature::CosignerKey;
+
+/// The vkey line of a cosigner, read once and kept as it was written: its only spelling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CosignerVkey(CosignerKey, Box<str>);
+
+impl CosignerVkey {
+    /// The key.
+    pub fn key(&self) -> &CosignerKey {
+        &self.0
+    }
+    /// The line.
+    pub fn as_str(&self) -> &str {
+        &self.1
+    }
+}
+
+impl FromStr for CosignerVkey {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<CosignerVkey> {
+        CosignerKey::parse(text).map(|key| CosignerVkey(key, text.into()))
+    }
+}
+
+impl From<CosignerKey> for CosignerVkey {
+    fn from(key: CosignerKey) -> CosignerVkey {
+        let text = key.to_string().into();
+        CosignerVkey(key, text)
+    }
+}
+
+impl fmt::Display for CosignerVkey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.1)
+    }
+}
+
+serde_as_string!(CosignerVkey);
 
 /// With which keys a node cosigns other logs: vkey lines of distinct names, so that nobody is taken to have said more than
 /// he did (docs/protocol.md, "Three kinds of cosigner").
@@ -14,13 +56,13 @@ use crate::registry::text::{Millis, Text};
 #[serde(deny_unknown_fields)]
 pub struct Cosigners {
     /// Saw an append-only log. One key of Ed25519, and one of ML-DSA-44 where the node has it.
-    pub witness: List<Text, 2>,
+    pub witness: List<CosignerVkey, 2>,
     /// Holds a durable copy and serves it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mirror: Option<Text>,
+    pub mirror: Option<CosignerVkey>,
     /// Replayed every record and got the committed root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verifier: Option<Text>,
+    pub verifier: Option<CosignerVkey>,
 }
 
 /// A witness that is no node of the federation.
@@ -30,7 +72,7 @@ pub struct Witness {
     /// Who runs it, for people.
     pub name: Text,
     /// Its key, a vkey line.
-    pub vkey: Text,
+    pub vkey: CosignerVkey,
     /// Where it takes checkpoints: the URL before `/add-checkpoint`.
     pub url: Text,
 }

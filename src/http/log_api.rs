@@ -20,6 +20,7 @@ use super::reads::{blocking, flag, own};
 use super::static_log::{LogFiles, Which};
 use crate::error::{Error, Result};
 use crate::node::charters::{read_chain, read_version};
+use crate::node::cosign::{CosignedView, OwnWords};
 use crate::node::layout::{Layout, origin_hash};
 use crate::node::log_view::{LogView, Role};
 use crate::node::sequencer::{MAX_SUBMISSION, Outcome};
@@ -44,6 +45,8 @@ pub struct NodeView {
     pub freshness: Option<Freshness>,
     /// Root of the state map at the last commit, hex.
     pub state_root: Option<String>,
+    /// Who of those whom the charter names has cosigned its checkpoint.
+    pub cosigned: Option<CosignedView>,
     /// Whether the node signs; absent on a node that only follows.
     pub signing: Option<SigningView>,
 }
@@ -84,6 +87,7 @@ async fn node_info(State(node): State<Arc<Node>>) -> Json<NodeView> {
         charter_sha256: own.map(|v| v.charter().sha256().to_string()),
         freshness: own.map(|v| node.freshness(v)),
         state_root: own.and_then(|v| v.head()).map(|h| data_encoding::HEXLOWER.encode(&h.root)),
+        cosigned: own.and_then(|v| CosignedView::of_view(v)),
         signing: node.signing().map(Into::into),
     })
 }
@@ -232,6 +236,8 @@ pub struct MemberView {
     pub freshness: Freshness,
     /// Where its mirror is served.
     pub mirror: String,
+    /// Who of those whom its charter names has cosigned its checkpoint.
+    pub cosigned: Option<CosignedView>,
 }
 
 /// What this node follows.
@@ -248,7 +254,8 @@ async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
         // Let go before `freshness` reads it again: a follower that waits to write in between would stop both for ever.
         let status = f.status.read().clone();
         let mirror = format!("/mirror/{}/", origin_hash(&f.view.origin));
-        MemberView { status, standing: node.standing(&f), freshness: node.freshness(&f.view), mirror }
+        let cosigned = CosignedView::of_view(&f.view);
+        MemberView { status, standing: node.standing(&f), freshness: node.freshness(&f.view), mirror, cosigned }
     });
     Json(FederationView { members: members.collect() })
 }
@@ -338,16 +345,22 @@ pub fn router() -> OpenApiRouter<Arc<Node>> {
         .routes(routes!(snapshot))
 }
 
-/// The node's logs as files.
-pub struct NodeLogs(pub Arc<Node>);
+/// The node's logs as files; its mirrors' checkpoints bear its own lines.
+pub struct NodeLogs(pub Arc<Node>, pub Arc<OwnWords>);
 
 impl LogFiles for NodeLogs {
     fn read(&self, log: &Which, path: LogPath) -> Result<Option<Vec<u8>>> {
+        let followed = match log {
+            Which::Own => None,
+            Which::Mirror(hash) => self.0.followed().into_iter().find(|f| origin_hash(&f.view.origin) == *hash),
+        };
+        if let (Some(followed), LogPath::Checkpoint) = (&followed, path) {
+            let served = self.1.checkpoint(followed, self.0.clock.now_ms())?;
+            return Ok(served.map(|note| note.as_bytes().to_vec()));
+        }
         let view = match log {
             Which::Own => self.0.own().cloned(),
-            Which::Mirror(hash) => {
-                self.0.followed().into_iter().map(|f| f.view.clone()).find(|v| origin_hash(&v.origin) == *hash)
-            }
+            Which::Mirror(_) => followed.map(|f| f.view.clone()),
         };
         let federation =
             self.0.federation().filter(|f| matches!(log, Which::Mirror(h) if *h == origin_hash(&f.origin)));

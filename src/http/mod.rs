@@ -5,7 +5,7 @@
 //! (headers, load, body, time), then the resource's handler. Whatever goes wrong on the way leaves as a [`problem`]
 //! document with a stable code. [`live`] holds what SIGHUP may change: the configuration in force and the certificate.
 //!
-//! One file per resource: [`reads`], [`search`], [`log_api`], [`changes`] (with the event stream), [`private_check`] (links by buckets), [`static_log`] (the log itself as files), [`health`], [`metrics`], [`openapi`] (the document is collected from the handlers). What people see in a browser is in [`pages`]. Parameters are read
+//! One file per resource: [`reads`], [`search`], [`log_api`], [`changes`] (with the event stream), [`private_check`] (links by buckets), [`static_log`] (the log itself as files), [`witness`], [`health`], [`metrics`], [`openapi`] (the document is collected from the handlers). What people see in a browser is in [`pages`]. Parameters are read
 //! with [`extract`]. To add one, write a handler with `#[utoipa::path]`, return `Result<_, Error>`, and add it in [`openapi::api`]'s router.
 //!
 //! It must never: hold truth of its own, log bodies, paths or secrets, speak unencrypted to anything but loopback and
@@ -33,6 +33,7 @@ pub mod serve;
 mod shares;
 pub mod static_log;
 pub mod tls;
+pub mod witness;
 
 pub use health::Ready;
 pub use limits::{Peer, RequestId};

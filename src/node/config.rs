@@ -18,6 +18,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::tlog::cosignature::CosignerKey;
+use crate::tlog::note::VerifierKey;
 use ranges::AddressRange;
 use schema::{Apply, Field, Kind, Section, section};
 
@@ -177,6 +179,30 @@ section! { Follow "follow" true,
         "PEM file to trust instead of the public authorities (a development certificate).";
 }
 
+section! { CosignSection "cosign" false,
+    "Заверение журнала этого узла другими.", "Cosignatures of others on this node's log.";
+    interval_seconds: u64 = 900, Kind::Int(1, 86_400), Restart, "",
+        "Через сколько секунд журнал, в котором ничего не меняется, заверяется заново.",
+        "Seconds after which a log in which nothing changes is cosigned anew.";
+}
+
+section! { CosignerEntry "cosigner" true,
+    "Кто ещё заверяет журнал этого узла, кроме названных в уставе; раздел повторяется для каждого.",
+    "Who cosigns this node's log besides those whom the charter names; repeated for each.";
+    kind: String = "witness".into(), Kind::Choice(&["witness", "mirror", "verifier"]), Restart, "\"witness\"",
+        "Свидетель, зеркало или проверяющий.",
+        "Witness, mirror or verifier.";
+    url: String = String::new(), Kind::Text, Restart, "\"https://witness.example/witness\"",
+        "Адрес: у свидетеля — до «/add-checkpoint», у зеркала и проверяющего — адрес узла.",
+        "URL: of a witness the part before /add-checkpoint, of a mirror and a verifier that of the node.";
+    vkey: String = String::new(), Kind::Text, Restart, "\"witness.example+9a073b7a+BOkyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\"",
+        "Его ключ (vkey).",
+        "Its key (a vkey).";
+    ca: Option<PathBuf> = None, Kind::Path, Restart, "\"witness.pem\"",
+        "Файл PEM, которому доверять вместо публичных центров (сертификат для разработки).",
+        "PEM file to trust instead of the public authorities (a development certificate).";
+}
+
 section! { Mirror "mirror" true,
     "Узел, который хранит копию журнала этого узла (следит за ним); раздел повторяется для каждого.",
     "A node that keeps a copy of this node's log (it follows it); repeated for each.";
@@ -191,6 +217,17 @@ section! { Mirror "mirror" true,
         "PEM file to trust instead of the public authorities (a development certificate).";
 }
 
+section! { WitnessLog "witness_log" true,
+    "Журнал, который не назван ни в одном уставе, но который заверяет свидетель этого узла; раздел повторяется для каждого.",
+    "A log that no charter names and that this node's witness cosigns all the same; repeated for each.";
+    vkey: String = String::new(), Kind::Text, Restart, "\"log.example+36e48a5e+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\"",
+        "Ключ журнала (vkey, имя ключа — имя журнала).",
+        "The log's key (a vkey; its name is the log's origin).";
+    origin: Option<String> = None, Kind::Text, Restart, "\"log.example\"",
+        "Имя журнала, если оно не совпадает с именем ключа.",
+        "Origin of the log, where it is not the name of the key.";
+}
+
 /// All sections, in the order of the example.
 pub static SECTIONS: &[&Section] = &[
     &NodeSection::SECTION,
@@ -201,9 +238,12 @@ pub static SECTIONS: &[&Section] = &[
     &SyncSection::SECTION,
     &AlertsSection::SECTION,
     &RecoverySection::SECTION,
+    &CosignSection::SECTION,
     &LogSection::SECTION,
     &Follow::SECTION,
     &Mirror::SECTION,
+    &CosignerEntry::SECTION,
+    &WitnessLog::SECTION,
 ];
 
 /// A checked configuration. There is no way to make one that has not passed [`Config::load`]'s checks, except the
@@ -228,12 +268,18 @@ pub struct Config {
     pub alerts: AlertsSection,
     /// Before the first signature after a start.
     pub recovery: RecoverySection,
+    /// Cosignatures of others.
+    pub cosign: CosignSection,
     /// The node's messages.
     pub log: LogSection,
     /// Nodes to follow.
     pub follow: Vec<Follow>,
     /// Nodes that keep a copy of this node's log.
     pub mirror: Vec<Mirror>,
+    /// Cosigners besides those of the charter.
+    pub cosigner: Vec<CosignerEntry>,
+    /// Logs beside those of the charters that the witness cosigns.
+    pub witness_log: Vec<WitnessLog>,
 }
 
 impl Config {
@@ -384,6 +430,25 @@ impl Config {
         if let Some(url) = &self.node.public_url {
             check_url("node.public_url", url)?;
         }
+        for (index, cosigner) in self.cosigner.iter().enumerate() {
+            check_url(&format!("cosigner[{index}].url"), &cosigner.url)?;
+            CosignerKey::parse(&cosigner.vkey).map_err(|e| {
+                Error::refuse(
+                    "config.value",
+                    format!("cosigner[{index}].vkey: {}", e.detail()),
+                    "give the cosigner's vkey",
+                )
+            })?;
+        }
+        for (index, log) in self.witness_log.iter().enumerate() {
+            log.key().map_err(|e| {
+                Error::refuse(
+                    "config.value",
+                    format!("witness_log[{index}].vkey: {}", e.detail()),
+                    "give the log's vkey",
+                )
+            })?;
+        }
         let mut names = HashSet::new();
         for (index, follow) in self.follow.iter().enumerate() {
             let place = format!("follow[{index}]");
@@ -408,6 +473,17 @@ impl Config {
             return refuse("config.value", detail, "name the nodes that keep a copy of this log, or ask for fewer");
         }
         Ok(())
+    }
+}
+
+impl WitnessLog {
+    /// Origin of the log, and its key.
+    ///
+    /// # Errors
+    /// Those of [`VerifierKey::parse`].
+    pub fn key(&self) -> Result<(String, VerifierKey)> {
+        let key = VerifierKey::parse(&self.vkey)?;
+        Ok((self.origin.clone().unwrap_or_else(|| key.name().to_owned()), key))
     }
 }
 

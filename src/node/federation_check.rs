@@ -13,6 +13,7 @@ use crate::federation::chain::CharterChain;
 use crate::registry::federation_step::{Gathering, Step, Terms};
 use crate::registry::ids::RecordId;
 use crate::registry::ids::RegionCode;
+use crate::registry::jurisdiction::LogCut;
 use crate::registry::node_record::{DecodedNodeRecord, FederationRegions, NodeRecord, RegionHead};
 use crate::registry::replay::{Preparer, Replay, Trust};
 use crate::registry::signature::PublicKey;
@@ -20,7 +21,6 @@ use crate::registry::state::State;
 use crate::storage::durable::read_optional;
 use crate::storage::fsck::{self, DirSource, Report};
 use crate::storage::log_store::{LogReader, open_by_any};
-use crate::tlog::note::VerifierKey;
 
 /// Entries read from a region's log at a time.
 const CHUNK: u64 = 4096;
@@ -44,9 +44,9 @@ pub fn check(federation: &Layout, node: Option<&Layout>, progress: &mut dyn FnMu
     let chain = read_chain(federation)?;
     let origin = federation.origin()?;
     let known = keys_of_log(&chain, &origin, federation)?;
-    let keys: Vec<&VerifierKey> = known.iter().map(|k| &k.log_key).collect();
     let note = read_optional(&federation.log().join("checkpoint"), 1 << 16)?.unwrap_or_default();
-    let signed_by = keys.iter().find(|key| open_by_any(&note, &[key]).is_ok()).unwrap_or(&keys[0]);
+    let signer = known.iter().find(|k| open_by_any(&note, &[&k.log_key]).is_ok()).unwrap_or(&known[0]);
+    let signed_by = &signer.log_key;
     let mut steps = Steps { chain: &chain, origin: &origin, terms: BTreeMap::new(), half: None, last: None, count: 0 };
     let mut wrong = None;
     let mut report = fsck::check(
@@ -64,6 +64,7 @@ pub fn check(federation: &Layout, node: Option<&Layout>, progress: &mut dyn FnMu
     )?;
     let (last, count, half) = (steps.last.take(), steps.count, steps.half.is_some());
     report.problems.extend(wrong);
+    report.problems.extend(LogCut::check(&chain.cuts_of(&origin), signer.version, report.size).err());
     if report.problems.is_empty() && (half || last.as_ref().map_or(0, |l| l.commit.size) != report.size) {
         report.problems.push(Error::refuse(
             "log.commit",

@@ -34,9 +34,10 @@ use crate::registry::state_proof::Quoted;
 use crate::registry::statemap::{StateMap, map_key};
 use crate::registry::status_proof::Name;
 use crate::registry::strict::List;
+use crate::storage::checkpoint_lines::CheckpointLines;
 use crate::storage::log_store::{LogReader, LogStore};
-use crate::tlog::checkpoint::Checkpoint;
-use crate::tlog::note::VerifierKey;
+use crate::tlog::checkpoint::{Checkpoint, Head};
+use crate::tlog::note::{Note, VerifierKey};
 use crate::tlog::tree::inclusion_proof;
 
 /// After a start, regions that were covered before are waited for this long, so that slow loading is not taken for absence.
@@ -49,11 +50,13 @@ pub struct FederationView {
     /// Published tiles, entries, checkpoint.
     pub reader: LogReader,
     current: RwLock<Option<Arc<Current>>>,
+    /// Puts cosignatures on the checkpoint.
+    lines: CheckpointLines,
 }
 
 struct Current {
     head: FederationHead,
-    union: StateMap,
+    union: Arc<StateMap>,
     links: Arc<LinkMap>,
     /// Head and links of the commit before, since the last start: for whoever has read that head and comes for a bucket now.
     before: Option<(FederationHead, Arc<LinkMap>)>,
@@ -63,6 +66,25 @@ impl FederationView {
     /// The signed head; none before the maps have been computed.
     pub fn head(&self) -> Option<FederationHead> {
         self.current.read().as_ref().map(|c| c.head.clone())
+    }
+
+    /// Puts a note with more signatures in the place of the published one, and of that in the head; false where the log has
+    /// moved on. Blocking.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointLines::replace`].
+    pub(super) fn replace_checkpoint(&self, note: &str) -> Result<bool> {
+        if !self.lines.replace(note)? {
+            return Ok(false);
+        }
+        let size = Head::parse(Note::parse(note.as_bytes())?.text())?.size;
+        let mut current = self.current.write();
+        if let Some(now) = current.as_ref().filter(|now| now.head.size == size) {
+            let head = FederationHead { checkpoint: Quoted::new(note.as_bytes())?, ..now.head.clone() };
+            let (union, links, before) = (now.union.clone(), now.links.clone(), now.before.clone());
+            *current = Some(Arc::new(Current { head, union, links, before }));
+        }
+        Ok(true)
     }
 
     /// The bytes of a bucket of the commit at `size`; none where that is neither the last one nor the one before, or there is
@@ -139,7 +161,7 @@ impl FederationWriter {
         let reader = store.reader();
         let last = last_of(&reader)?;
         let terms = terms_of(chain.latest());
-        let view = Arc::new(FederationView { origin, reader, current: RwLock::default() });
+        let view = Arc::new(FederationView { origin, reader, current: RwLock::default(), lines: store.lines() });
         let started = clock.count();
         Ok(FederationWriter { view, chain, terms, store, keys, last, clock, started, strange: HashSet::new() })
     }
@@ -267,7 +289,8 @@ impl FederationWriter {
         };
         let mut current = self.view.current.write();
         let before = current.take().map(|c| (c.head.clone(), c.links.clone()));
-        *current = Some(Arc::new(Current { head, union: together.union, links: Arc::new(together.links), before }));
+        *current =
+            Some(Arc::new(Current { head, union: Arc::new(together.union), links: Arc::new(together.links), before }));
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Node;
 use super::log_view::LogView;
 use crate::federation::evidence::FORK;
+use crate::registry::ids::RecordId;
 use crate::registry::strict::List;
 
 /// Most heads in an answer: more than a federation has logs.
@@ -16,6 +17,21 @@ pub const MAX_HEADS: usize = 256;
 pub struct Heads {
     /// One per log, the node's own first.
     pub heads: List<Head, MAX_HEADS>,
+    /// How far the node has walked in the charter chain of its own log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charter: Option<CharterHead>,
+}
+
+/// A version of a charter chain.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CharterHead {
+    /// Digest of the pinned version: which chain it is.
+    pub pinned: RecordId,
+    /// The newest version.
+    pub version: u64,
+    /// Its digest.
+    pub sha256: RecordId,
 }
 
 /// The newest head a node has accepted of one log.
@@ -45,7 +61,12 @@ pub fn heads(node: &Node) -> Heads {
         let held = f.status.read().held.clone();
         head(&f.view, false, held.filter(|h| h.code == FORK).map(|h| h.evidence))
     });
-    Heads { heads: List(own.into_iter().chain(federation).chain(followed).take(MAX_HEADS).collect()) }
+    let charter = node.own().map(|view| {
+        let chain = view.chain();
+        let (first, latest) = (chain.first(), chain.latest());
+        CharterHead { pinned: first.sha256(), version: latest.charter().version, sha256: latest.sha256() }
+    });
+    Heads { charter, heads: List(own.into_iter().chain(federation).chain(followed).take(MAX_HEADS).collect()) }
 }
 
 fn head(view: &LogView, own: bool, evidence: Option<String>) -> Option<Head> {

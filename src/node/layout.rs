@@ -6,13 +6,14 @@
 //! charter.json      the pinned charter
 //! charters/         every charter version after it: <version>.json
 //! origin            origin of the node's own log; absent on a node that only follows
-//! keys/             encrypted PKCS#8: federation-root, region-root, log, commit, operator
+//! keys/             encrypted PKCS#8: federation-root, region-root, log, commit, operator; of cosigners also <role>.vkey
 //! log/              the log, as C2SP files, for any static web server
 //! log.vkey          its key as a vkey line
-//! private/          journal, signing fence, lock
+//! private/          journal, signing fence, lock; `ahead`: a longer head of this log that others showed
 //! index/            the sled index, and the hot file of the last clean stop (can be rebuilt)
 //! mirrors/<hash>/   followed logs: charter.json, charters/, source, log/, index/, evidence/
 //! federation/       the federation's log, on the node that writes it: laid out like a data directory
+//! witness/heads     what the node's witness has cosigned last, per log
 //! tls/              the development certificate
 //! ```
 
@@ -64,6 +65,18 @@ impl Layout {
     /// A key file by its role.
     pub fn key(&self, role: &str) -> PathBuf {
         self.0.join("keys").join(format!("{role}.pem"))
+    }
+    /// Name and public half of a cosigner's key.
+    pub fn cosigner(&self, role: &str) -> PathBuf {
+        self.0.join("keys").join(format!("{role}.vkey"))
+    }
+    /// What the witness has cosigned last.
+    pub fn witness(&self) -> PathBuf {
+        self.0.join("witness").join("heads")
+    }
+    /// Folder of the witness: besides, evidence against logs that this node does not follow.
+    pub fn witness_folder(&self) -> Layout {
+        Layout(self.0.join("witness"))
     }
     /// The log's C2SP files.
     pub fn log(&self) -> PathBuf {

@@ -15,6 +15,7 @@ use crate::registry::state::{Entry, Head, HistoryItem, State, View};
 use crate::registry::statemap::StateMap;
 use crate::registry::status_proof::{Name, StatusProof};
 use crate::registry::text::{Day, Millis};
+use crate::storage::checkpoint_lines::CheckpointLines;
 use crate::storage::log_store::LogReader;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::hash::leaf_hash;
@@ -53,6 +54,8 @@ pub struct LogView {
     /// it would stop every short reader behind it.
     long: Mutex<()>,
     looks: Mutex<Looks>,
+    /// Puts cosignatures on the checkpoint of an own log.
+    lines: Option<CheckpointLines>,
 }
 
 /// "As of" and "known at": true on that day, recorded by then.
@@ -97,7 +100,19 @@ impl LogView {
             state: RwLock::new(state),
             long: Mutex::new(()),
             looks: Mutex::default(),
+            lines: None,
         }
+    }
+    /// For the writer of an own log: lets cosignatures be put on its checkpoint.
+    pub(super) fn with_lines(self, lines: CheckpointLines) -> LogView {
+        LogView { lines: Some(lines), ..self }
+    }
+    /// Puts a note with more signatures in the place of an own log's checkpoint; false where the log has moved on. Blocking.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointLines::replace`].
+    pub(super) fn replace_checkpoint(&self, note: &str) -> Result<bool> {
+        self.lines.as_ref().map_or(Ok(false), |lines| lines.replace(note))
     }
     /// The charter chain the log is verified under.
     pub fn chain(&self) -> CharterChain {

@@ -4,7 +4,7 @@
 //! (one log as readers see it), [`sequencer`] (the single writer), [`signing`] (when it may sign), [`query`] and [`notes`] (what is on record), [`answer`], [`verdict`] and [`words`] (is this
 //! chat official?), [`resemblance`] (what looks official),
 //! [`search`] (which building is meant?), [`dossier`] (all of that about one chat, for an auditor), [`federation_log`] on a
-//! ministry's node. A record comes in through
+//! ministry's node, [`cosigner_keys`], [`witness`] and [`cosign`] (what this node says of the logs of others, and they of its own). A record comes in through
 //! [`Node::submit`], waits for the sequencer, and is answered when it is durable and under a signed checkpoint; reads go
 //! to the state in memory and, for the past, to the log's files. This layer knows no transport: HTTP and the follower
 //! are built on top of it.
@@ -14,6 +14,8 @@ pub mod answer;
 pub mod charters;
 pub mod clock;
 pub mod config;
+pub mod cosign;
+pub mod cosigner_keys;
 pub mod coverage;
 pub mod dossier;
 mod dossier_summary;
@@ -36,6 +38,7 @@ pub mod snapshot;
 pub mod standing;
 pub mod union;
 pub mod verdict;
+pub mod witness;
 pub mod words;
 
 use std::collections::BTreeMap;
@@ -407,7 +410,8 @@ fn open_own(layout: &Layout, opening: &Opening<'_>, progress: &mut Progress<'_>)
     }
     let (reader, fence, signing) = (store.reader(), store.fence_state(), opening.signing.clone());
     let start = |state, map, open_index: sequencer::OpenIndex| {
-        let view = Arc::new(LogView::new(Role::Own, chain, reader.clone(), state, map));
+        let view = LogView::new(Role::Own, chain, reader.clone(), state, map).with_lines(store.lines());
+        let view = Arc::new(view);
         let opened = Opened { store, pending, keys, confirmed };
         let clock = opening.clock.clone();
         let sequencer = Sequencer::start(view.clone(), opened, open_index, signing.clone(), opening.bounds, clock)?;

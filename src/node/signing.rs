@@ -50,10 +50,7 @@ impl Signing {
     }
     /// Closes the gate for good: the batch in progress is the last one.
     pub fn forbid(&self, why: Error) {
-        let mut state = self.0.lock();
-        if !matches!(*state, State::Forbidden(_)) {
-            *state = State::Forbidden(why.with_action(Action::Retry));
-        }
+        *self.0.lock() = State::Forbidden(why.with_action(Action::Retry));
     }
     /// True where the writer may sign.
     pub fn is_allowed(&self) -> bool {

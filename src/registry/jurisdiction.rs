@@ -105,6 +105,26 @@ pub struct LogCut {
     pub root: Hash,
 }
 
+impl LogCut {
+    /// Refuses a checkpoint of `size` entries by the log key of `version`, where one of these cuts made it void.
+    ///
+    /// # Errors
+    /// `log.cut`.
+    pub fn check(cuts: &[LogCut], version: u64, size: u64) -> Result<()> {
+        match cuts.iter().find(|c| c.version > version && size > c.size) {
+            None => Ok(()),
+            Some(cut) => Err(Error::refuse(
+                "log.cut",
+                format!(
+                    "a checkpoint of {size} entries by a key from before charter version {}, which cut the log at {}",
+                    cut.version, cut.size
+                ),
+                "it is void: get one that the log's present key has signed",
+            )),
+        }
+    }
+}
+
 /// The charter chain as one log needs it: every verified version that names the log, oldest first, never none; and where
 /// the log was cut.
 #[derive(Debug, Clone)]
@@ -136,17 +156,7 @@ impl Charters {
     /// # Errors
     /// `log.cut`.
     pub fn stands(&self, version: u64, size: u64) -> Result<()> {
-        match self.1.iter().find(|c| c.version > version && size > c.size) {
-            None => Ok(()),
-            Some(cut) => Err(Error::refuse(
-                "log.cut",
-                format!(
-                    "a checkpoint of {size} entries by a key from before charter version {}, which cut the log at {}",
-                    cut.version, cut.size
-                ),
-                "it is void: get one that the log's present key has signed",
-            )),
-        }
+        LogCut::check(&self.1, version, size)
     }
     /// Checks that a key signed which may sign a checkpoint of `size` entries of a log that has adopted `charter`.
     ///

@@ -7,6 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::checkpoint_lines::CheckpointLines;
 use super::durable::{create_dir, read_optional, remove, temp_of, write_atomic, write_many};
 use super::edge::{Edge, on_disk, remove_partials};
 use super::fence::{Age, Fence};
@@ -73,6 +76,8 @@ pub struct LogStore {
     /// A write failed half-way: what is on disk is known again only after the next start.
     broken: bool,
     reader: LogReader,
+    /// Whoever writes the checkpoint file holds this.
+    turn: Arc<Mutex<()>>,
     _lock: Lock,
 }
 
@@ -125,6 +130,7 @@ impl LogStore {
             work,
             broken: false,
             reader,
+            turn: Arc::default(),
             _lock: lock,
         };
         let pending = store.finish_roll_forward()?;
@@ -176,6 +182,12 @@ impl LogStore {
         confirmed.write(&self.fence_path)?;
         self.fence = confirmed;
         Ok(())
+    }
+
+    /// Puts cosignatures on what is published.
+    pub fn lines(&self) -> CheckpointLines {
+        let (path, reader) = (self.dir.join("checkpoint"), self.reader.clone());
+        CheckpointLines { path, reader, turn: self.turn.clone() }
     }
 
     /// Journals a batch. Each entry has at most 65 535 bytes. From here on it will be in the log.
@@ -259,6 +271,8 @@ impl LogStore {
                 format!("the checkpoint to publish is of size {}, root {}, which was not staged", head.size, head.root);
             return Err(Error::stop("publish.head", detail, "report this as a defect"));
         };
+        let turn = self.turn.clone();
+        let _turn = turn.lock();
         self.durably(|store| write_atomic(&store.dir.join("checkpoint"), note.as_bytes()))?;
         let size = work.edge.size;
         let published = Published { size, root: work.edge.root, served: size, checkpoint: Some(Arc::from(note)) };

@@ -16,7 +16,7 @@
 //! A start goes the same way: [`log_store::LogStore::open`] takes the lock, holds tiles against checkpoint, journal and
 //! fence, rolls an interrupted batch forward, and refuses to go on where signing could fork the log.
 //!
-//! Beside that: [`mirror_store`] keeps a verified copy of somebody else's log; [`fsck`] checks any log completely;
+//! Beside that: [`mirror_store`] keeps a verified copy of somebody else's log; [`witness_store`] what this node's witness has cosigned; [`fsck`] checks any log completely;
 //! [`repair`] restores of a log what is redundant in it; [`backup`] copies a running node and restores it; [`keys`] are encrypted PKCS#8 files; [`mod@format`] names the version of
 //! the data directory.
 //!
@@ -26,6 +26,7 @@
 //! A failed write closes the store until the next start, since after it nobody knows what the disk has.
 
 pub mod backup;
+pub mod checkpoint_lines;
 pub mod cut;
 pub mod durable;
 mod edge;
@@ -42,3 +43,4 @@ pub mod log_store;
 pub mod mirror_store;
 mod reader;
 pub mod repair;
+pub mod witness_store;

@@ -34,7 +34,8 @@ pub fn walk_kept(data: &Layout, chain: &mut CharterChain) -> Result<Vec<Vec<u8>>
     for _ in 0..MAX_STEPS {
         let name = format!("{}.json", chain.latest().charter().version + 1);
         let kept = folders.iter().filter_map(|f| read_optional(&f.join(&name), limit::CHARTER as u64).ok().flatten());
-        let Some(bytes) = kept.into_iter().find(|bytes| chain.advance(bytes).is_ok_and(|new| new)) else { break };
+        let mut kept = kept.filter(|bytes| chain.may_follow(bytes)).collect::<Vec<_>>().into_iter();
+        let Some(bytes) = kept.find(|bytes| chain.advance(bytes).is_ok_and(|new| new)) else { break };
         taken.push(bytes);
     }
     Ok(taken)

@@ -14,6 +14,7 @@ use crate::error::{Action, Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
 use crate::federation::evidence::{FORK, Proof, keys_of};
+use crate::federation::roster::Roster;
 use crate::node::charters::{keep_latest, read_chain};
 use crate::node::clock::Clock;
 use crate::node::layout::Layout;
@@ -227,6 +228,7 @@ impl Follower {
         if forked {
             let walked = self.walk_charters(&self.peer).await;
             if self.pending_cut().is_none() {
+                super::meters::standing(&self.followed.status.read().clone(), self.followed.view.reader.size());
                 return walked;
             }
         }
@@ -315,9 +317,10 @@ impl Follower {
                 seen.proof = self.split(&checkpoint, peer).await;
                 return Err(hold::fork(format!("the log's key signed two different trees of size {size}")));
             }
-            if view.reader.checkpoint_text().is_none() && size > 0 {
-                // The mirror's own was damaged.
-                self.work.lock().mirror.publish(checkpoint.note_text())?;
+            // More has been said of the same head, or the mirror's own checkpoint was damaged.
+            let note = published(view, &checkpoint)?;
+            if size > 0 && view.reader.checkpoint_text().as_deref() != Some(&note) {
+                self.work.lock().mirror.publish(&note)?;
             }
             return Ok(());
         }
@@ -587,9 +590,14 @@ pub(super) fn take_in<I: Index + Send>(
         (state.charters().clone(), state.charter())
     };
     charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())?;
-    mirror.publish(checkpoint.note_text())?;
+    mirror.publish(&published(view, checkpoint)?)?;
     incoming.clear();
     Ok(())
+}
+
+/// The peer's note as it is served on: without false lines under the names of those who may cosign.
+fn published(view: &LogView, checkpoint: &VerifiedCheckpoint) -> Result<String> {
+    Roster::of(&view.charter(), &view.origin).without_false(checkpoint.note()).map(|note| note.to_string())
 }
 
 #[allow(clippy::too_many_arguments)]

@@ -10,8 +10,9 @@ use super::client::{Peer, limit};
 use super::hold::{self, Seen};
 use super::round;
 use crate::error::{Action, Error, Result};
-use crate::federation::evidence::{Evidence, FORK, Finding, MAX_EVIDENCE, Proof, split as split_of};
-use crate::node::heads::{Head, Heads};
+use crate::federation::evidence::{Evidence, FORK, FORMAT, Finding, MAX_EVIDENCE, Proof, split as split_of};
+use crate::node::charters::read_version;
+use crate::node::heads::{CharterHead, Head, Heads};
 use crate::node::log_view::LogView;
 use crate::node::{Followed, Node};
 use crate::registry::strict::from_object;
@@ -33,6 +34,11 @@ pub async fn compare(node: &Arc<Node>, peer: &Peer) -> Result<()> {
         let what = format!("{} serves no list of heads: {e}", peer.url());
         Error::isolate("gossip.form", what, "the peer is broken or hostile; it is asked again later")
     })?;
+    if let Some(theirs) = &heads.charter
+        && let Err(e) = charters(node, theirs, peer).await
+    {
+        tracing::warn!(peer = peer.url(), error = %e, "its charter could not be compared");
+    }
     let followed = node.followed();
     for head in heads.heads.0 {
         if let Some(own) = node.own().filter(|v| v.origin == head.origin) {
@@ -45,6 +51,48 @@ pub async fn compare(node: &Arc<Node>, peer: &Peer) -> Result<()> {
         if let Err(e) = log(node, followed, &head, peer).await {
             tracing::warn!(peer = peer.url(), origin = %followed.view.origin, error = %e, "a head could not be compared");
         }
+    }
+    Ok(())
+}
+
+/// Two charters of one version: whoever holds the federation's root keys signed both. The one that a node has stays; its
+/// people are told.
+async fn charters(node: &Arc<Node>, theirs: &CharterHead, peer: &Peer) -> Result<()> {
+    let own = node.own().map(|view| (view.clone(), node.layout.clone()));
+    let followed = node.followed().into_iter().map(|f| (f.view.clone(), node.layout.mirror(&f.view.origin)));
+    for (view, layout) in own.into_iter().chain(followed) {
+        let chain = view.chain();
+        let same_chain = chain.first().sha256() == theirs.pinned;
+        if !same_chain || chain.version(theirs.version).is_none_or(|ours| ours.sha256() == theirs.sha256) {
+            continue;
+        }
+        let path = format!("api/v1/federation/charters/{}", theirs.version);
+        let (Some(ours), Some(other)) =
+            (read_version(&layout, &chain, theirs.version)?, peer.get(&path, limit::CHARTER).await?)
+        else {
+            return Ok(());
+        };
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let evidence = Evidence {
+            format: FORMAT.into(),
+            origin: view.origin.clone(),
+            code: "charter.conflict".into(),
+            detail: format!("{} has another charter of version {}", peer.url(), theirs.version),
+            seen_at: node.clock.now_ms(),
+            source: peer.url().to_owned(),
+            accepted_checkpoint: None,
+            served_checkpoint: None,
+            proof: Some(Proof::Charters { first: text(ours), second: text(other) }),
+        };
+        let finding = evidence.verify(&chain)?;
+        let kept = evidence_store::keep(&layout.evidence(), &evidence)?;
+        tracing::error!(
+            peer = peer.url(),
+            evidence = kept,
+            ?finding,
+            "the federation's root keys signed two charters of one version"
+        );
+        return Ok(());
     }
     Ok(())
 }
@@ -109,7 +157,7 @@ fn own_log(node: &Arc<Node>, own: &Arc<LogView>, head: &Head, peer: &Peer) {
         false => None,
     };
     let evidence = Evidence {
-        format: crate::federation::evidence::FORMAT.into(),
+        format: FORMAT.into(),
         origin: own.origin.clone(),
         code: OWN.into(),
         detail: format!(

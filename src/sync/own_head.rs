@@ -17,7 +17,7 @@ use crate::storage::log_store::{LogReader, open_by_any};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
-use crate::tlog::tile::{LogPath, bundles_between};
+use crate::tlog::tile::{BundleId, LogPath, bundles_between};
 use crate::tlog::tree;
 
 /// Longest wait for one answer.
@@ -40,34 +40,28 @@ pub struct Keeper {
 /// # Errors
 /// `peer.url` of a named mirror; its certificate file cannot be read.
 pub fn keepers(config: &Config, chain: &CharterChain, origin: &str) -> Result<Vec<Keeper>> {
+    let network = Network::new(config.sync.allow_addresses.clone());
     let mut found: Vec<Keeper> = Vec::new();
     let mut urls: Vec<String> = Vec::new();
     let own = chain.latest().region_by_origin(origin).map(|r| r.url.to_string());
     urls.extend(own);
     urls.extend(config.node.public_url.clone());
-    let network = Network::new(config.sync.allow_addresses.clone());
     for mirror in &config.mirror {
         let ca = mirror.ca.as_ref().map(|path| read_bounded(path, 1 << 20)).transpose()?;
         let peer = network.configured(&mirror.url, ca.as_deref())?.copy_of(origin);
         urls.push(mirror.url.clone());
         found.push(Keeper { name: mirror.name.clone(), peer, named: true });
     }
-    let followed = config.follow.iter().map(|f| (f.name.clone(), f.url.clone(), Some(f.ca.clone())));
+    let followed = config.follow.iter().map(|f| (f.name.clone(), f.url.clone(), f.ca.clone(), true));
     let regions = chain.latest().regions().iter().map(|r| r.url.to_string());
     let federation = chain.latest().charter().federation.as_ref().map(|f| f.url.to_string());
-    let named = regions.chain(federation).map(|url| (url.clone(), url, None));
-    for (name, url, ca) in followed.chain(named) {
+    let named = regions.chain(federation).map(|url| (url.clone(), url, None, false));
+    for (name, url, ca, typed) in followed.chain(named) {
         if urls.contains(&url) {
             continue;
         }
-        let peer = match ca {
-            Some(ca) => {
-                let ca = ca.and_then(|path| read_bounded(&path, 1 << 20).ok());
-                network.configured(&url, ca.as_deref())
-            }
-            // Out of a charter: not wherever it may lead.
-            None => network.named(&url, None),
-        };
+        let ca = ca.and_then(|path| read_bounded(&path, 1 << 20).ok());
+        let peer = if typed { network.configured(&url, ca.as_deref()) } else { network.named(&url, ca.as_deref()) };
         // What cannot be asked is not asked: nobody waits for it.
         if let Ok(peer) = peer {
             found.push(Keeper { name, peer: peer.copy_of(origin), named: false });
@@ -165,7 +159,7 @@ pub enum Finding {
 pub fn judge(own: &Own<'_>, keepers: &[Keeper], answers: Vec<Answer>, must: usize) -> Result<Finding> {
     let (mut answered, mut silent, mut ahead) = (0, Vec::new(), Vec::new());
     // After the answers: what others have seen was published before.
-    let newest = if own.reader.size() >= own.fence.0 { own.reader.head() } else { own.fence };
+    let newest = newest(own);
     for (place, (keeper, answer)) in keepers.iter().zip(answers).enumerate() {
         match answer {
             Answer::Head(head) if !stands(own, &head) => {
@@ -179,15 +173,11 @@ pub fn judge(own: &Own<'_>, keepers: &[Keeper], answers: Vec<Answer>, must: usiz
                     ahead.push((place, *head));
                     continue;
                 }
-                let ours = if size == newest.0 {
-                    newest.1
-                } else if size <= own.reader.size() {
-                    tree::root(own.reader, size)?
-                } else {
-                    // Between what is published and what is fenced no head was ever signed here.
-                    Hash::EMPTY_TREE
-                };
-                if ours != root {
+                let ours = root_at(own, size)?;
+                if ours != root && is_decided(own, &head) {
+                    silent.push(format!("{}: a history that the charter decided against", keeper.name));
+                    answered -= usize::from(keeper.named);
+                } else if ours != root {
                     let detail = format!(
                         "{} shows a checkpoint of {size} entries that this log's key signed, with the root {root}; here it is {ours}",
                         keeper.name
@@ -221,9 +211,57 @@ pub fn judge(own: &Own<'_>, keepers: &[Keeper], answers: Vec<Answer>, must: usiz
     Ok(Finding::Clear)
 }
 
+/// The newest head of this node: the published one, or the fenced one where that is not published yet.
+fn newest(own: &Own<'_>) -> (u64, Hash) {
+    if own.reader.size() >= own.fence.0 { own.reader.head() } else { own.fence }
+}
+
+/// The root of this node's tree of so many entries, at most as many as its newest head has.
+fn root_at(own: &Own<'_>, size: u64) -> Result<Hash> {
+    let newest = newest(own);
+    if size == newest.0 {
+        Ok(newest.1)
+    } else if size <= own.reader.size() {
+        tree::root(own.reader, size)
+    } else {
+        // Between what is published and what is fenced no head was ever signed here.
+        Ok(Hash::EMPTY_TREE)
+    }
+}
+
+/// True where only keys signed it that were there before a cut: which of two histories stands, the charter has said.
+fn is_decided(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
+    let cut = own.charters.cuts().map(|cut| cut.version).max().unwrap_or(0);
+    let mut later = own.charters.versions().iter().filter(|j| j.charter_version >= cut);
+    cut > 0 && !later.any(|j| head.note().verify(&j.log_key).is_ok())
+}
+
+/// What a head that was shown earlier says now: none where this log contains it, or it is void.
+///
+/// # Errors
+/// Those of the log's files.
+pub fn remembered(own: &Own<'_>, head: VerifiedCheckpoint) -> Result<Option<Remembered>> {
+    let size = head.checkpoint().size;
+    Ok(match stands(own, &head) {
+        true if size > newest(own).0 => Some(Remembered::Longer(head)),
+        true if root_at(own, size)? != head.checkpoint().root && !is_decided(own, &head) => {
+            Some(Remembered::Fork(head))
+        }
+        _ => None,
+    })
+}
+
+/// A head that was shown earlier and that this log does not contain.
+pub enum Remembered {
+    /// It is longer.
+    Longer(VerifiedCheckpoint),
+    /// It is another history.
+    Fork(VerifiedCheckpoint),
+}
+
 /// True where a key signed that could: of a head beyond what is here, only the key in force or a later one, and none that a cut
 /// has made void.
-pub fn stands(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
+fn stands(own: &Own<'_>, head: &VerifiedCheckpoint) -> bool {
     let size = head.checkpoint().size;
     let longer = size > own.reader.size().max(own.fence.0);
     let from = if longer { own.charters.in_force(own.charter).charter_version } else { 0 };
@@ -242,8 +280,9 @@ pub fn fork(detail: String) -> Error {
 
 /// True where the peer has entries up to this head to give: the first and the last bundle that are missing here.
 pub async fn has_entries(peer: &Peer, from: u64, head: &VerifiedCheckpoint) -> bool {
-    let missing = bundles_between(from, head.checkpoint().size);
-    let (first, last) = (bundles_between(from, head.checkpoint().size).next(), missing.last());
+    let size = head.checkpoint().size;
+    // A head may claim any size: nothing is counted up to it.
+    let (first, last) = (bundles_between(from, size).next(), BundleId::in_tree(size.saturating_sub(1) / 256, size));
     for id in [first, last].into_iter().flatten() {
         match peer.get(&peer.log_path(LogPath::Bundle(id)), limit::BUNDLE).await {
             Ok(Some(_)) => {}

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::gossip::split;
-use super::own_head::{Finding, Keeper, Own, ask, fork, has_entries, judge, stands};
+use super::own_head::{Finding, Keeper, Own, Remembered, ask, fork, has_entries, judge, remembered};
 use super::rebuild::Ahead;
 use crate::error::{Error, Result};
 use crate::federation::evidence::{Evidence, FORK, FORMAT, Proof};
@@ -79,6 +79,7 @@ impl Recovery {
                 Err(e) => signing.wait_for(e),
             }
             // A reason is told once.
+            let forked = signing.refusal().is_some_and(|e| e.code() == "recovery.fork");
             let why = signing.refusal().map_or_else(String::new, |e| e.to_string());
             if why != told {
                 match why.is_empty() {
@@ -88,6 +89,11 @@ impl Recovery {
                 told = why;
             }
             metrics::gauge!("domovoi_signing").set(f64::from(u8::from(signing.is_allowed())));
+            if forked {
+                // Nobody's answer changes that: a version of the charter does, at the next start.
+                let _ = stopping.changed().await;
+                break;
+            }
             rounds = rounds.saturating_add(1);
             let pause = match signing.is_allowed() {
                 true => self.interval,
@@ -146,17 +152,21 @@ impl Recovery {
                 }
             }
             Finding::Waiting(e) => signing.wait_for(e),
-            Finding::Clear => {
-                match ahead.read(&keys)?.filter(|h| h.checkpoint().size > own_size(view, fence) && stands(&own, h)) {
-                    Some(head) => signing.forbid(tail(&head, view.reader.size(), "an earlier answer")),
-                    None if fence.age == Age::Restored && self.confirmed != Some(fence.size) => {
-                        signing.wait_for(unconfirmed(fence.size, self.confirmed));
-                    }
-                    None => {
-                        signing.allow();
-                    }
+            Finding::Clear => match ahead.read(&keys)?.map(|head| remembered(&own, head)).transpose()?.flatten() {
+                Some(Remembered::Longer(head)) => {
+                    signing.forbid(tail(&head, view.reader.size(), "an earlier answer"));
                 }
-            }
+                Some(Remembered::Fork(head)) => {
+                    let size = head.checkpoint().size;
+                    signing.forbid(fork(format!("a checkpoint of {size} entries that was shown earlier contradicts this log; its key signed both")));
+                }
+                None if fence.age == Age::Restored && self.confirmed != Some(fence.size) => {
+                    signing.wait_for(unconfirmed(fence.size, self.confirmed));
+                }
+                None => {
+                    signing.allow();
+                }
+            },
         }
         Ok(None)
     }
@@ -174,8 +184,9 @@ impl Recovery {
 
     /// Nothing is signed any more; both checkpoints are kept.
     async fn fork(&self, view: &Arc<LogView>, signing: &Signing, e: Error, keeper: &Keeper, head: &VerifiedCheckpoint) {
-        if signing.refusal().is_some_and(|why| why.code() == e.code()) {
-            return;
+        // Whoever showed it may be away at the next start.
+        if let Err(e) = Ahead(&self.node.layout).keep(head) {
+            tracing::error!(error = %e, "the head that contradicts this log could not be kept");
         }
         let evidence = Evidence {
             format: FORMAT.into(),
@@ -193,10 +204,6 @@ impl Recovery {
         }
         signing.forbid(e);
     }
-}
-
-fn own_size(view: &LogView, fence: Fence) -> u64 {
-    view.reader.size().max(fence.size)
 }
 
 /// The error of a log whose own key has signed more than is here.

@@ -15,7 +15,7 @@ use crate::registry::state::State;
 use crate::registry::state_proof::{Quoted, StateProof};
 use crate::registry::statemap::{StateMap, map_key};
 use crate::registry::strict::List;
-use crate::tlog::note::VerifierKey;
+use crate::tlog::note::{Note, VerifierKey};
 use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between, decode_bundle};
 use crate::tlog::tree::{TileSource, grow, inclusion_proof};
 use crate::tlog::{Hash, leaf_hash};
@@ -95,7 +95,7 @@ pub async fn fetch_state(
 ) -> Result<FetchedLog> {
     let charters = chain.of_log(origin)?;
     let keys: Vec<VerifierKey> = charters.versions().iter().map(|j| j.log_key.clone()).collect();
-    let (checkpoint, note) = round::checkpoint(peer, &keys, origin).await?;
+    let (checkpoint, _) = round::checkpoint(peer, &keys, origin).await?;
     let size = checkpoint.checkpoint().size;
     let (mut state, mut replay) = (State::new(charters), Replay::default());
     let (mut preparer, mut ring) = (Preparer::after(&state, Trust::Verify), ring_of(&state));
@@ -140,5 +140,8 @@ pub async fn fetch_state(
     // The state's charter is known now: a key that an earlier one named signs nothing any more.
     state.charters().check_signer(state.charter(), size, |key| checkpoint.note().verify(key).is_ok())?;
     check_cuts(state.charters(), &NoTiles, 0, &leaves)?;
+    // A record that quotes the checkpoint is judged by the log's own signature alone, and has little room.
+    let own = checkpoint.note().signatures().iter().filter(|line| line.name == origin).cloned().collect();
+    let note = Note::of(checkpoint.note().text(), own)?.to_string().into_bytes();
     Ok(FetchedLog { state, map: replay.map, tiles, leaves, checkpoint: note, commit })
 }

@@ -126,6 +126,43 @@ impl VerifiedCheckpoint {
     }
 }
 
+/// What a checkpoint of any log says: its first three lines. Extension lines may follow, whose meaning is not known here.
+/// Decoded, not verified: a witness takes the heads of logs that nobody here wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head<'t> {
+    /// Identity of the log.
+    pub origin: &'t str,
+    /// Number of entries, up to 2^63 − 1.
+    pub size: u64,
+    /// Root of the tree over them; of size 0, too, as it was written.
+    pub root: Hash,
+}
+
+impl Head<'_> {
+    /// Reads the text of a checkpoint note.
+    ///
+    /// Errors: `checkpoint.form`, `checkpoint.origin`, `checkpoint.size`, `checkpoint.root`.
+    pub fn parse(text: &str) -> Result<Head<'_>> {
+        let form = || bad("checkpoint.form", "checkpoint text is not three lines, or has an empty one".into());
+        let mut lines = text.strip_suffix('\n').ok_or_else(form)?.split('\n');
+        let (origin, size, root) = match (lines.next(), lines.next(), lines.next()) {
+            (Some(origin), Some(size), Some(root)) => (origin, size, root),
+            _ => return Err(form()),
+        };
+        if lines.any(str::is_empty) {
+            return Err(form());
+        }
+        if origin.is_empty() || origin.len() > MAX_ORIGIN_LEN || origin.bytes().any(|b| b < b' ') {
+            return Err(bad("checkpoint.origin", "checkpoint origin is empty, too long, or not one line".into()));
+        }
+        let size = decimal(size).filter(|size| *size <= MAX_SIZE);
+        let size = size.ok_or_else(|| bad("checkpoint.size", "checkpoint size is not a canonical number".into()))?;
+        let root =
+            Hash::from_base64(root).map_err(|e| bad("checkpoint.root", format!("checkpoint root: {}", e.detail())))?;
+        Ok(Head { origin, size, root })
+    }
+}
+
 fn check_length(len: usize) -> Result<()> {
     if len <= MAX_CHECKPOINT_LEN {
         return Ok(());

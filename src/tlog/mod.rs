@@ -13,8 +13,9 @@
 //! 3. [`tile`] – how hashes and entries are cut into files of 256, what these are called and what bytes they hold.
 //! 4. [`note`] – text signed by named keys (C2SP signed-note).
 //! 5. [`checkpoint`] – the note whose text is a signed head (C2SP tlog-checkpoint).
-//! 6. [`cosignature`] – what others say about a head they saw (C2SP tlog-cosignature); [`proof`] – index, path and
-//!    checkpoint in one text that verifies offline (C2SP tlog-proof).
+//! 6. [`cosignature`] – what others say about a head they saw (C2SP tlog-cosignature, [`mldsa`]); [`witness`] – how they
+//!    are asked, and what they hold a head against (C2SP tlog-witness); [`proof`] – index, path and checkpoint in one text
+//!    that verifies offline (C2SP tlog-proof).
 //!
 //! A reader goes the other way: [`checkpoint::Checkpoint::open`] is the only way to a
 //! [`checkpoint::VerifiedCheckpoint`]; tiles and entries count once they lead to its root.
@@ -26,10 +27,12 @@
 pub mod checkpoint;
 pub mod cosignature;
 pub mod hash;
+pub mod mldsa;
 pub mod note;
 pub mod proof;
 pub mod tile;
 pub mod tree;
+pub mod witness;
 
 pub use hash::{Hash, leaf_hash, node_hash};
 

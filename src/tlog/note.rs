@@ -60,13 +60,7 @@ impl VerifierKey {
 
     pub(super) fn of_kind(kind: Kind, name: impl Into<String>, key: VerifyingKey) -> Result<Self> {
         let name = name.into();
-        if !is_name(&name) || name.len() > MAX_NAME_LEN {
-            return Err(Error::refuse(
-                "note.name",
-                format!("{:?} is not a key name", excerpt(&name)),
-                "use 1 to 255 bytes without spaces, control characters and plus signs",
-            ));
-        }
+        check_name(&name)?;
         // Keys in a non-canonical encoding go with these: none of the 38 is of prime order (a test tries them all).
         if key.is_weak() || !key.to_edwards().is_torsion_free() {
             return Err(bad_point());
@@ -105,7 +99,7 @@ impl VerifierKey {
             return Err(Error::refuse(
                 "vkey.type",
                 format!("verifier key {:?} is of type 0x{byte:02x}, not 0x{:02x}", excerpt(name), kind as u8),
-                "give an Ed25519 key of the right type: 0x01 for a log, 0x04 for a cosigner",
+                "give a key of the right type: 0x01 for a log, 0x04 or 0x06 for a cosigner",
             ));
         }
         let key = VerifyingKey::from_bytes(key.try_into().map_err(|_| form())?).map_err(|_| bad_point())?;
@@ -160,6 +154,18 @@ fn key_id(kind: Kind, name: &str, key: &VerifyingKey) -> KeyId {
     [a, b, c, d]
 }
 
+/// Refuses what is no name for a key that is trusted here.
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if is_name(name) && name.len() <= MAX_NAME_LEN {
+        return Ok(());
+    }
+    Err(Error::refuse(
+        "note.name",
+        format!("{:?} is not a key name", excerpt(name)),
+        "use 1 to 255 bytes without spaces, control characters and plus signs",
+    ))
+}
+
 /// Key names are not empty and have no Unicode space, plus sign or control character.
 fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c == '+' || c < ' ')
@@ -205,7 +211,7 @@ impl fmt::Debug for NoteSigner {
     }
 }
 
-/// One signature line of a note, not verified.
+/// One signature line of a note, not verified. `Display` writes it without the newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoteSignature {
     /// Name of the key that is said to have signed.
@@ -233,6 +239,18 @@ impl Note {
         let mut note = Note { text, signatures: Vec::new() };
         note.add_signature(signer)?;
         Ok(note)
+    }
+
+    /// A note of a text and lines that were made elsewhere. Nothing is verified.
+    ///
+    /// Errors: `note.text-too-long`, `note.control`, `note.newline`, `note.signatures` (none, or over 64).
+    pub fn of(text: impl Into<String>, signatures: Vec<NoteSignature>) -> Result<Note> {
+        let text = text.into();
+        check_text(&text)?;
+        match signatures.len() {
+            1..=MAX_SIGNATURES => Ok(Note { text, signatures }),
+            count => Err(bad_count(count)),
+        }
     }
 
     /// Adds a signature after those of others; an earlier line by the same key goes.
@@ -340,11 +358,30 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text)?;
-        for line in &self.signatures {
-            let bytes = [&line.key_id[..], &line.signature].concat();
-            writeln!(f, "{LINE_START}{} {}", line.name, BASE64.encode(&bytes))?;
-        }
-        Ok(())
+        self.signatures.iter().try_for_each(|line| writeln!(f, "{line}"))
+    }
+}
+
+impl fmt::Display for NoteSignature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [&self.key_id[..], &self.signature].concat();
+        write!(f, "{LINE_START}{} {}", self.name, BASE64.encode(&bytes))
+    }
+}
+
+/// Reads lines of signatures alone, each ended by a newline, as a witness answers.
+///
+/// Errors: `note.signatures` (none, or over 64), `note.signature-line`, `note.utf8`, `note.newline`.
+pub fn parse_signatures(bytes: &[u8]) -> Result<Vec<NoteSignature>> {
+    // As the signatures of a note, so that one reader says what a line is.
+    let note = Note::parse(&[b"\n\n", bytes].concat())?;
+    match note.text == "\n" {
+        true => Ok(note.signatures),
+        false => Err(Error::refuse(
+            "note.signature-line",
+            "there is an empty line among the signatures",
+            "send signature lines alone",
+        )),
     }
 }
 

@@ -4,6 +4,8 @@
 //! `DOCS_BLESS=1 cargo test --test it docs` writes the vectors into `docs/protocol.md` anew (look at the difference: it is a
 //! change of the protocol).
 
+mod charter_vectors;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -264,49 +266,6 @@ fn hex(bytes: &[u8]) -> String {
     HEXLOWER.encode(bytes)
 }
 
-/// A second version that says all that a version can: payload and digest; and the policy of its log.
-fn next_charter(first: &[u8]) -> (String, String) {
-    use domovoi::federation::draft::next;
-    use domovoi::federation::keys::retire;
-    use domovoi::federation::policy::tlog_policy;
-    use domovoi::federation::roles::*;
-    use domovoi::registry::body::{KeyBytes, List};
-    use domovoi::tlog::cosignature::Cosigner;
-    let text = |s: &str| Text::new(s).unwrap();
-    let first = Charter::open(first).unwrap();
-    let mut body = next(&first, T0 + 60_000, T0 + 600_000).unwrap();
-    let line = |name: &str, n: u8| text(&Cosigner::new(name, key(n)).unwrap().verifier().to_string());
-    let origin = body.regions.0[0].origin.clone();
-    body.regions.0[0].log_vkey = text(&NoteSigner::new(origin.as_str(), key(13)).unwrap().verifier().to_string());
-    body.regions.0[0].cosigners = Some(Cosigners {
-        witness: List(vec![line("chats.example/witness", 21)]),
-        mirror: Some(line("chats.example/mirror", 22)),
-        verifier: Some(line("chats.example/verifier", 23)),
-    });
-    body.witnesses = Some(List(vec![Witness {
-        name: text("Свидетель"),
-        vkey: line("witness.example", 24),
-        url: text("https://witness.example"),
-    }]));
-    body.quorums = Some(Quorums { witness: 1, mirror: 0, verifier: 0 });
-    body.announced = Some(List(vec![AnnouncedKey {
-        role: KeyRole::Commit,
-        region: Some(body.regions.0[0].code),
-        key: KeyBytes(PublicKey::of(&key(14))),
-        from: Millis::new(T0 + 120_000).unwrap(),
-    }]));
-    body.cuts =
-        Some(List(vec![Cut {
-            origin, size: 15, root: RecordId([7; 32]), reason: text("утрачена вершина подписи")
-        }]));
-    retire(first.charter(), &mut body, |_| RetireReason::Lost).unwrap();
-    let bytes = Charter::sign(&body, &[&key(1)]).unwrap();
-    let second = first.succeed(&bytes).unwrap();
-    let payload = Envelope::parse(&bytes, domovoi::registry::envelope::TYP_CHARTER, 1 << 20).unwrap().payload;
-    let policy = tlog_policy(second.charter(), second.regions()[0].origin.as_str()).unwrap();
-    (format!("{}\ndigest {}", String::from_utf8(payload).unwrap(), second.sha256()), policy.trim_end().to_owned())
-}
-
 /// Every vector of the document by its name.
 fn vectors() -> BTreeMap<&'static str, String> {
     let (mut log, number) = example_log();
@@ -395,7 +354,7 @@ fn vectors() -> BTreeMap<&'static str, String> {
     let payload = Envelope::parse(&log.charter, domovoi::registry::envelope::TYP_CHARTER, 1 << 20).unwrap().payload;
     let sha = Charter::open(&log.charter).unwrap().sha256();
     v.insert("charter", format!("{}\ndigest {sha}", String::from_utf8(payload).unwrap()));
-    let (next, policy) = next_charter(&log.charter);
+    let (next, policy) = charter_vectors::next_charter(&log.charter);
     v.insert("charter.next", next);
     v.insert("charter.policy", policy);
     let mut tree = Frontier::new();

@@ -10,7 +10,7 @@ use data_encoding::BASE64;
 use domovoi::federation::chain::CharterChain;
 use domovoi::federation::charter::FederationLog;
 use domovoi::federation::evidence::{Evidence, FORK, FORMAT, Finding, split};
-use domovoi::federation::roles::Witness;
+use domovoi::federation::roles::{Cut, Witness};
 use domovoi::registry::body::{Body, Building, BuildingKind, KeyBytes};
 use domovoi::registry::ids::RecordId;
 use domovoi::registry::node_record::{Commit, NodeRecord};
@@ -118,7 +118,7 @@ fn chain() -> CharterChain {
         });
         body.witnesses = Some(List(vec![Witness {
             name: text("Свидетель"),
-            vkey: text(&witness().verifier().to_string()),
+            vkey: witness().verifier().clone().into(),
             url: text("https://witness.example"),
         }]));
     });
@@ -453,4 +453,31 @@ fn what_each_file_proves_is_said_about_the_right_one() {
     once.served_checkpoint = once.served_checkpoint.map(|n| cosigned(&n, &witness(), 1));
     let Finding::SplitView { cosigners, .. } = once.verify(&chain).unwrap() else { panic!() };
     assert!(cosigners.is_empty());
+}
+
+#[test]
+fn what_a_cut_made_void_accuses_nobody_and_what_it_left_standing_still_does() {
+    let (one, moscow, straight) = (chain(), MOSCOW.origin(), 1 << 40);
+    let two = advanced(&one, |body| {
+        let vkey = NoteSigner::new(&*moscow, key(111)).unwrap().verifier().to_string();
+        body.regions.0.iter_mut().find(|r| r.origin.as_str() == moscow).unwrap().log_vkey = text(&vkey);
+        body.cuts = Some(List(vec![Cut {
+            origin: text(&moscow),
+            size: 250,
+            root: RecordId(Tree::made(250, straight).head(&moscow).root.0),
+            reason: text("Журнал раздвоился"),
+        }]));
+    });
+    let (log, new) = (MOSCOW.log(), key(111));
+    // The old key went on beyond the cut, the new one goes on from it.
+    let decided = split_view(&Tree::made(300, straight), &Tree::made(400, 250), &moscow, [&log, &new]);
+    assert_eq!(decided.verify(&two).map_err(|e| e.code()), Err("evidence.cut"));
+    assert_eq!(decided.verify(&one).map_err(|e| e.code()), Err("evidence.unsigned"));
+    // What the old key signed up to the cut stands, and the new one must continue it.
+    let broken = split_view(&Tree::made(200, straight), &Tree::made(400, 100), &moscow, [&log, &new]);
+    let Finding::SplitView { keys, .. } = broken.verify(&two).unwrap() else { panic!() };
+    assert_eq!(keys.len(), 2);
+    // That the old key signed two trees stays proved, cut or not.
+    let old = split_view(&Tree::made(300, straight), &Tree::made(400, 250), &moscow, [&log, &log]);
+    assert!(old.verify(&one).unwrap().is_proof() && old.verify(&two).unwrap().is_proof());
 }

@@ -430,6 +430,61 @@ fn a_signed_tail_that_nobody_has_is_not_signed_over() {
     scene.followers_go_on();
 }
 
+#[test]
+fn a_cut_under_a_new_key_lets_a_node_go_on_whose_tail_is_lost() {
+    let mut scene = Scene::new();
+    let copy = scene.snapshot();
+    scene.mirror.stop();
+    scene.other.stop();
+    scene.write(4);
+    let seen = scene.region.get("/log/checkpoint").body;
+    scene.region.kill();
+    scene.put_back(&copy);
+    scene.mirror.start();
+    scene.other.start();
+    let fake = Fake::start();
+    fake.shows(&scene.origin, seen);
+    append_config(&scene.region, &mirror_section("reader", &fake.url, None));
+    scene.region.start();
+    reads_and_signs_nothing(&scene.region, "recovery.tail");
+
+    // A new log key, and a charter version that lets the log go on from what is there under it.
+    let base64 =
+        |key: &ed25519_dalek::SigningKey| data_encoding::BASE64URL_NOPAD.encode(key.verifying_key().as_bytes());
+    let old = keys::read(&scene.region.data().join("keys/log.pem"), &PASSPHRASE.into()).unwrap();
+    let new = keys::generate();
+    let next = scene.region.data().join("keys/log-next.pem");
+    keys::write_encrypted(&next, &new, &PASSPHRASE.into()).unwrap();
+    let note = String::from_utf8(scene.region.get("/log/checkpoint").body).unwrap();
+    let head: Vec<&str> = note.lines().take(3).collect();
+    let cut = format!("{}@{}@{}", scene.origin, head[1], head[2]);
+    let (pair, draft) = (format!("{}={}", base64(&old), base64(&new)), scene.region.dir.path().join("draft.json"));
+    let draft = draft.to_str().unwrap();
+    let said = [
+        "charter",
+        "new",
+        "--out",
+        draft,
+        "--cut",
+        &cut,
+        "--replace-key",
+        &pair,
+        "--because",
+        "lost",
+        "--reason",
+        "сервер сгорел",
+    ];
+    scene.region.run(&said).json();
+    let root = scene.region.data().join("keys/federation-root.pem");
+    scene.region.run(&["charter", "sign", draft, "--key", root.to_str().unwrap(), "--yes"]).json();
+    scene.region.run(&["charter", "publish", draft]).json();
+    scene.region.stop();
+    // Nobody's word is needed: the new key has signed nothing yet, and what the old one signed beyond the cut is void.
+    scene.region.start();
+    scene.write(2);
+    scene.followers_go_on();
+}
+
 fn size_of_copy(copy: &tempfile::TempDir) -> u64 {
     let note = std::fs::read_to_string(copy.path().join("node/log/checkpoint")).unwrap();
     note.lines().nth(1).unwrap().parse().unwrap()
@@ -477,9 +532,10 @@ fn another_copy_that_signs_is_noticed_and_stops_the_writer() {
     reads_and_signs_nothing(&scene.region, "recovery.fork");
     let kept = std::fs::read_dir(scene.region.data().join("evidence")).unwrap().count();
     assert_eq!(kept, 1);
-    // Neither the operator's word nor a new start helps.
+    // Neither the operator's word nor a new start helps, nor that the one who showed it is away.
     let length = size(&scene.region);
     scene.region.stop();
+    fake.files.write().unwrap().clear();
     scene.start_confirmed(length);
     reads_and_signs_nothing(&scene.region, "recovery.fork");
 }

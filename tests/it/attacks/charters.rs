@@ -506,8 +506,8 @@ fn a_suspended_region_brings_nothing_new_until_it_is_taken_back() {
 
 #[test]
 fn a_quorum_that_a_logs_own_node_would_have_to_fill_is_no_charter() {
-    use domovoi::federation::roles::Cosigners;
-    let line = |name: &str, n: u8| text(&Cosigner::new(name, key(n)).unwrap().verifier().to_string());
+    use domovoi::federation::roles::{CosignerVkey, Cosigners};
+    let line = |name: &str, n: u8| CosignerVkey::from(Cosigner::new(name, key(n)).unwrap().verifier().clone());
     let witnesses = |b: &mut CharterBody, quorum: u32| {
         for (r, n) in b.regions.0.iter_mut().zip([160, 161]) {
             let witness = line(&format!("{}/witness", r.origin), n);

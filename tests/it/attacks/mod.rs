@@ -10,3 +10,4 @@ mod statements;
 mod transfers;
 mod transport;
 mod views;
+mod witness;

@@ -586,3 +586,49 @@ fn a_copy_is_served_under_its_origins_hash_and_nothing_else_is() {
     let heads = node.api("federation/heads");
     assert_eq!(heads["heads"][0]["origin"], base.origin.as_str(), "{heads}");
 }
+
+#[test]
+fn two_charters_of_one_version_are_found_by_comparing_and_proved() {
+    let peers = Peers::start();
+    let (region, other) = (grown(&Forge::new(9), 1, 3), grown(&Forge::new(10), 1, 3));
+    let first = Charter::open(&region.charter).unwrap();
+    let second = |name: &str| {
+        let mut body = first.charter().clone();
+        (body.version, body.previous) = (2, Some(first.sha256()));
+        body.name = domovoi::registry::text::Text::new(name).unwrap();
+        region.sign_charter(&body)
+    };
+    let (one, two) = (second("Один"), second("Другой"));
+    let mut served = region.served();
+    served.set_charter(2, one.clone());
+    peers.set("region", served);
+    let mut told = other.served().with_heads(&json!([]));
+    let sha256 = Charter::open(&two).unwrap().sha256();
+    let heads = json!({ "heads": [], "charter": { "pinned": first.sha256(), "version": 2, "sha256": sha256 } });
+    told.extra.insert("api/v1/federation/heads".into(), heads.to_string().into_bytes());
+    told.extra.insert("api/v1/federation/charters/2".into(), b"nothing".to_vec());
+    peers.set("other", told.clone());
+    let mut node = ministry();
+    follow(&node, &peers, "region", &region);
+    follow(&node, &peers, "other", &other);
+    node.start();
+    synced(&node, &region.origin, region.size());
+    let folder = Layout::new(&node.data()).mirror(&region.origin).evidence();
+    // Whoever only says so has shown nothing.
+    until("the word is heard", || node.log().contains("its charter could not be compared").then_some(()));
+    assert!(list(&folder).is_empty());
+    told.extra.insert("api/v1/federation/charters/2".into(), two);
+    peers.set("other", told);
+    let kept = until("the conflict is kept", || list(&folder).pop());
+    assert!(kept.name.starts_with("charter.conflict-"), "{kept:?}");
+    let evidence = Evidence::decode(&std::fs::read(folder.join(&kept.name)).unwrap()).unwrap();
+    let chain = domovoi::federation::chain::CharterChain::pinned(&region.charter).unwrap();
+    let Finding::Charters { version: 2, signers } = evidence.verify(&chain).unwrap() else { panic!() };
+    assert_eq!(signers.len(), 1);
+    // The one it has stays, and the region is followed as before.
+    let more = grown(&region, 100, 1);
+    let mut served = more.served();
+    served.set_charter(2, one);
+    peers.set("region", served);
+    synced(&node, &region.origin, more.size());
+}
