@@ -128,6 +128,8 @@ impl Witness {
             }
             signed => signed?,
         };
+        // Whoever asks with the log's signature is there.
+        node.heard_from(origin);
         let answer = self.add_signed(&request, signed, &known, now_ms);
         if answer.as_ref().is_err_and(|e| e.code() == "witness.proof") {
             self.keep_fork(node, &signed, &request.note, now_ms);
