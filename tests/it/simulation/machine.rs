@@ -58,7 +58,6 @@ pub struct Running {
 
 /// A machine.
 pub struct Machine {
-    pub name: String,
     root: PathBuf,
     generation: u32,
     /// How far its date is from the true one, ms.
