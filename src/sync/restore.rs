@@ -1,5 +1,10 @@
 //! A lost node's log, made anew from the copies that others keep (docs/protocol.md, "The log never forks").
 
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
 use super::charters::fetch_of_log;
 use super::own_head::{Answer, Keeper, ask, fork};
 use super::rebuild::{Ahead, Rebuild, Watch, marker};
@@ -11,6 +16,9 @@ use crate::storage::durable::{create_dir, remove, sync_dir, write_atomic};
 use crate::storage::format;
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
+
+/// Longest wait for one node's charters, all versions together.
+const CHARTERS: Duration = Duration::from_secs(60);
 
 /// What those who were asked have.
 pub struct Survey {
@@ -32,8 +40,8 @@ pub struct Survey {
 pub async fn survey(keepers: &[Keeper], origin: &str, pin: &str) -> Result<Survey> {
     let mut longest: Option<(CharterChain, Vec<Vec<u8>>)> = None;
     let mut silent = Vec::new();
-    for keeper in keepers {
-        match fetch_of_log(&keeper.peer, origin, pin).await {
+    for (keeper, chain) in keepers.iter().zip(chains(keepers, origin, pin).await) {
+        match chain {
             Ok(Some((chain, bytes))) => match &mut longest {
                 None => longest = Some((chain, bytes)),
                 Some((known, _)) if agree(known, &chain)? && chain.versions().len() <= known.versions().len() => {}
@@ -68,6 +76,36 @@ pub async fn survey(keepers: &[Keeper], origin: &str, pin: &str) -> Result<Surve
             "start the nodes that follow it, or name others with --peer",
         )),
     }
+}
+
+/// The charters that each of them has, if it has the pinned one, and their bytes.
+type Chain = Option<(CharterChain, Vec<Vec<u8>>)>;
+
+/// Asks all of them at once for the charters of the log; the answers stand in their order. Who stalls holds up nobody.
+async fn chains(keepers: &[Keeper], origin: &str, pin: &str) -> Vec<Result<Chain>> {
+    let mut running = JoinSet::new();
+    for (place, keeper) in keepers.iter().enumerate() {
+        let (peer, origin, pin) = (keeper.peer.clone(), origin.to_owned(), pin.to_owned());
+        running.spawn(async move {
+            let late = |_| {
+                Err(Error::retry(
+                    "peer.unreachable",
+                    format!("{} does not give its charters in time", peer.url()),
+                    "check the address and that the node is running",
+                ))
+            };
+            let found = timeout(CHARTERS, fetch_of_log(&peer, &origin, &pin)).await.unwrap_or_else(late);
+            (place, found)
+        });
+    }
+    let mut found: Vec<Result<Chain>> = keepers.iter().map(|_| Ok(None)).collect();
+    while let Some(done) = running.join_next().await {
+        // A task that panicked has given nothing.
+        if let Ok((place, chain)) = done {
+            found[place] = chain;
+        }
+    }
+    found
 }
 
 /// True where no version of the one contradicts the other.

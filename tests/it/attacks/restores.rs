@@ -1,8 +1,11 @@
 //! A node that was lost or came back old, and those who would make it sign a second history or none at all. The cases without
 //! ill will stand in `tests/it/restore.rs`.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
+use super::hostile::{Hostile, Step};
 use crate::follow::{member, until};
 use crate::node::run_in;
 use crate::restore::{
@@ -105,4 +108,63 @@ fn a_mirror_with_changed_entries_restores_nothing_and_a_whole_one_is_taken() {
     assert!(!scene.region.data().join("FORMAT").exists());
     let restored = run(&[&fake.url, &scene.mirror.url()]).json();
     assert_eq!((&restored["from"], &restored["state_root"]), (&Value::from("peer-2"), &before["state_root"]));
+}
+
+#[test]
+fn mirrors_that_stall_drip_or_answer_nonsense_keep_no_node_from_signing() {
+    let mut scene = Scene::new();
+    scene.region.stop();
+    // Before the honest one, so that whoever asks in order comes to it last: five that would each take the longest wait there
+    // is for an answer. One after the other they would take longer than anything here is waited for.
+    let config = scene.region.data().join("domovoi.toml");
+    let written = std::fs::read_to_string(&config).unwrap();
+    let (rest, honest) = written.split_once("\n[[mirror]]").unwrap();
+    std::fs::write(&config, rest).unwrap();
+    let stall = Hostile::start(|_| vec![Step::Stall]);
+    let after_headers =
+        Hostile::start(|_| vec![Step::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 300\r\n\r\n".to_vec()), Step::Stall]);
+    let head = b"HTTP/1.1 200 OK\r\ncontent-length: 300\r\n\r\n".to_vec();
+    let drip = move |_: &str| vec![Step::Send(head.clone()), Step::Drip(vec![b'x'; 300], Duration::from_millis(500))];
+    let drips = [Hostile::start(drip.clone()), Hostile::start(drip.clone()), Hostile::start(drip)];
+    let slow = [&stall, &after_headers].into_iter().chain(&drips);
+    for (n, server) in slow.clone().enumerate() {
+        append_config(&scene.region, &mirror_section(&format!("slow-{n}"), &server.url, None));
+    }
+    let nonsense = [Vec::new(), vec![0; 100], vec![b'x'; 100_000], b"another log\n50\n\n".to_vec()];
+    for (n, body) in nonsense.into_iter().enumerate() {
+        let fake = Fake::start();
+        fake.shows(&scene.origin, body);
+        append_config(&scene.region, &mirror_section(&format!("rubbish-{n}"), &fake.url, None));
+    }
+    append_config(&scene.region, &mirror_section("none", &Fake::start().url, None));
+    append_config(&scene.region, &format!("\n[[mirror]]{honest}"));
+    scene.region.start();
+    // It asks all of them, and signs on the word of the one that has a copy.
+    scene.write(2);
+    assert!(slow.clone().all(|server| server.requests() > 0));
+    scene.followers_go_on();
+    // Without that one nobody has shown a copy: nothing is signed.
+    scene.region.stop();
+    let all = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, all.rsplit_once("\n[[mirror]]").unwrap().0).unwrap();
+    scene.region.start();
+    reads_and_signs_nothing(&scene.region, "recovery.waiting");
+}
+
+#[test]
+fn nodes_that_stall_hold_up_no_restore_from_the_others() {
+    let mut scene = Scene::new();
+    let before = scene.region.api("node");
+    scene.region.kill();
+    let saved = scene.lose_all_but_keys();
+    let slow: Vec<Hostile> = (0..6).map(|_| Hostile::start(|_| vec![Step::Stall])).collect();
+    let honest = scene.mirror.url();
+    let peers: Vec<&str> = slow.iter().map(|s| s.url.as_str()).chain([honest.as_str()]).collect();
+    let ca = scene.mirror.certificate();
+    let args = restore_args(&scene, &peers, Some(&ca), Some(&saved));
+    let begun = Instant::now();
+    let restored = run_in(&scene.region.data(), &args.iter().map(String::as_str).collect::<Vec<_>>()).json();
+    // Charters and heads, each with the longest wait for one answer; one after the other it would be two minutes.
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    assert_eq!((&restored["from"], &restored["state_root"]), (&Value::from("peer-7"), &before["state_root"]));
 }
