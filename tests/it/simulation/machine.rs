@@ -108,7 +108,7 @@ impl Machine {
         let clock = Clock::of(date, move || Duration::from_millis(time.load(Ordering::SeqCst)));
         let root = root.join(name);
         let machine =
-            Machine { name: name.into(), root, generation: 0, offset, clock, follows: Vec::new(), running: None };
+            Machine { root, generation: 0, offset, clock, follows: Vec::new(), running: None };
         std::fs::create_dir_all(machine.layout().data()).unwrap();
         domovoi::storage::format::create(machine.layout().data()).unwrap();
         machine
