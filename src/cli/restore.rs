@@ -51,13 +51,13 @@ impl Restore {
     /// Into an empty data directory. The node then signs nothing until it is clear that nobody saw more.
     pub fn run(&self, context: &Context) -> Result<()> {
         match (&self.from, &self.origin, &self.charter_sha256) {
-            (None, Some(origin), Some(pin)) => self.from_peers(context, origin, pin),
+            (None, Some(origin), Some(pin)) => self.rebuild(context, origin, pin),
             (Some(from), _, _) => from_backup(context, from),
             _ => Err(Error::refuse("restore.argument", "neither a copy nor --from-peers is given", "name one")),
         }
     }
 
-    fn from_peers(&self, context: &Context, origin: &str, pin: &str) -> Result<()> {
+    fn rebuild(&self, context: &Context, origin: &str, pin: &str) -> Result<()> {
         let layout = Layout::new(&context.common.data);
         let begun = must_be_new(&layout, origin)?;
         let keepers = self.keepers(context, &layout, origin)?;

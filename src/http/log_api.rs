@@ -19,7 +19,6 @@ use super::problem::Problem;
 use super::reads::{blocking, flag, own};
 use super::static_log::{LogFiles, Which};
 use crate::error::{Error, Result};
-use crate::node::charters::{read_chain, read_version};
 use crate::node::cosign::{CosignedView, OwnWords};
 use crate::node::layout::{Layout, origin_hash};
 use crate::node::log_view::{LogView, Role};
@@ -264,7 +263,7 @@ async fn federation(State(node): State<Arc<Node>>) -> Json<FederationView> {
 #[utoipa::path(get, path = "/api/v1/federation/charter", params(LogQuery),
     responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
 async fn charter(State(node): State<Arc<Node>>, Query(q): Query<LogQuery>) -> Result<Response> {
-    charter_file(charters_of(&node, q.log.as_deref())?, None).await
+    charter_file(&node, charters_of(&node, q.log.as_deref())?, None).await
 }
 
 /// A version of this node's charter chain, as it was signed; with `log`, of the one under which it follows that log.
@@ -275,7 +274,7 @@ async fn charter_version(
     Path(version): Path<u64>,
     Query(q): Query<LogQuery>,
 ) -> Result<Response> {
-    charter_file(charters_of(&node, q.log.as_deref())?, Some(version)).await
+    charter_file(&node, charters_of(&node, q.log.as_deref())?, Some(version)).await
 }
 
 /// Where the charters lie that a log is verified under here.
@@ -289,17 +288,10 @@ fn charters_of(node: &Node, log: Option<&str>) -> Result<Layout> {
 }
 
 /// A version of the charter chain in a data directory: the pinned one where none is named.
-pub(super) async fn charter_file(layout: Layout, version: Option<u64>) -> Result<Response> {
+pub(super) async fn charter_file(node: &Arc<Node>, layout: Layout, version: Option<u64>) -> Result<Response> {
     let none = || Error::refuse("charter.not-found", "this node has no such charter", "ask a region's node");
-    let bytes = blocking(move || {
-        if !layout.charter().exists() {
-            return Err(none());
-        }
-        let chain = read_chain(&layout)?;
-        let version = version.unwrap_or(chain.first().charter().version);
-        read_version(&layout, &chain, version)?.ok_or_else(none)
-    })
-    .await?;
+    let node = node.clone();
+    let bytes = blocking(move || node.charter_files.read(&layout, version)?.ok_or_else(none)).await?;
     Ok(([(header::CONTENT_TYPE, "application/jose+json")], bytes).into_response())
 }
 

@@ -88,7 +88,7 @@ pub(super) async fn charter_texts(node: Arc<Node>) -> Result<Vec<String>> {
 #[utoipa::path(get, path = "/api/v1/verify/charters/{version}", params(("version" = u64, Path, description = "Version of the charter.")),
     responses((status = 200, body = Object, content_type = "application/jose+json"), Problem))]
 async fn charter_version(State(node): State<Arc<Node>>, Path(version): Path<u64>) -> Result<Response> {
-    charter_file(node.layout.federation(), Some(version)).await
+    charter_file(&node, node.layout.federation(), Some(version)).await
 }
 
 #[derive(Debug, Clone, Deserialize, IntoParams)]

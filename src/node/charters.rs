@@ -4,7 +4,11 @@
 //! until one is not there. A file that is there and does not verify is refused, not passed over: the node must not go on
 //! under an older charter than its operator was given.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 
 use super::layout::Layout;
 use crate::error::{Error, Result};
@@ -51,4 +55,57 @@ pub fn read_version(layout: &Layout, chain: &CharterChain, version: u64) -> Resu
 pub fn keep_latest(layout: &Layout, chain: &CharterChain, bytes: &[u8]) -> Result<()> {
     create_dir(&layout.charters())?;
     write_atomic(&next_file(layout, chain.latest().charter().version), bytes)
+}
+
+/// Charter files that were verified, by the hash of their bytes: a version of a large federation takes milliseconds to verify,
+/// and anybody may ask for one at any time.
+#[derive(Default)]
+pub struct VerifiedFiles(Mutex<HashMap<PathBuf, Verified>>);
+
+#[derive(Clone, Copy)]
+struct Verified {
+    sha256: [u8; 32],
+    version: u64,
+}
+
+impl VerifiedFiles {
+    /// The exact bytes of a version of the chain in a data directory; of the pinned one where none is named. A file that is
+    /// not the one that was verified is verified again, with its whole chain.
+    ///
+    /// # Errors
+    /// Those of [`read_chain`].
+    pub fn read(&self, layout: &Layout, version: Option<u64>) -> Result<Option<Vec<u8>>> {
+        let Some(pinned) = read_optional(&layout.charter(), MAX_CHARTER as u64)? else { return Ok(None) };
+        if let Some(first) = self.known(&layout.charter(), &pinned) {
+            if version.is_none_or(|wanted| wanted == first) {
+                return Ok(Some(pinned));
+            }
+            let path = next_file(layout, version.unwrap_or(first));
+            let Some(bytes) = read_optional(&path, MAX_CHARTER as u64)? else { return Ok(None) };
+            if self.known(&path, &bytes) == version {
+                return Ok(Some(bytes));
+            }
+        }
+        let chain = read_chain(layout)?;
+        let first = chain.first().charter().version;
+        let version = version.unwrap_or(first);
+        let read = read_version(layout, &chain, version)?;
+        if read_version(layout, &chain, first)?.as_ref() == Some(&pinned) {
+            self.remember(&layout.charter(), &pinned, first);
+        }
+        if let Some(bytes) = read.as_ref().filter(|_| version != first) {
+            self.remember(&next_file(layout, version), bytes, version);
+        }
+        Ok(read)
+    }
+
+    fn known(&self, path: &Path, bytes: &[u8]) -> Option<u64> {
+        let known = self.0.lock().get(path).copied()?;
+        (known.sha256 == <[u8; 32]>::from(Sha256::digest(bytes))).then_some(known.version)
+    }
+
+    fn remember(&self, path: &Path, bytes: &[u8], version: u64) {
+        let verified = Verified { sha256: Sha256::digest(bytes).into(), version };
+        self.0.lock().insert(path.to_owned(), verified);
+    }
 }

@@ -208,6 +208,8 @@ pub struct Node {
     doubled: parking_lot::Mutex<Option<String>>,
     /// Whoever makes a dossier holds this: one at a time, since it may replay a log.
     dossiers: parking_lot::Mutex<()>,
+    /// Charters that anybody may ask for.
+    pub charter_files: charters::VerifiedFiles,
 }
 
 /// Unix milliseconds now, by this machine's clock: for what is not part of a node, which has a [`Clock`].
@@ -275,6 +277,7 @@ impl Node {
             search: search::Search::default(),
             doubled: Default::default(),
             dossiers: Default::default(),
+            charter_files: Default::default(),
         })
     }
     /// The node's own log.

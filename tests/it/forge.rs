@@ -263,11 +263,6 @@ pub enum Change {
 }
 
 impl Served {
-    /// Serves a later version of the charter.
-    pub fn set_charter(&mut self, version: u64, charter: Vec<u8>) {
-        self.charters.insert(version, charter);
-    }
-
     /// Serves beside its own log a copy of another one.
     pub fn with_copy(mut self, origin: &str, copy: &Served) -> Served {
         let hash = domovoi::node::layout::origin_hash(origin);

@@ -244,7 +244,21 @@ impl Node {
             // The certificate that was there may have been replaced.
             self.client = OnceLock::new();
         }
+        // A node that asks others before it signs hands in its founding records after that.
+        while !self.has_decided() && self.ended().is_none() && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(15));
+        }
         Ok(())
+    }
+
+    /// True where the node has no log of its own, signs it, or says why it does not.
+    fn has_decided(&self) -> bool {
+        let Some(node) = self.try_get("/api/v1/node").filter(|a| a.status == 200).map(|a| a.json()) else {
+            return false;
+        };
+        let signing = &node["signing"];
+        let begun = signing["allowed"] == true && node["freshness"]["size"] != 0;
+        signing.is_null() || begun || !signing["code"].is_null()
     }
 
     /// How the process ended, if it did.

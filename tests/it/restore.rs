@@ -181,7 +181,7 @@ pub fn copy_dir(from: &Path, to: &Path) {
 }
 
 /// A node that shows and serves whatever a test wants, below `/mirror/<hash>/` and elsewhere; it counts what is asked for.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Fake {
     pub url: String,
     pub files: Arc<RwLock<HashMap<String, Vec<u8>>>>,
@@ -192,9 +192,7 @@ pub struct Fake {
 
 impl Fake {
     pub fn start() -> Fake {
-        let (files, asked, stalls): (Arc<RwLock<HashMap<_, _>>>, Arc<RwLock<Vec<_>>>, Arc<RwLock<Option<String>>>) =
-            Default::default();
-        let fake = Fake { url: String::new(), files, asked, stalls };
+        let fake = Fake::default();
         let app = Router::new().route("/{*path}", get(fake_answer)).with_state(fake.clone());
         let listener = runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

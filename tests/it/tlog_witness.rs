@@ -273,9 +273,9 @@ fn only_the_logs_own_keys_open_a_request() {
     let mut both = request(0, vec![], &eight);
     both.note.add_signature(&other).unwrap();
     let (own, other) = (log().verifier().clone(), other.verifier().clone());
-    assert_eq!(both.signed_by(&[own.clone()]).unwrap().line.key_id, own.key_id());
+    assert_eq!(both.signed_by(std::slice::from_ref(&own)).unwrap().line.key_id, own.key_id());
     assert_eq!(both.signed_by(&[]).unwrap_err().code(), "witness.key");
-    assert_eq!(request(0, vec![], &eight).signed_by(&[other.clone()]).unwrap_err().code(), "witness.key");
+    assert_eq!(request(0, vec![], &eight).signed_by(std::slice::from_ref(&other)).unwrap_err().code(), "witness.key");
     assert!(both.signed_by(&[other.clone(), own.clone()]).is_ok());
     // One good line does not make up for a false one of a key that is known.
     let mut lines = both.note.signatures().to_vec();

@@ -385,7 +385,8 @@ fn a_follower_keeps_what_it_has_through_every_bad_answer_and_goes_on_after_it() 
     let signer = forge.operator.clone();
     forge.batch(vec![forge.building(&signer, 1).1], crate::forge::Lie::None);
     let before = forge.size();
-    let now: Arc<Mutex<(Option<(&str, Script)>, crate::forge::Served)>> = Arc::new(Mutex::new((None, forge.served())));
+    let bad: Option<(&str, Script)> = None;
+    let now = Arc::new(Mutex::new((bad, forge.served())));
     let serve = now.clone();
     let server = Hostile::start(move |path| {
         let now = serve.lock().unwrap();

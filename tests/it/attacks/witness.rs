@@ -68,6 +68,9 @@ fn line(line: &NoteSignature) -> Vec<u8> {
     format!("{line}\n").into_bytes()
 }
 
+/// What a lying witness answers.
+type Lie = Box<dyn Fn(&Cosigner, &Request) -> (u16, Vec<u8>) + Send>;
+
 #[test]
 fn forged_cosignature_lines_are_not_published_and_honest_witnesses_are_not_held_up() {
     let mut region = Node::init(Some(("77", AUTHORITY, "Мосжилинспекция")));
@@ -85,7 +88,7 @@ fn forged_cosignature_lines_are_not_published_and_honest_witnesses_are_not_held_
     let liar = |n: u8| Cosigner::new(format!("liar.example/{n}"), SigningKey::from_bytes(&[n; 32])).unwrap();
     let mut configured = entries(&honest, &by);
     let mut asked = Vec::new();
-    let mut tell = |n: u8, lie: Box<dyn Fn(&Cosigner, &Request) -> (u16, Vec<u8>) + Send>| {
+    let mut tell = |n: u8, lie: Lie| {
         let known = liar(n).verifier().clone();
         let (url, count) = lying(move |request| lie(&liar(n), request));
         configured += &format!("[[cosigner]]\nurl = \"{url}\"\nvkey = \"{known}\"\n");

@@ -107,8 +107,7 @@ impl Machine {
         let date = move || date.load(Ordering::SeqCst).saturating_add_signed(far.load(Ordering::SeqCst));
         let clock = Clock::of(date, move || Duration::from_millis(time.load(Ordering::SeqCst)));
         let root = root.join(name);
-        let machine =
-            Machine { name: name.into(), root, generation: 0, offset, clock, follows: Vec::new(), running: None };
+        let machine = Machine { root, generation: 0, offset, clock, follows: Vec::new(), running: None };
         std::fs::create_dir_all(machine.layout().data()).unwrap();
         domovoi::storage::format::create(machine.layout().data()).unwrap();
         machine
