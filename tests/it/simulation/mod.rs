@@ -3,7 +3,8 @@
 //! Every node is the real one: its sequencer, its files, its followers, its HTTP handlers. Only network ([`network`]) and
 //! clocks ([`machine`]) are made here. One loop ([`world`], [`events`]) picks what happens next: a request is delivered, lost, cut or
 //! answered twice; somebody begins a round; a region's people hand something in ([`office`]); power fails in the middle of
-//! it; a clock jumps; the network falls apart; a charter comes. Three regions lie ([`liar`]). After each step what must hold
+//! it; a clock jumps; the network falls apart; a charter comes. Three regions lie ([`liar`]), one of
+//! them as a witness too ([`witnesses`]), and so does the ministry ([`ministry`]). After each step what must hold
 //! is held against a record of every log that no node has a hand in ([`truth`], [`law`]).
 //!
 //! `DOMOVOI_SEED` replays a run, `DOMOVOI_SIMULATION_STEPS` makes it longer, `DOMOVOI_SIMULATION_TRACE` tells everything.
@@ -13,9 +14,11 @@ mod law;
 mod liar;
 mod machine;
 mod member;
+mod ministry;
 mod network;
 mod office;
 mod truth;
+mod witnesses;
 mod world;
 
 use world::World;
@@ -42,7 +45,13 @@ fn run(seed: u64, regions: usize, steps: u64) -> String {
     world.federation_step();
     world.check_end();
     world.check_gossip();
-    eprintln!("seed {seed}: at rest after {:.1} s; found out {:?}", began.elapsed().as_secs_f64(), world.found_out());
+    world.cosign_all();
+    eprintln!(
+        "seed {seed}: at rest after {:.1} s; found out {:?}, {} heads of liars have a quorum",
+        began.elapsed().as_secs_f64(),
+        world.found_out(),
+        world.quorums_of_liars()
+    );
     world.trace()
 }
 
