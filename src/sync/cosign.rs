@@ -83,8 +83,8 @@ struct Asked {
     busy: bool,
 }
 
-/// What came of asking.
-enum Came {
+/// What came of asking a cosigner.
+pub enum Came {
     /// Verified lines; the size that the witness has now.
     Lines(Vec<Line>, u64),
     /// The mirror is not there yet.
@@ -299,8 +299,12 @@ fn start(
     });
 }
 
-/// Asks a witness, a second time where it has cosigned another size last.
-async fn ask_witness(
+/// Asks the witness at `peer` for lines over the published head (`text`, of `size` entries), a second time where it has cosigned
+/// another size than `last`. Only lines by `keys` are taken that verify and are of about now (`due`, Unix seconds).
+///
+/// # Errors
+/// Those of the peer; `cosign.answer` where its answer is of no use; `cosign.ahead` where it names a size the log never had.
+pub async fn ask_witness(
     peer: &Peer,
     reader: &LogReader,
     text: &str,

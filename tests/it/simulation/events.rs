@@ -132,7 +132,20 @@ impl World {
                     self.begin_round(from, which);
                 }
             }
-            420..740 => self.submit(any, false),
+            420..480 => {
+                // Whoever has just said something wants it cosigned; liars do, too.
+                let all = self.all_witnesses();
+                let to = *all.choose(&mut self.rng).unwrap();
+                let from = if self.rng.random_bool(0.1) { ministry } else { any };
+                self.begin_cosigning(from, to);
+            }
+            480..500 => {
+                let liars: Vec<Name> = (0..all).filter(|n| matches!(self.parties[*n], Party::Liar(_))).collect();
+                let name = *liars.choose(&mut self.rng).unwrap();
+                self.liar_asks(name, None);
+            }
+            500..503 => self.false_head(),
+            503..740 => self.submit(any, false),
             740..760 => self.submit(any, true),
             760..800 => self.federation_step(),
             800..850 => {

@@ -22,6 +22,7 @@ impl World {
         let head = Note::parse(note).and_then(|n| Checkpoint::parse(n.text())).unwrap();
         let right = truth.heads.get(&head.size).is_some_and(|h| h.root == head.root);
         self.holds(right, || format!("{} signed a head it never had: {head:?}", self.label(of)));
+        self.check_lines(of, note);
     }
 
     /// What `from` has of the log of `to`, after a round that ended so.

@@ -15,6 +15,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 
 use super::network::Name;
+use super::witnesses::Leaves;
 use crate::forge::Served;
 use crate::regions::{Place, Region, building, day, key, text};
 
@@ -63,6 +64,14 @@ impl Face {
         let mut tree = Frontier::new();
         tree.extend(self.region.log.iter().map(|e| leaf_hash(e)));
         (tree.size(), tree.root())
+    }
+    /// It may have had this head, good or bad.
+    pub fn has(&self, size: u64, root: Hash) -> bool {
+        [&self.heads, &self.doubtful].iter().any(|heads| heads.get(&size).is_some_and(|h| h.0 == root))
+    }
+    /// What it shows a witness: its leaves and its checkpoint.
+    pub fn asks(&self) -> (Leaves, Vec<u8>) {
+        (Leaves::of(&self.region.log), self.region.checkpoint())
     }
     fn served(&self) -> Served {
         Served::of(Vec::new(), self.region.checkpoint(), self.region.log.clone())

@@ -12,14 +12,19 @@ use axum::http::Request;
 use domovoi::error::Result;
 use domovoi::http::log_api::{self, NodeLogs};
 use domovoi::http::static_log;
+use domovoi::http::witness::{self as http_witness, Witnessing};
 use domovoi::node::clock::Clock;
 use domovoi::node::layout::Layout;
 use domovoi::node::sequencer::{Bounds, Outcome};
 use domovoi::node::signing::Signing;
+use domovoi::node::witness::Witness;
 use domovoi::node::{Node, Opening};
+use domovoi::storage::lock::KeyClaim;
+use domovoi::storage::witness_store::WitnessStore;
 use domovoi::sync::client::Answer;
 use domovoi::sync::client::Network;
 use domovoi::sync::follower::{Follower, Source};
+use domovoi::tlog::cosignature::Cosigner;
 use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::{EncodePrivateKey, KeypairBytes};
 use pkcs8::pkcs5::pbes2;
@@ -29,6 +34,7 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt;
 
 use super::network::{Letter, Link, Name, Post};
+use super::witnesses::Asking;
 use crate::node::PASSPHRASE;
 
 /// Hours after which an answer is stale.
@@ -54,6 +60,8 @@ pub struct Running {
     pub node: Arc<Node>,
     app: Router,
     pub following: Vec<Following>,
+    /// Questions to witnesses about its own log.
+    pub asking: Vec<Asking>,
 }
 
 /// A machine.
@@ -64,6 +72,8 @@ pub struct Machine {
     pub offset: Arc<AtomicI64>,
     clock: Clock,
     follows: Vec<(Name, Source)>,
+    /// Name and key of its witness.
+    witness: Option<(String, SigningKey)>,
     pub running: Option<Running>,
 }
 
@@ -107,7 +117,7 @@ impl Machine {
         let date = move || date.load(Ordering::SeqCst).saturating_add_signed(far.load(Ordering::SeqCst));
         let clock = Clock::of(date, move || Duration::from_millis(time.load(Ordering::SeqCst)));
         let root = root.join(name);
-        let machine = Machine { root, generation: 0, offset, clock, follows: Vec::new(), running: None };
+        let machine = Machine { root, generation: 0, offset, clock, follows: Vec::new(), witness: None, running: None };
         std::fs::create_dir_all(machine.layout().data()).unwrap();
         domovoi::storage::format::create(machine.layout().data()).unwrap();
         machine
@@ -122,6 +132,12 @@ impl Machine {
     /// It writes the federation's log.
     pub fn writes_federation(&self, charter: &[u8], origin: &str, log: SigningKey, commit: SigningKey) {
         write_log_of(&self.layout().federation(), charter, origin, [("log", log), ("commit", commit)]);
+    }
+    /// It cosigns the logs of others.
+    pub fn witnesses(&mut self, name: String, key: SigningKey) {
+        std::fs::create_dir_all(self.layout().witness().parent().unwrap()).unwrap();
+        WitnessStore::create(&self.layout().witness()).unwrap();
+        self.witness = Some((name, key));
     }
     pub fn follows(&mut self, to: Name, source: Source) {
         self.follows.push((to, source));
@@ -145,7 +161,13 @@ impl Machine {
         };
         let node = Arc::new(Node::open(opening, &mut |_, _| {})?);
         let (app, _) = log_api::router().with_state(node.clone()).split_for_parts();
-        let app = app.merge(static_log::router(Arc::new(NodeLogs(node.clone(), Arc::default()))));
+        let mut app = app.merge(static_log::router(Arc::new(NodeLogs(node.clone(), Arc::default()))));
+        if let Some((name, key)) = &self.witness {
+            let signers = vec![Cosigner::new(name.clone(), key.clone())?];
+            let witness = Witness::open(&layout.witness(), signers, Vec::new(), KeyClaim::acquire(key)?)?;
+            let state = Witnessing { node: node.clone(), witness: Ok(Arc::new(witness)) };
+            app = app.merge(http_witness::router().with_state(state).split_for_parts().0);
+        }
         let following = self.follows.iter().map(|(to, source)| Following {
             to: *to,
             source: source.clone(),
@@ -155,7 +177,7 @@ impl Machine {
             round: None,
             heard: None,
         });
-        self.running = Some(Running { node, app, following: following.collect() });
+        self.running = Some(Running { node, app, following: following.collect(), asking: Vec::new() });
         Ok(())
     }
 
@@ -165,6 +187,10 @@ impl Machine {
         let next = self.root.join((self.generation + 1).to_string());
         let before = self.layout();
         runtime.block_on(async {
+            for asking in running.asking {
+                asking.task.abort();
+                let _ = asking.task.await;
+            }
             for mut following in running.following {
                 if let Some(round) = following.round.take() {
                     round.abort();

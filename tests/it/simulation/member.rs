@@ -1,6 +1,7 @@
 //! Who takes part: 89 regions and the ministry, the keys of each, and the charters that name them.
 
 use domovoi::federation::charter::{CharterBody, FederationLog, Region as Member};
+use domovoi::federation::roles::Quorums;
 use domovoi::registry::body::{KeyBytes, List};
 use domovoi::registry::ids::{OktmoPrefix, OrgId, RegionCode};
 use domovoi::registry::regions;
@@ -9,6 +10,9 @@ use domovoi::tlog::note::NoteSigner;
 use ed25519_dalek::SigningKey;
 use sha2::{Digest, Sha256};
 
+use super::liar::{LIES, Lie};
+use super::network::Name;
+use super::witnesses::cosigners;
 use crate::regions::{MOSCOW, OBLAST, Place, TVER, first_charter, ogrn, text};
 
 /// The regions that lie, and nothing else: nobody runs a node for them here.
@@ -97,6 +101,27 @@ pub fn regions(seed: u64, count: usize) -> Vec<Region> {
     chosen
 }
 
+/// How `place` lies in this run.
+pub fn lie_of(seed: u64, place: &Place) -> Lie {
+    let which = LIARS.iter().position(|p| p.code == place.code).unwrap();
+    LIES[(which + seed as usize % LIES.len()) % LIES.len()]
+}
+
+/// Witnesses a head needs: two heads that have them share three of five, of whom one lies.
+pub const QUORUM: u32 = 4;
+
+/// The key a region's node cosigns with.
+pub fn witness_key(seed: u64, code: &str) -> SigningKey {
+    key(seed, code, "witness")
+}
+
+/// Whose nodes cosign: honest ones, and one that lies about that, too.
+pub fn witnesses(seed: u64, members: &[Region]) -> (Vec<Name>, Name) {
+    let honest = (0..members.len()).filter(|n| matches!(members[*n], Region::Honest(_))).take(QUORUM as usize);
+    let lies = |m: &Region| matches!(m, Region::Liar(place) if lie_of(seed, place) == Lie::Rollback);
+    (honest.collect(), members.iter().position(lies).unwrap())
+}
+
 pub const FEDERATION: &str = "log.example/federation";
 
 pub fn federation_key(seed: u64, role: &str) -> SigningKey {
@@ -111,6 +136,13 @@ pub fn charter(seed: u64, members: &[Region]) -> Vec<u8> {
             Region::Liar(place) => place.member(),
         };
         body.regions = List(members.iter().map(of).collect());
+        let (honest, false_one) = witnesses(seed, members);
+        for name in honest.into_iter().chain([false_one]) {
+            let (region, code) = (&mut body.regions.0[name], members[name].code().to_string());
+            region.cosigners = Some(cosigners(seed, &code));
+            region.url = text(&format!("https://{code}.example"));
+        }
+        body.quorums = Some(Quorums { witness: QUORUM, mirror: 0, verifier: 0 });
         let log = NoteSigner::new(FEDERATION, federation_key(seed, "log")).unwrap();
         body.federation = Some(FederationLog {
             origin: text(FEDERATION),

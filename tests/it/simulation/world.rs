@@ -18,12 +18,13 @@ use reqwest::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
 
-use super::liar::{LIES, Liar};
+use super::liar::Liar;
 use super::machine::{Image, Machine, source};
-use super::member::{FEDERATION, LIARS, Region, charter, federation_key, regions};
+use super::member::{FEDERATION, Region, charter, federation_key, lie_of, regions, witness_key, witnesses};
 use super::network::{FATES, Fate, Letter, Link, Name, Post, unreachable};
 use super::office::Office;
 use super::truth::Truth;
+use super::witnesses::{Asking, Said};
 use crate::regions::START;
 
 impl Drop for World {
@@ -71,6 +72,10 @@ pub struct World {
     pub chain: CharterChain,
     /// How far each machine's own charters are.
     pub given: Vec<usize>,
+    /// Who cosigns: honest nodes, and the one that lies.
+    pub witnesses: Vec<Name>,
+    pub false_witness: Name,
+    pub said: Said,
     /// No more misfortunes: what is sent arrives.
     pub calm: bool,
     /// What happened, hashed.
@@ -90,6 +95,7 @@ impl World {
         let temp = tempfile::Builder::new().prefix("simulation-").tempdir_in(place).unwrap();
         let mut rng = StdRng::seed_from_u64(seed);
         let members = regions(seed, count);
+        let (honest_witnesses, false_witness) = witnesses(seed, &members);
         let first = charter(seed, &members);
         let chain = CharterChain::pinned(&first).unwrap();
         let pin = chain.first().sha256().to_string();
@@ -97,14 +103,14 @@ impl World {
         let mut parties = Vec::new();
         for (name, member) in members.iter().enumerate() {
             parties.push(match member {
-                Region::Liar(place) => {
-                    let which = LIARS.iter().position(|p| p.code == place.code).unwrap();
-                    let lie = LIES[(which + seed as usize % 3) % 3];
-                    Party::Liar(Box::new(Liar::new(*place, lie, &chain)))
-                }
+                Region::Liar(place) => Party::Liar(Box::new(Liar::new(*place, lie_of(seed, place), &chain))),
                 Region::Honest(honest) => {
                     let mut machine = Machine::new(temp.path(), &honest.code.to_string(), time.clone());
                     machine.writes(&first, &honest.origin(), honest.key("log"), honest.key("commit"));
+                    if honest_witnesses.contains(&name) {
+                        let code = honest.code.to_string();
+                        machine.witnesses(format!("{code}.example/witness"), witness_key(seed, &code));
+                    }
                     let mut others: BTreeSet<Name> = [(name + 1) % count].into();
                     while others.len() < 2 {
                         others.extend(Some(rng.random_range(0..count)).filter(|o| *o != name));
@@ -138,6 +144,9 @@ impl World {
             parties,
             charters: vec![first],
             chain,
+            witnesses: honest_witnesses,
+            false_witness,
+            said: Said::default(),
             calm: false,
             trace: Sha256::new(),
             steps: 0,
@@ -304,16 +313,22 @@ impl World {
     pub fn settle(&mut self) {
         let (runtime, post) = (&self.runtime, &self.post);
         let mut rounds: Vec<(Name, Name, &tokio::task::JoinHandle<Result<()>>)> = Vec::new();
+        let mut asking: Vec<(Name, &Asking)> = Vec::new();
         for (from, party) in self.parties.iter().enumerate() {
             let following = party.machine().and_then(|m| m.running.as_ref()).map_or(&[][..], |r| &r.following);
             rounds.extend(following.iter().filter_map(|f| Some((from, f.to, f.round.as_ref()?))));
+            let running = party.machine().and_then(|m| m.running.as_ref());
+            asking.extend(running.into_iter().flat_map(|r| r.asking.iter().map(move |a| (from, a))));
         }
         runtime.block_on(async {
             loop {
                 for _ in 0..8 {
                     tokio::task::yield_now().await;
                 }
-                if rounds.iter().all(|(from, to, round)| round.is_finished() || post.waits(*from, *to)) {
+                let answered = |(from, a): &(Name, &Asking)| a.task.is_finished() || post.waits(*from, a.about());
+                if rounds.iter().all(|(from, to, round)| round.is_finished() || post.waits(*from, *to))
+                    && asking.iter().all(answered)
+                {
                     break;
                 }
                 post.stirred.notified().await;
@@ -321,8 +336,13 @@ impl World {
         });
         let ended: Vec<(Name, Name)> =
             rounds.iter().filter(|(_, _, round)| round.is_finished()).map(|(from, to, _)| (*from, *to)).collect();
+        let asked: Vec<(Name, Name)> =
+            asking.iter().filter(|(_, a)| a.task.is_finished()).map(|(from, a)| (*from, a.to)).collect();
         for (from, to) in ended {
             self.end_round(from, to);
+        }
+        for (from, to) in asked {
+            self.end_cosigning(from, to);
         }
     }
 
@@ -405,6 +425,9 @@ impl World {
 
     /// What whoever is asked says.
     fn ask(&mut self, letter: &Letter) -> Option<Answer> {
+        if letter.path == "witness/add-checkpoint" {
+            return self.witness_says(letter.to, letter);
+        }
         let missing = Some((StatusCode::NOT_FOUND, Vec::new()));
         match &mut self.parties[letter.to] {
             Party::Liar(liar) => {
