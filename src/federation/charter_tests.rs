@@ -267,3 +267,99 @@ proptest! {
         prop_assert!(Charter::open(&bytes).is_err());
     }
 }
+
+#[test]
+fn a_region_takes_part_until_a_version_suspends_it_lets_it_go_or_names_it_no_longer() {
+    use crate::federation::chain::CharterChain;
+    use crate::federation::keys::retire;
+    use crate::federation::roles::{Standing, StandingStatus};
+    let origin = "log.example/10";
+    let first = signed(&body(), &[11, 12]);
+    let chain = CharterChain::pinned(&first).unwrap();
+    let after = |change: &dyn Fn(&mut CharterBody)| {
+        let mut changed = next(chain.latest(), |_| {});
+        change(&mut changed);
+        let bytes = signed(&changed, &[11, 12]);
+        assert!(chain.may_follow(&bytes));
+        let mut longer = chain.clone();
+        longer.advance(&bytes).unwrap();
+        longer
+    };
+    let standing = |status| {
+        after(&move |b| {
+            let since = Millis::new(NOW).unwrap();
+            b.regions.0[1].standing = Some(Standing { status, since, reason: text("проверка") });
+        })
+    };
+    assert!(!chain.may_follow(&first) && !chain.may_follow(b"nothing"));
+    assert!(chain.takes_part(origin).is_ok());
+    let said = |chain: CharterChain| refusal(chain.takes_part(origin));
+    assert!(said(standing(StandingStatus::Suspended)).contains("is suspended: проверка"));
+    assert!(said(standing(StandingStatus::Withdrawn)).contains("has left: проверка"));
+    let gone = after(&|b| {
+        b.regions.0.truncate(1);
+        retire(chain.latest().charter(), b, |_| RetireReason::Replaced).unwrap();
+    });
+    assert!(said(gone).contains("in the charter no longer"));
+}
+
+#[test]
+fn an_announced_or_retired_key_has_a_place_that_exists() {
+    use crate::federation::roles::{AnnouncedKey, KeyRole, RetiredKey};
+    let tried = |change: &dyn Fn(&mut CharterBody)| {
+        let mut b = body();
+        change(&mut b);
+        refusal(Charter::open(&signed(&b, &[11, 12])))
+    };
+    let announced = |role, region: Option<&str>, n: u8| {
+        let region = region.map(|r| r.parse().unwrap());
+        let from = Millis::new(NOW).unwrap();
+        tried(&move |b| b.announced = Some(List(vec![AnnouncedKey { role, region, key: public(n), from }])))
+    };
+    let moscow = Some("77");
+    for (role, region) in [
+        (KeyRole::FederationRoot, None),
+        (KeyRole::RegionRoot, moscow),
+        (KeyRole::Log, moscow),
+        (KeyRole::Witness, None),
+    ] {
+        assert_eq!(announced(role, region, 90), "accepted", "{role:?}");
+    }
+    for (role, region) in [
+        (KeyRole::FederationRoot, moscow),
+        (KeyRole::RegionRoot, None),
+        (KeyRole::Log, None),
+        (KeyRole::Commit, Some("50")),
+    ] {
+        assert!(announced(role, region, 90).contains("announced key"), "{role:?}");
+    }
+    assert!(announced(KeyRole::Log, moscow, 3).contains("announced key"), "a key that is in a place");
+    let retired = |role, region: Option<&str>, version| {
+        let region = region.map(|r| r.parse().unwrap());
+        let reason = RetireReason::Replaced;
+        tried(&move |b| b.retired = Some(List(vec![RetiredKey { role, region, key: public(90), reason, version }])))
+    };
+    for (role, region, version) in [
+        (KeyRole::FederationRoot, moscow, 2),
+        (KeyRole::RegionRoot, None, 2),
+        (KeyRole::Log, moscow, 1),
+        (KeyRole::Log, moscow, 2),
+    ] {
+        assert!(retired(role, region, version).contains("retired key"), "{role:?} in version {version}");
+    }
+}
+
+#[test]
+fn an_announced_key_may_be_given_up() {
+    use crate::federation::roles::{AnnouncedKey, KeyRole, RetiredKey};
+    let mut first = body();
+    let (from, region) = (Millis::new(NOW).unwrap(), Some("77".parse().unwrap()));
+    first.announced = Some(List(vec![AnnouncedKey { role: KeyRole::Log, region, key: public(90), from }]));
+    let first = Charter::open(&signed(&first, &[11, 12])).unwrap();
+    let given_up = next(&first, |b| {
+        b.announced = None;
+        let (role, reason, version) = (KeyRole::Log, RetireReason::Compromised, 2);
+        b.retired = Some(List(vec![RetiredKey { role, region, key: public(90), reason, version }]));
+    });
+    assert_eq!(refusal(first.succeed(&signed(&given_up, &[11, 12]))), "accepted");
+}

@@ -292,3 +292,12 @@ fn a_policy_names_who_may_cosign_and_how_many_must() {
     b.quorums = Some(Quorums { witness: 1, mirror: 0, verifier: 0 });
     charter::check(&b).unwrap();
 }
+
+#[test]
+fn only_cosigners_have_a_voice() {
+    use crate::federation::policy::voices;
+    let keys = |role| voices(&body(), "elsewhere.example", role).into_iter().flat_map(|v| v.vkeys).count();
+    assert_eq!((keys(KeyRole::Mirror), keys(KeyRole::Verifier)), (2, 2));
+    assert_eq!(keys(KeyRole::Witness), 3);
+    assert_eq!((keys(KeyRole::Log), keys(KeyRole::RegionRoot)), (0, 0));
+}

@@ -481,3 +481,67 @@ fn what_a_cut_made_void_accuses_nobody_and_what_it_left_standing_still_does() {
     let old = split_view(&Tree::made(300, straight), &Tree::made(400, 250), &moscow, [&log, &log]);
     assert!(old.verify(&one).unwrap().is_proof() && old.verify(&two).unwrap().is_proof());
 }
+
+#[test]
+fn a_file_is_read_back_and_one_that_is_too_large_is_none() {
+    let chain = chain();
+    for (name, evidence) in valid(&chain) {
+        assert_eq!(Evidence::decode(&evidence.encode().unwrap()).unwrap(), evidence, "{name}");
+    }
+    let endless = vec![b' '; domovoi::federation::evidence::MAX_EVIDENCE + 1];
+    assert_eq!(Evidence::decode(&endless).unwrap_err().code(), "evidence.form");
+}
+
+#[test]
+fn an_entrys_keys_are_those_of_its_signatures_that_are_known() {
+    use domovoi::federation::evidence::keys_of;
+    use domovoi::registry::verify::KeyRing;
+    let good = record(MOSCOW, &chain());
+    let mut ring = KeyRing::default();
+    assert!(keys_of(&good, &ring).0.is_empty() && keys_of(b"no record", &ring).0.is_empty());
+    let operator = MOSCOW.operator(0);
+    ring.add(&PublicKey::of(&operator));
+    assert_eq!(keys_of(&good, &ring).0, [BASE64.encode(operator.verifying_key().as_bytes())]);
+}
+
+#[test]
+fn a_key_that_several_versions_name_is_one_key_and_a_nodes_own_entries_are_judged_by_its_commit_key() {
+    use domovoi::registry::node_record::{Adopted, FederationCommit, FederationRegions};
+    let chain = chain();
+    let longer = advanced(&chain, |_| {});
+    let log = MOSCOW.log();
+    let fork = split_view(&Tree::made(300, 1 << 40), &Tree::made(300, 7), &MOSCOW.origin(), [&log, &log]);
+    assert!(matches!(fork.verify(&longer).unwrap(), Finding::SplitView { keys, .. } if keys.len() == 1));
+    let adopted = |log: &str, key: &SigningKey| {
+        let (version, sha256) = (1, chain.latest().sha256());
+        let adopted = Adopted { v: 0, log: log.into(), version, sha256 };
+        NodeRecord::Adopted(adopted).sign(key).unwrap().0
+    };
+    let confirmed = |bytes: &[u8], code: &str| match entry(bytes, code, &[]).verify(&longer) {
+        Ok(Finding::Entry { confirmed, .. }) => confirmed,
+        other => panic!("{other:?}"),
+    };
+    assert!(confirmed(&adopted(&MOSCOW.origin(), &log), "commit.signature"));
+    assert!(confirmed(&adopted(&TVER.origin(), &MOSCOW.commit()), "commit.field"));
+    assert!(!confirmed(&adopted(&MOSCOW.origin(), &MOSCOW.commit()), "charter.adopted"));
+    // What only the federation's log has is of another log, too.
+    let regions = FederationRegions { v: 0, log: FEDERATION.into(), regions: List(Vec::new()) };
+    let (bytes, id) = NodeRecord::Regions(regions).sign(&MOSCOW.commit()).unwrap();
+    assert!(confirmed(&bytes, "commit.field"));
+    let together = FederationCommit {
+        v: 0,
+        log: FEDERATION.into(),
+        size: 2,
+        time: ms(START),
+        previous: None,
+        charter: 1,
+        regions: id,
+        oldest: None,
+        missing: List(Vec::new()),
+        root: RecordId([7; 32]),
+        links: RecordId([7; 32]),
+        count: 0,
+        bits: 0,
+    };
+    assert!(confirmed(&NodeRecord::Federation(together).sign(&MOSCOW.commit()).unwrap().0, "commit.field"));
+}

@@ -41,7 +41,8 @@ fn kills(mut node: Node, ten: Option<&Ten>) {
         node.start();
         clients.look(&node);
         let newest = *clients.known().seen.keys().max().unwrap();
-        assert_eq!(checkpoint(&node).unwrap().0, newest, "the log is shorter than a checkpoint that was served");
+        // A batch that the kill left in the journal may be rolled forward after the first look.
+        assert!(checkpoint(&node).unwrap().0 >= newest, "the log is shorter than a checkpoint that was served");
         // The first look for news is within a second of the start.
         let most = if ten.is_some() { 1500 } else { 350 };
         let time = Duration::from_millis(rand::rng().random_range(20..most));
