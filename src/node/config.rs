@@ -148,7 +148,7 @@ section! { RecoverySection "recovery" false,
     "Before the first signature after a start: the node asks how long a log the others know.";
     peers_must_answer: Option<u64> = None, Kind::Int(0, 100), Restart, "1",
         "Сколько узлов должно показать копию этого журнала, прежде чем узел что-либо подпишет; без настройки один, если назван хоть один [[mirror]], иначе никто.",
-        "How many nodes must show a copy of this log before anything is signed; not set: one where a [[mirror]] is named, else nobody.";
+        "How many nodes must show a copy of this log before anything is signed; not set: one where a mirror is named, else nobody.";
 }
 
 section! { LogSection "log" false,
