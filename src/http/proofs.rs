@@ -28,6 +28,7 @@ struct ProofQuery {
     log: Option<String>,
     /// 1: with the facts of a chat's houses, and so their addresses: about a kilobyte more for each. Without, the proof names
     /// the houses by their ids alone.
+    #[param(maximum = 1)]
     with_address: Option<u8>,
 }
 
