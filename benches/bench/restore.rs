@@ -54,8 +54,8 @@ pub fn restored(dir: &Path, scratch: &Path) -> Outcome<Measure> {
         let url = server.local_url();
         tokio::spawn(server.run(std::future::pending()));
         let ca = std::fs::read(served.join("tls").join(domovoi::http::tls::DEVELOPMENT_CERT))?;
-        let peer = Peer::new(&url, Some(&ca))?.copy_of(&origin);
-        Outcome::Ok(Keeper { name: "copy".into(), peer, named: true })
+        let [copy, _] = Keeper::of_node("copy", &Peer::new(&url, Some(&ca))?, &origin, true);
+        Outcome::Ok(copy)
     })?;
     let (mut values, mut limits) = (Vec::new(), Vec::new());
     let ring = log::granted(&reader, &log::charters(&layout)?)?;

@@ -10,6 +10,7 @@ use super::Context;
 use super::init::config_text;
 use crate::error::{Error, Result};
 use crate::node::config::Config;
+use crate::node::cosign::{CosignedView, Signed};
 use crate::node::layout::Layout;
 use crate::storage::backup;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic, write_private};
@@ -101,14 +102,14 @@ impl Restore {
         let ca = self.peer_ca.as_ref().map(|path| read_bounded(path, 1 << 20)).transpose()?;
         let mut found = Vec::new();
         for (n, url) in self.peer.iter().enumerate() {
-            let peer = Peer::new(url.trim_end_matches('/'), ca.as_deref())?.copy_of(origin);
-            found.push(Keeper { name: format!("peer-{}", n + 1), peer, named: true });
+            let peer = Peer::new(url.trim_end_matches('/'), ca.as_deref())?;
+            found.extend(Keeper::of_node(&format!("peer-{}", n + 1), &peer, origin, true));
         }
         if layout.config().exists() || context.common.config.is_some() {
             for mirror in &context.config()?.mirror {
                 let ca = mirror.ca.as_ref().map(|path| read_bounded(path, 1 << 20)).transpose()?;
-                let peer = Peer::new(&mirror.url, ca.as_deref())?.copy_of(origin);
-                found.push(Keeper { name: mirror.name.clone(), peer, named: true });
+                let peer = Peer::new(&mirror.url, ca.as_deref())?;
+                found.extend(Keeper::of_node(&mirror.name, &peer, origin, true));
             }
         }
         match found.is_empty() {
@@ -178,17 +179,27 @@ fn copy_keys(from: &Path, layout: &Layout) -> Result<()> {
 }
 
 fn heads_value(found: &Survey) -> Vec<serde_json::Value> {
-    let head = |(keeper, head): &(Keeper, crate::tlog::checkpoint::VerifiedCheckpoint)| json!({ "peer": keeper.peer.url(), "size": head.checkpoint().size, "root": head.checkpoint().root.to_string() });
+    let head = |(keeper, head): &(Keeper, crate::tlog::checkpoint::VerifiedCheckpoint)| json!({ "peer": keeper.peer.url(), "keeps": if keeper.has_copy() { "copy" } else { "head" }, "size": head.checkpoint().size, "root": head.checkpoint().root.to_string() });
     found.heads.iter().map(head).collect()
 }
 
 fn print_survey(context: &Context, found: &Survey, begun: bool) {
     let value = json!({ "heads": heads_value(found), "silent": found.silent, "charter": found.chain.latest().charter().version, "begun": begun });
     context.out.result(&value, |out| {
-        let head = [out.say("Узел", "Node"), out.say("Записей", "Entries"), out.say("Корень", "Root")];
+        let head = [
+            out.say("Узел", "Node"),
+            out.say("Хранит", "Keeps"),
+            out.say("Записей", "Entries"),
+            out.say("Корень", "Root"),
+        ];
         let rows = found.heads.iter().map(|(keeper, head)| {
             let head = head.checkpoint();
-            vec![keeper.peer.url().to_owned(), head.size.to_string(), head.root.to_string()]
+            let keeps = if keeper.has_copy() {
+                out.say("копию", "a copy")
+            } else {
+                out.say("голову (свидетель)", "the head (witness)")
+            };
+            vec![keeper.peer.url().to_owned(), keeps.to_owned(), head.size.to_string(), head.root.to_string()]
         });
         out.table(&head, rows);
         found.silent.iter().for_each(|line| out.line(line));
@@ -199,12 +210,19 @@ fn print_restored(context: &Context, layout: &Layout, found: &Survey, restored: 
     let keys = layout.key("log").exists() && layout.key("commit").exists();
     let root = restored.state_root.map(|r| data_encoding::HEXLOWER.encode(&r));
     let value = json!({ "data": layout.data(), "size": restored.size, "root": restored.root.to_string(), "state_root": root,
-        "from": restored.from, "ahead": restored.ahead, "keys": keys, "heads": heads_value(found), "silent": found.silent });
+        "from": restored.from, "ahead": restored.ahead, "cosigned": restored.cosigned, "keys": keys, "heads": heads_value(found), "silent": found.silent });
     context.out.result(&value, |out| {
         let (size, from) = (restored.size, &restored.from);
         out.line(&out.pick(
             format!("Журнал восстановлен и проверен: записей {size}, взят у «{from}»"),
             format!("The log is restored and verified: {size} entries, taken from «{from}»"),
+        ));
+        let CosignedView { witness, mirror, verifier } = restored.cosigned;
+        let of = |s: Signed| format!("{} ({})", s.signed, s.needed);
+        let (witness, mirror, verifier) = (of(witness), of(mirror), of(verifier));
+        out.line(&out.pick(
+            format!("Эту голову подписали (по уставу нужно): свидетели — {witness}, зеркала — {mirror}, проверяющие — {verifier}"),
+            format!("That head was cosigned by (the charter asks for): witnesses {witness}, mirrors {mirror}, verifiers {verifier}"),
         ));
         if let Some(ahead) = restored.ahead {
             out.line(&out.pick(

@@ -10,6 +10,7 @@
 //! are built on top of it.
 
 mod absence;
+pub mod alarms;
 pub mod answer;
 pub mod charters;
 pub mod clock;
@@ -204,8 +205,8 @@ pub struct Node {
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
     search: search::Search,
-    /// Why the node's own key is thought to be in use elsewhere, if it is.
-    doubled: parking_lot::Mutex<Option<String>>,
+    /// What concerns its own key, or the federation as a whole.
+    pub alarms: alarms::Alarms,
     /// Whoever makes a dossier holds this: one at a time, since it may replay a log.
     dossiers: parking_lot::Mutex<()>,
     /// Charters that anybody may ask for.
@@ -275,7 +276,7 @@ impl Node {
             federation,
             followed: RwLock::default(),
             search: search::Search::default(),
-            doubled: Default::default(),
+            alarms: Default::default(),
             dossiers: Default::default(),
             charter_files: Default::default(),
         })
@@ -316,14 +317,6 @@ impl Node {
     /// The log with this origin.
     pub fn view(&self, origin: &str) -> Option<Arc<LogView>> {
         self.views().into_iter().find(|v| v.origin == origin)
-    }
-    /// Somebody else signs with the key of this node's own log, as far as another node shows.
-    pub fn set_doubled(&self, why: String) {
-        *self.doubled.lock() = Some(why);
-    }
-    /// What [`Node::set_doubled`] said since the start.
-    pub fn doubled(&self) -> Option<String> {
-        self.doubled.lock().clone()
     }
     /// Followed logs.
     pub fn followed(&self) -> Vec<Arc<Followed>> {

@@ -15,8 +15,10 @@ use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 
 use super::client::Peer;
+use super::gossip;
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::node::alarms::{Alarm, Alarms};
 use crate::node::config::Config;
 use crate::node::standing::Standing;
 use crate::storage::durable::read_bounded;
@@ -33,7 +35,7 @@ const LONGEST: Duration = Duration::from_secs(300);
 /// One message.
 #[derive(Debug, Clone, Serialize)]
 struct Message<'m> {
-    /// `held`, `frozen`, `stale`, `fine`; `doubled` of the node's own log.
+    /// `held`, `frozen`, `stale`, `fine`; `doubled` of the node's own log; `charters` of the charters that a log is under.
     event: &'m str,
     /// Origin of the log.
     log: &'m str,
@@ -72,7 +74,7 @@ const FINE: &str = "fine";
 
 /// Sends alerts until `stopping` turns true. `config` is looked at before every message.
 pub async fn watch(node: Arc<Node>, config: impl Fn() -> Arc<Config>, mut stopping: watch::Receiver<bool>) {
-    let mut reported: BTreeMap<String, State> = BTreeMap::new();
+    let mut reported: BTreeMap<Matter, State> = BTreeMap::new();
     let mut pause = Duration::ZERO;
     while !*stopping.borrow() {
         tokio::select! {
@@ -100,17 +102,17 @@ pub async fn watch(node: Arc<Node>, config: impl Fn() -> Arc<Config>, mut stoppi
 }
 
 /// Tells what is new; the first message that is not taken ends it.
-async fn send_news(node: &Node, config: &Config, url: &str, reported: &mut BTreeMap<String, State>) -> Result<()> {
+async fn send_news(node: &Node, config: &Config, url: &str, reported: &mut BTreeMap<Matter, State>) -> Result<()> {
     let now = states(node);
-    reported.retain(|origin, _| now.contains_key(origin));
-    for (origin, state) in now {
-        let before = reported.get(&origin).cloned().unwrap_or(State { event: FINE, ..State::default() });
+    reported.retain(|matter, _| now.contains_key(matter));
+    for (matter, state) in now {
+        let before = reported.get(&matter).cloned().unwrap_or(State { event: FINE, ..State::default() });
         if !before.differs(&state) {
             continue;
         }
         let message = Message {
             event: state.event,
-            log: &origin,
+            log: &matter.0,
             name: &state.name,
             code: state.code.as_deref(),
             size: state.size,
@@ -118,13 +120,20 @@ async fn send_news(node: &Node, config: &Config, url: &str, reported: &mut BTree
             evidence: state.evidence.clone(),
         };
         post(config, url, &message).await?;
-        reported.insert(origin, state);
+        reported.insert(matter, state);
     }
     Ok(())
 }
 
+fn address_of(origin: &str, evidence: &str) -> String {
+    format!("/api/v1/federation/evidence?log={origin}&name={evidence}")
+}
+
+/// A log, or what was found beside how it stands.
+type Matter = (String, Option<Alarm>);
+
 /// How every log stands now. A log whose node only does not answer is not worth a message before its data are stale.
-fn states(node: &Node) -> BTreeMap<String, State> {
+fn states(node: &Node) -> BTreeMap<Matter, State> {
     let mut states = BTreeMap::new();
     for followed in node.followed() {
         let standing = node.standing(&followed);
@@ -136,16 +145,21 @@ fn states(node: &Node) -> BTreeMap<String, State> {
             Standing::Unreachable | Standing::Awaited | Standing::Fine => FINE,
         };
         let origin = &followed.view.origin;
-        let evidence =
-            status.held.as_ref().map(|h| format!("/api/v1/federation/evidence?log={origin}&name={}", h.evidence));
+        let evidence = status.held.as_ref().map(|h| address_of(origin, &h.evidence));
         let size = followed.view.head().map_or(0, |h| h.index + 1);
         let code = status.held.map(|h| h.code);
-        states.insert(origin.clone(), State { event, code, evidence, name: status.name, size });
+        states.insert((origin.clone(), None), State { event, code, evidence, name: status.name, size });
     }
-    if let (Some(own), true) = (node.own(), node.doubled().is_some()) {
-        let size = own.head().map_or(0, |h| h.index + 1);
-        let code = Some(super::gossip::OWN.to_owned());
-        states.insert(own.origin.clone(), State { event: "doubled", code, size, ..State::default() });
+    for alarm in Alarms::ALL {
+        let Some(raised) = node.alarms.get(alarm) else { continue };
+        let (event, code) = match alarm {
+            Alarm::Doubled => ("doubled", gossip::OWN),
+            Alarm::Charters => ("charters", gossip::CONFLICT),
+        };
+        let size = node.view(&raised.origin).and_then(|v| v.head()).map_or(0, |h| h.index + 1);
+        let evidence = raised.evidence.map(|name| address_of(&raised.origin, &name));
+        let state = State { event, code: Some(code.into()), evidence, size, ..State::default() };
+        states.insert((raised.origin, Some(alarm)), state);
     }
     states
 }

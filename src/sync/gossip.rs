@@ -8,9 +8,12 @@ use std::sync::Arc;
 
 use super::client::{Peer, limit};
 use super::hold::{self, Seen};
+use super::meters;
 use super::round;
 use crate::error::{Action, Error, Result};
+use crate::federation::charter::Charter;
 use crate::federation::evidence::{Evidence, FORK, FORMAT, Finding, MAX_EVIDENCE, Proof, split as split_of};
+use crate::node::alarms::Alarm;
 use crate::node::charters::read_version;
 use crate::node::heads::{CharterHead, Head, Heads};
 use crate::node::log_view::LogView;
@@ -56,28 +59,30 @@ pub async fn compare(node: &Arc<Node>, peer: &Peer) -> Result<()> {
 }
 
 /// Two charters of one version: whoever holds the federation's root keys signed both. The one that a node has stays; its
-/// people are told.
+/// people are told. Compared is the newest version that both have: whoever differs before that differs there too, since each
+/// version names the one before it.
 async fn charters(node: &Arc<Node>, theirs: &CharterHead, peer: &Peer) -> Result<()> {
     let own = node.own().map(|view| (view.clone(), node.layout.clone()));
     let followed = node.followed().into_iter().map(|f| (f.view.clone(), node.layout.mirror(&f.view.origin)));
     for (view, layout) in own.into_iter().chain(followed) {
         let chain = view.chain();
-        let same_chain = chain.first().sha256() == theirs.pinned;
-        if !same_chain || chain.version(theirs.version).is_none_or(|ours| ours.sha256() == theirs.sha256) {
+        let version = theirs.version.min(chain.latest().charter().version);
+        let Some(known) = chain.version(version).map(|ours| ours.sha256()) else { continue };
+        if chain.first().sha256() != theirs.pinned || (version == theirs.version && known == theirs.sha256) {
             continue;
         }
-        let path = format!("api/v1/federation/charters/{}", theirs.version);
-        let (Some(ours), Some(other)) =
-            (read_version(&layout, &chain, theirs.version)?, peer.get(&path, limit::CHARTER).await?)
-        else {
-            return Ok(());
-        };
+        let path = format!("api/v1/federation/charters/{version}");
+        let Some(other) = peer.get(&path, limit::CHARTER).await? else { return Ok(()) };
+        if Charter::open(&other).is_ok_and(|c| c.sha256() == known) {
+            continue;
+        }
+        let Some(ours) = read_version(&layout, &chain, version)? else { return Ok(()) };
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let evidence = Evidence {
             format: FORMAT.into(),
             origin: view.origin.clone(),
-            code: "charter.conflict".into(),
-            detail: format!("{} has another charter of version {}", peer.url(), theirs.version),
+            code: CONFLICT.into(),
+            detail: format!("{} has another charter of version {version}", peer.url()),
             seen_at: node.clock.now_ms(),
             source: peer.url().to_owned(),
             accepted_checkpoint: None,
@@ -90,8 +95,11 @@ async fn charters(node: &Arc<Node>, theirs: &CharterHead, peer: &Peer) -> Result
             peer = peer.url(),
             evidence = kept,
             ?finding,
+            code = CONFLICT,
             "the federation's root keys signed two charters of one version"
         );
+        node.alarms.set(Alarm::Charters, view.origin.clone(), Some(kept));
+        meters::alarm(Alarm::Charters);
         return Ok(());
     }
     Ok(())
@@ -173,12 +181,15 @@ fn own_log(node: &Arc<Node>, own: &Arc<LogView>, head: &Head, peer: &Peer) {
         proof,
     };
     let kept = evidence_store::keep(&node.layout.evidence(), &evidence);
-    tracing::error!(peer = peer.url(), size = there.size, here = here.size, evidence = ?kept.ok(), code = OWN, "this node's own key signed a head that this node did not: a second copy of the node runs, or somebody has the key");
-    node.set_doubled(evidence.detail);
+    tracing::error!(peer = peer.url(), size = there.size, here = here.size, evidence = ?kept.as_ref().ok(), code = OWN, "this node's own key signed a head that this node did not: a second copy of the node runs, or somebody has the key");
+    node.alarms.set(Alarm::Doubled, own.origin.clone(), kept.ok());
+    meters::alarm(Alarm::Doubled);
 }
 
 /// Code of a head of the node's own log that somebody else signed.
 pub const OWN: &str = "own.fork";
+/// Code of two charters of one version.
+pub const CONFLICT: &str = "charter.conflict";
 
 /// True where both notes say the same of the log, whoever cosigned them.
 fn same(one: &str, other: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Measures of following, in the Prometheus recorder. The label is the name that the operator gave the peer, so the number of
 //! series is bounded by the configuration.
 
+use crate::node::alarms::Alarm;
 use crate::node::layout::Layout;
 use crate::node::{FollowStatus, Followed};
 use crate::storage::evidence_store;
@@ -24,6 +25,15 @@ pub fn standing(status: &FollowStatus, size: u64) {
     if let Some(at) = status.last_success {
         metrics::gauge!("follow_last_success_timestamp_seconds", "peer" => name()).set(at as f64 / 1000.0);
     }
+}
+
+/// Says that an alarm was raised; the label is one of two words.
+pub fn alarm(alarm: Alarm) {
+    let name = match alarm {
+        Alarm::Doubled => "doubled",
+        Alarm::Charters => "charters",
+    };
+    metrics::gauge!("alarm", "alarm" => name).set(1.0);
 }
 
 /// Counts the evidence that is kept of a log: read from the disk, so only when there is more of it.

@@ -11,6 +11,7 @@ use super::client::{Network, Peer, limit};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::node::config::Config;
+use crate::node::layout::origin_hash;
 use crate::registry::jurisdiction::Charters;
 use crate::storage::durable::read_bounded;
 use crate::storage::log_store::{LogReader, open_by_any};
@@ -23,7 +24,7 @@ use crate::tlog::tree;
 /// Longest wait for one answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// A node that may keep a copy of this node's log.
+/// Who may know this node's log: one that keeps a copy of it, or a witness, who remembers the newest head alone.
 #[derive(Clone)]
 pub struct Keeper {
     /// Its name in the configuration, or its URL.
@@ -32,10 +33,36 @@ pub struct Keeper {
     pub peer: Peer,
     /// True where the operator named it as a mirror: only such answers are waited for.
     pub named: bool,
+    /// Where a witness has the head, under the peer's URL; none of one that keeps a copy.
+    witness: Option<String>,
 }
 
-/// Whoever may keep a copy of the log `origin`: the mirrors of the configuration first, then the nodes that are followed,
-/// then those of the charter.
+impl Keeper {
+    /// Both things a node may be, with a copy and as a witness.
+    pub fn of_node(name: &str, peer: &Peer, origin: &str, named: bool) -> [Keeper; 2] {
+        let witness = format!("witness/{}/checkpoint", origin_hash(origin));
+        let copy = Keeper { name: name.into(), peer: peer.copy_of(origin), named, witness: None };
+        [copy.clone(), Keeper { name: format!("{name} (witness)"), named: false, witness: Some(witness), ..copy }]
+    }
+
+    /// A witness by itself, by the URL before `/add-checkpoint`.
+    fn of_witness(name: String, peer: &Peer, origin: &str) -> Keeper {
+        let witness = format!("{}/checkpoint", origin_hash(origin));
+        Keeper { name, peer: peer.copy_of(origin), named: false, witness: Some(witness) }
+    }
+
+    /// True where there may be entries to take.
+    pub fn has_copy(&self) -> bool {
+        self.witness.is_none()
+    }
+
+    fn path(&self) -> String {
+        self.witness.clone().unwrap_or_else(|| self.peer.log_path(LogPath::Checkpoint))
+    }
+}
+
+/// Whoever may know the log `origin`: the mirrors of the configuration first, then the nodes that are followed, then those of
+/// the charter, each with its copy and as a witness; then witnesses that are nothing else.
 ///
 /// # Errors
 /// `peer.url` of a named mirror; its certificate file cannot be read.
@@ -48,9 +75,9 @@ pub fn keepers(config: &Config, chain: &CharterChain, origin: &str) -> Result<Ve
     urls.extend(config.node.public_url.clone());
     for mirror in &config.mirror {
         let ca = mirror.ca.as_ref().map(|path| read_bounded(path, 1 << 20)).transpose()?;
-        let peer = network.configured(&mirror.url, ca.as_deref())?.copy_of(origin);
+        let peer = network.configured(&mirror.url, ca.as_deref())?;
         urls.push(mirror.url.clone());
-        found.push(Keeper { name: mirror.name.clone(), peer, named: true });
+        found.extend(Keeper::of_node(&mirror.name, &peer, origin, true));
     }
     let followed = config.follow.iter().map(|f| (f.name.clone(), f.url.clone(), f.ca.clone(), true));
     let regions = chain.latest().regions().iter().map(|r| r.url.to_string());
@@ -64,8 +91,22 @@ pub fn keepers(config: &Config, chain: &CharterChain, origin: &str) -> Result<Ve
         let peer = if typed { network.configured(&url, ca.as_deref()) } else { network.named(&url, ca.as_deref()) };
         // What cannot be asked is not asked: nobody waits for it.
         if let Ok(peer) = peer {
-            found.push(Keeper { name, peer: peer.copy_of(origin), named: false });
+            found.extend(Keeper::of_node(&name, &peer, origin, false));
         }
+        urls.push(url);
+    }
+    let typed = config.cosigner.iter().filter(|c| c.kind == "witness");
+    let typed = typed.map(|c| (c.url.clone(), c.ca.clone(), true));
+    let of_charter = chain.latest().charter().witnesses.iter().flat_map(|list| &list.0);
+    let of_charter = of_charter.map(|w| (w.url.to_string(), None, false));
+    for (url, ca, typed) in typed.chain(of_charter) {
+        let node = url.trim_end_matches('/').trim_end_matches("/witness").to_owned();
+        if urls.contains(&node) || urls.contains(&url) {
+            continue;
+        }
+        let ca = ca.and_then(|path| read_bounded(&path, 1 << 20).ok());
+        let peer = if typed { network.configured(&url, ca.as_deref()) } else { network.named(&url, ca.as_deref()) };
+        found.extend(peer.ok().map(|peer| Keeper::of_witness(url.clone(), &peer, origin)));
         urls.push(url);
     }
     Ok(found)
@@ -90,7 +131,7 @@ pub async fn ask(keepers: &[Keeper], charters: &Charters) -> Vec<Answer> {
     for (place, keeper) in keepers.iter().enumerate() {
         let (keeper, charters) = (keeper.clone(), charters.clone());
         running.spawn(async move {
-            let path = keeper.peer.log_path(LogPath::Checkpoint);
+            let path = keeper.path();
             let answer = match tokio::time::timeout(ANSWER, keeper.peer.get(&path, limit::CHECKPOINT)).await {
                 Ok(Ok(Some(note))) => opened(&note, &charters),
                 Ok(Ok(None)) => Answer::Nothing,
@@ -185,6 +226,8 @@ pub fn judge(own: &Own<'_>, keepers: &[Keeper], answers: Vec<Answer>, must: usiz
                     return Ok(Finding::Fork(fork(detail), place, head));
                 }
             }
+            // Whoever witnesses nothing was not asked to.
+            Answer::Nothing if !keeper.has_copy() => {}
             Answer::Nothing => silent.push(format!("{}: keeps no copy of this log", keeper.name)),
             Answer::Claim(e) => {
                 tracing::warn!(peer = %keeper.name, error = %e, "claims a head of this log that its key did not sign");

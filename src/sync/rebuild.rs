@@ -200,8 +200,10 @@ pub async fn roll_forward(
     rebuild.require(&fence)?;
     let mut refused = Error::retry("restore.entries", "nobody has a longer log", "ask more nodes");
     for (_, head) in ahead {
-        let holders: Vec<&Keeper> =
-            ahead.iter().filter(|(_, h)| h.checkpoint().size >= head.checkpoint().size).map(|(k, _)| k).collect();
+        let holds = |(keeper, h): &&(Keeper, VerifiedCheckpoint)| {
+            keeper.has_copy() && h.checkpoint().size >= head.checkpoint().size
+        };
+        let holders: Vec<&Keeper> = ahead.iter().filter(holds).map(|(keeper, _)| keeper).collect();
         match rebuild.take_from(&holders, head).await {
             Ok(from) => {
                 let size = rebuild.view.reader.size();

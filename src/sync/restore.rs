@@ -10,7 +10,9 @@ use super::own_head::{Answer, Keeper, ask, fork};
 use super::rebuild::{Ahead, Rebuild, Watch, marker};
 use crate::error::{Error, Result};
 use crate::federation::chain::CharterChain;
+use crate::federation::roster::Roster;
 use crate::node::charters::keep_latest;
+use crate::node::cosign::CosignedView;
 use crate::node::layout::Layout;
 use crate::storage::durable::{create_dir, remove, sync_dir, write_atomic};
 use crate::storage::format;
@@ -40,7 +42,8 @@ pub struct Survey {
 pub async fn survey(keepers: &[Keeper], origin: &str, pin: &str) -> Result<Survey> {
     let mut longest: Option<(CharterChain, Vec<Vec<u8>>)> = None;
     let mut silent = Vec::new();
-    for (keeper, chain) in keepers.iter().zip(chains(keepers, origin, pin).await) {
+    let copies: Vec<Keeper> = keepers.iter().filter(|k| k.has_copy()).cloned().collect();
+    for (keeper, chain) in copies.iter().zip(chains(&copies, origin, pin).await) {
         match chain {
             Ok(Some((chain, bytes))) => match &mut longest {
                 None => longest = Some((chain, bytes)),
@@ -63,6 +66,7 @@ pub async fn survey(keepers: &[Keeper], origin: &str, pin: &str) -> Result<Surve
     for (keeper, answer) in keepers.iter().zip(ask(keepers, &charters).await) {
         match answer {
             Answer::Head(head) => heads.push((keeper.clone(), *head)),
+            Answer::Nothing if !keeper.has_copy() => {}
             Answer::Nothing => silent.push(format!("{}: keeps no copy of this log", keeper.name)),
             Answer::Claim(e) | Answer::Silent(e) => silent.push(format!("{}: {}", keeper.name, e.detail())),
         }
@@ -136,6 +140,21 @@ pub struct Restored {
     pub from: String,
     /// A longer head that the key signed and nobody had the entries of.
     pub ahead: Option<u64>,
+    /// Who has cosigned the head, of those whom the charter names.
+    pub cosigned: CosignedView,
+}
+
+/// The lines of all who show this very head, counted by the charter in force.
+fn cosigned(survey: &Survey, origin: &str, head: &VerifiedCheckpoint) -> Result<CosignedView> {
+    let roster = Roster::of(survey.chain.latest(), origin);
+    let mut note = roster.without_false(head.note())?;
+    for (_, other) in survey.heads.iter().filter(|(_, other)| other.note().text() == head.note().text()) {
+        for line in roster.without_false(other.note())?.signatures() {
+            // Of more lines than a note may have the rest does not count.
+            let _ = note.add_line(line.clone());
+        }
+    }
+    CosignedView::of(&roster, &note.to_string())
 }
 
 /// Makes the log anew in `layout`, a directory without one, from what was surveyed: the longest head whose entries somebody
@@ -171,8 +190,9 @@ pub async fn restore(layout: &Layout, origin: &str, survey: &Survey, watch: impl
         if size < rebuild.view.reader.size() {
             break;
         }
-        let holders: Vec<&Keeper> =
-            survey.heads.iter().filter(|(_, h)| h.checkpoint().size >= size).map(|(keeper, _)| keeper).collect();
+        let holds =
+            |(keeper, head): &&(Keeper, VerifiedCheckpoint)| keeper.has_copy() && head.checkpoint().size >= size;
+        let holders: Vec<&Keeper> = survey.heads.iter().filter(holds).map(|(keeper, _)| keeper).collect();
         match rebuild.take_from(&holders, head).await {
             Ok(from) => {
                 taken = Some((head, from));
@@ -208,5 +228,6 @@ pub async fn restore(layout: &Layout, origin: &str, survey: &Survey, watch: impl
     format::create(layout.data())?;
     remove(&marker(layout.data()))?;
     sync_dir(layout.data())?;
-    Ok(Restored { size, root, state_root, from, ahead: ahead.map(|h| h.checkpoint().size) })
+    let cosigned = cosigned(survey, origin, head)?;
+    Ok(Restored { size, root, state_root, from, ahead: ahead.map(|h| h.checkpoint().size), cosigned })
 }

@@ -91,15 +91,17 @@ async fn follow(
             _ = shutdown.changed() => break,
         }
         let round = caught(async {
-            round(&node, &source, &others.configured, &mut followers).await?;
-            if rounds.is_multiple_of(gossip::EVERY) {
-                // What a node says of others is no matter of its own log.
-                if let Err(e) = gossip::compare(&node, talk.get_or_insert(source.peer()?)).await {
-                    tracing::warn!(peer = %source.name, error = %e, "its heads could not be compared");
-                }
+            let done = round(&node, &source, &others.configured, &mut followers).await;
+            // What a node says of others is no matter of its own log: it is heard also where that is refused.
+            let heard = match &done {
+                Ok(()) => rounds.is_multiple_of(gossip::EVERY),
+                Err(e) => e.action() != Action::Retry,
+            };
+            if heard && let Err(e) = gossip::compare(&node, talk.get_or_insert(source.peer()?)).await {
+                tracing::warn!(peer = %source.name, error = %e, "its heads could not be compared");
             }
             rounds += 1;
-            Ok(())
+            done
         });
         let result = tokio::select! {
             done = timeout(ROUND, round) => done.unwrap_or_else(|_| {

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::extract::{Path, State as AxumState};
 use axum::http::StatusCode;
 use axum::routing::get;
+use domovoi::federation::chain::CharterChain;
 use domovoi::federation::charter::{Charter, CharterBody, RegionOfOne};
 use domovoi::registry::ids::RecordId;
 use domovoi::registry::node_record::{Adopted, Commit, NodeRecord};
@@ -280,6 +281,15 @@ impl Served {
     /// Says these heads when it is asked for what it knows.
     pub fn with_heads(mut self, heads: &serde_json::Value) -> Served {
         let heads = json!({ "heads": heads }).to_string().into_bytes();
+        self.extra.insert("api/v1/federation/heads".into(), heads);
+        self
+    }
+
+    /// Says that it has walked so far in a chain of charters.
+    pub fn with_charter_head(mut self, chain: &CharterChain) -> Served {
+        let (first, latest) = (chain.first(), chain.latest());
+        let head = json!({ "pinned": first.sha256(), "version": latest.charter().version, "sha256": latest.sha256() });
+        let heads = json!({ "heads": [], "charter": head }).to_string().into_bytes();
         self.extra.insert("api/v1/federation/heads".into(), heads);
         self
     }

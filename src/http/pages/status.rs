@@ -12,6 +12,7 @@ use super::lang::{Page, encoded};
 use super::{render, words};
 use crate::error::Result;
 use crate::federation::evidence::cosigners;
+use crate::node::alarms::{Alarm, Raised};
 use crate::node::layout::origin_hash;
 use crate::node::log_view::LogView;
 use crate::node::standing::{Standing, why_held};
@@ -27,6 +28,7 @@ struct Status {
     page: Page,
     own: Option<Log>,
     doubled: bool,
+    conflict: Option<Raised>,
     followed: Vec<Row>,
     charter: Option<Charter>,
 }
@@ -99,7 +101,10 @@ impl Status {
         }
     }
     fn download(&self, log: &Log, name: &str) -> String {
-        format!("/api/v1/federation/evidence?log={}&name={}", encoded(&log.origin), encoded(name))
+        self.download_of(&log.origin, name)
+    }
+    fn download_of(&self, origin: &str, name: &str) -> String {
+        format!("/api/v1/federation/evidence?log={}&name={}", encoded(origin), encoded(name))
     }
     /// How many logs are not fine, and of how many.
     fn troubled(&self) -> usize {
@@ -159,8 +164,9 @@ pub async fn status(State(node): State<Arc<Node>>, page: Page) -> Result<Respons
             expires: c.charter().expires.get(),
             expired: c.is_expired(node.clock.now_ms()),
         });
-        let doubled = node.doubled().is_some();
-        Ok(render(StatusCode::OK, &Status { page, own, doubled, followed, charter }))
+        let doubled = node.alarms.get(Alarm::Doubled).is_some();
+        let conflict = node.alarms.get(Alarm::Charters);
+        Ok(render(StatusCode::OK, &Status { page, own, doubled, conflict, followed, charter }))
     })
     .await
 }

@@ -2,6 +2,7 @@
 
 use domovoi::federation::chain::{CharterChain, MAX_VERSIONS};
 use domovoi::federation::charter::{Charter, CharterBody};
+use domovoi::federation::evidence::{Evidence, Finding};
 use domovoi::federation::keys::retire;
 use domovoi::federation::roles::{
     AnnouncedKey, Cut, KeyRole, Quorums, RetireReason, RetiredKey, Standing, StandingStatus,
@@ -20,6 +21,7 @@ use serde_json::json;
 
 use crate::follow::{member, ministry, synced, until};
 use crate::forge::{Peers, Served};
+use crate::node::Node;
 use crate::regions::*;
 
 fn public(n: u8) -> KeyBytes {
@@ -166,6 +168,53 @@ fn a_ministry_that_signs_two_charters_of_one_version_moves_nobody_who_has_one() 
     assert_eq!(held["code"], "charter.sequence");
     peers.set_charter("moscow", 3, next_charter(&mine, |b| b.staleness_hours = 20));
     synced(&node, &MOSCOW.origin(), log.log.len() as u64);
+}
+
+/// Whoever was given another charter has a log that is refused here; what he says of the charter is heard all the same.
+#[test]
+fn two_charters_of_one_version_are_found_by_nodes_that_compare_and_proved_to_anybody() {
+    let first = first_charter(&[MOSCOW, OBLAST], |_| {});
+    let chain = CharterChain::pinned(&first).unwrap();
+    let given = next_charter(&chain, |b| b.staleness_hours = 12);
+    let other = next_charter(&chain, |b| b.staleness_hours = 13);
+    let (mut mine, mut theirs) = (chain.clone(), chain.clone());
+    assert!(mine.advance(&given).unwrap() && theirs.advance(&other).unwrap());
+    let third = next_charter(&theirs, |b| b.staleness_hours = 14);
+    assert!(theirs.advance(&third).unwrap());
+
+    let peers = Peers::start();
+    let (moscow, oblast) = (Region::new(MOSCOW, &chain), Region::new(OBLAST, &chain));
+    peers.set("moscow", Served::of(first.clone(), moscow.checkpoint(), moscow.log.clone()).with_charter_head(&mine));
+    peers.set_charter("moscow", 2, given.clone());
+    let mut node = ministry();
+    let pin = chain.first().sha256().to_string();
+    let follow = |node: &Node, name: &str| {
+        node.run(&["follow", &format!("{}/{name}", peers.url), "--name", name, "--charter-sha256", &pin]).json();
+    };
+    follow(&node, "moscow");
+    node.start();
+    synced(&node, &MOSCOW.origin(), moscow.log.len() as u64);
+    node.stop();
+    // The other region has gone on under the other charter: by a version, so that the digests of the newest say nothing.
+    let served = Served::of(first, oblast.checkpoint(), oblast.log.clone()).with_charter_head(&theirs);
+    peers.set("oblast", served);
+    peers.set_charter("oblast", 2, other);
+    peers.set_charter("oblast", 3, third);
+    follow(&node, "oblast");
+    node.start();
+    let kept = until("the two charters are compared", || {
+        let all = node.api("federation/evidence/list")["evidence"].as_array()?.clone();
+        all.into_iter().find(|e| e["name"].as_str().is_some_and(|n| n.starts_with("charter.conflict-")))
+    });
+    let page = String::from_utf8(node.get("/status").body).unwrap();
+    assert!(page.contains("два разных устава одной версии"), "{page}");
+    assert!(String::from_utf8(node.get("/metrics").body).unwrap().contains("alarm{alarm=\"charters\"} 1"));
+    let (log, name) = (kept["log"].as_str().unwrap(), kept["name"].as_str().unwrap());
+    let file = node.get(&format!("/api/v1/federation/evidence?log={log}&name={name}")).body;
+    let finding = Evidence::decode(&file).unwrap().verify(&chain).unwrap();
+    assert!(matches!(finding, Finding::Charters { version: 2, .. }), "{finding:?}");
+    // The log that was there first goes on.
+    synced(&node, &MOSCOW.origin(), moscow.log.len() as u64);
 }
 
 #[test]
