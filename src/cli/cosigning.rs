@@ -90,18 +90,16 @@ fn member(entry: &CosignerEntry) -> Option<Member> {
 fn connect(config: &Config) -> Connect {
     let cosigners = config.cosigner.iter().map(|c| (c.url.clone(), c.ca.clone()));
     let followed = config.follow.iter().map(|f| (f.url.clone(), f.ca.clone()));
-    let read = |(url, ca): (String, Option<PathBuf>)| {
-        let pem = ca.map(|path| read_bounded(&path, 1 << 20)).transpose();
-        let pem =
-            pem.inspect_err(|e| tracing::error!(cosigner = %url, error = %e, "its certificate file cannot be read"));
-        Some((url, pem.ok()?))
-    };
-    let known: Vec<(String, Option<Vec<u8>>)> = cosigners.chain(followed).filter_map(read).collect();
+    let known: Vec<(String, Option<PathBuf>)> = cosigners.chain(followed).collect();
     let network = Network::new(config.sync.allow_addresses.clone());
     Arc::new(move |url| {
         let of = |known: &str| url == known || url.strip_prefix(known).is_some_and(|rest| rest == "/witness");
         match known.iter().find(|(known, _)| of(known)) {
-            Some((_, pem)) => network.configured(url, pem.as_deref()),
+            // Read each time: a node that starts with this one may have no certificate yet.
+            Some((_, ca)) => {
+                let pem = ca.as_ref().map(|path| read_bounded(path, 1 << 20)).transpose()?;
+                network.configured(url, pem.as_deref())
+            }
             None => network.named(url, None),
         }
     })
