@@ -1,7 +1,5 @@
 //! `domovoi init`: keys, region, authority, a charter of one; or a node that only follows.
 
-use std::path::Path;
-
 use clap::Args;
 use ed25519_dalek::SigningKey;
 
@@ -144,15 +142,10 @@ impl Init {
         write_atomic(&layout.charter(), &bytes)?;
         write_atomic(&layout.vkey(), format!("{vkey}\n").as_bytes())?;
         let first = founding_records(&origin, authority, name, &table.oktmo, &root, &operator, now)?;
-        write_atomic(&founding_file(layout.data()), &first)?;
+        write_atomic(&layout.founding(), &first)?;
         write_atomic(&layout.origin_file(), format!("{origin}\n").as_bytes())?;
         Ok(charter.sha256().to_string())
     }
-}
-
-/// The first records of a region, waiting for the first start of its node.
-pub fn founding_file(data: &Path) -> std::path::PathBuf {
-    data.join("founding.jsonl")
 }
 
 /// The authority and its operator's key, signed by the region's root: one envelope per line.

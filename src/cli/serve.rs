@@ -7,7 +7,6 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::cosigning::Cosigning;
-use super::init::founding_file;
 use super::{Context, passphrase};
 use crate::error::{Error, Result};
 use crate::http::log_api::NodeLogs;
@@ -21,7 +20,7 @@ use crate::node::config::{Config, SyncSection};
 use crate::node::cosigner_keys::{CosignerKeys, Role};
 use crate::node::federation_log::confirm_restored;
 use crate::node::layout::Layout;
-use crate::node::sequencer::{Bounds, Outcome};
+use crate::node::sequencer::Bounds;
 use crate::node::signing::Signing;
 use crate::node::{Node, Opening};
 use crate::storage::durable::{read_bounded, sync_dir};
@@ -166,7 +165,11 @@ async fn run(
         .merge(static_log::router(Arc::new(NodeLogs(node.clone(), cosigning.words.clone()))))
         .merge(pages::router(node.clone()));
     let watched = node.clone();
-    let ready = move || if watched.healthy() { Ok(()) } else { Err("the log cannot be written".to_owned()) };
+    let ready = move || match (watched.healthy(), watched.is_founding()) {
+        (true, false) => Ok(()),
+        (true, true) => Err("the records that found the log are not in it yet".to_owned()),
+        (false, _) => Err("the log cannot be written".to_owned()),
+    };
     let server =
         Server::bind(app, live.clone(), Options { ready: Arc::new(ready), large_bodies: &["/api/v1/submit"] }).await?;
     let (stop, stopping) = watch::channel(false);
@@ -299,17 +302,13 @@ fn sources(config: &Config) -> Vec<Source> {
 
 /// Hands in the records `init` left for the first start.
 async fn founding(node: &Arc<Node>) -> Result<()> {
-    let path = founding_file(node.layout.data());
+    let path = node.layout.founding();
     if node.own().is_none() || !path.exists() {
         return Ok(());
     }
     let bytes = read_bounded(&path, 1 << 20)?;
     let entries: Vec<_> = bytes.split(|b| *b == b'\n').filter(|l| !l.is_empty()).map(<[u8]>::to_vec).collect();
-    for outcome in node.submit(entries, false).await? {
-        if let Outcome::Refused(e) = outcome {
-            return Err(e.at("founding.jsonl"));
-        }
-    }
+    node.found(entries).await.map_err(|e| e.at("founding.jsonl"))?;
     std::fs::remove_file(&path)
         .map_err(|e| Error::stop("init.founding", format!("{}: {e}", path.display()), "remove the file"))?;
     sync_dir(node.layout.data())

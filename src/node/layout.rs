@@ -6,6 +6,7 @@
 //! charter.json      the pinned charter
 //! charters/         every charter version after it: <version>.json
 //! origin            origin of the node's own log; absent on a node that only follows
+//! founding.jsonl    records that found the own log, until its first start
 //! keys/             encrypted PKCS#8: federation-root, region-root, log, commit, operator; of cosigners also <role>.vkey
 //! log/              the log, as C2SP files, for any static web server
 //! log.vkey          its key as a vkey line
@@ -61,6 +62,10 @@ impl Layout {
     pub fn origin(&self) -> Result<String> {
         let bytes = read_bounded(&self.origin_file(), 512)?;
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    }
+    /// The records that found the own log, until they are in it.
+    pub fn founding(&self) -> PathBuf {
+        self.0.join("founding.jsonl")
     }
     /// A key file by its role.
     pub fn key(&self, role: &str) -> PathBuf {

@@ -205,6 +205,8 @@ pub struct Node {
     federation: Option<(Arc<FederationView>, parking_lot::Mutex<FederationWriter>, AtomicBool)>,
     followed: RwLock<BTreeMap<String, Arc<Followed>>>,
     search: search::Search,
+    /// The records that found its own log are not in it yet.
+    founding: AtomicBool,
     /// What concerns its own key, or the federation as a whole.
     pub alarms: alarms::Alarms,
     /// Whoever makes a dossier holds this: one at a time, since it may replay a log.
@@ -268,6 +270,7 @@ impl Node {
             false => None,
         };
         let stale_after_hours = opening.stale_after_hours;
+        let founding = own.is_some() && layout.founding().exists();
         Ok(Node {
             layout,
             stale_after_hours,
@@ -277,6 +280,7 @@ impl Node {
             followed: RwLock::default(),
             search: search::Search::default(),
             alarms: Default::default(),
+            founding: AtomicBool::new(founding),
             dossiers: Default::default(),
             charter_files: Default::default(),
         })
@@ -335,6 +339,30 @@ impl Node {
     /// Hands records to the own log.
     pub async fn submit(&self, entries: Vec<Vec<u8>>, dry_run: bool) -> Result<Vec<Outcome>> {
         check_submission(&entries)?;
+        if self.is_founding() {
+            let what = "this log's founding records are not in it yet: nobody else's can be judged";
+            return Err(Error::retry("recovery.waiting", what, "submit again in a moment"));
+        }
+        self.hand_in(entries, dry_run).await
+    }
+    /// True until the records that found its own log are in it.
+    pub fn is_founding(&self) -> bool {
+        self.founding.load(Ordering::SeqCst)
+    }
+    /// Hands in the records that found the log, before anybody else's.
+    ///
+    /// # Errors
+    /// As [`Node::submit`]; of a record that was refused.
+    pub async fn found(&self, entries: Vec<Vec<u8>>) -> Result<()> {
+        for outcome in self.hand_in(entries, false).await? {
+            if let Outcome::Refused(e) = outcome {
+                return Err(e);
+            }
+        }
+        self.founding.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+    async fn hand_in(&self, entries: Vec<Vec<u8>>, dry_run: bool) -> Result<Vec<Outcome>> {
         match &self.own {
             Some(own) => own.sequencer.submit(entries, dry_run).await,
             None => Err(Error::refuse(

@@ -5,10 +5,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
-use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -112,6 +112,9 @@ pub(crate) fn write_atomic_mode(path: &Path, bytes: &[u8], mode: Option<u32>) ->
     sync_dir(parent_of(path))
 }
 
+/// Threads that write files at the same time.
+const WRITERS: usize = 8;
+
 /// Writes many files at the price of few synchronisations: all temps, then all names, then each directory once. Missing
 /// directories are created. Not atomic as a whole: repeat it after a crash.
 ///
@@ -121,8 +124,17 @@ pub fn write_many(files: &[(PathBuf, Vec<u8>)]) -> Result<()> {
     dirs.sort_unstable();
     dirs.dedup();
     dirs.iter().try_for_each(|dir| create_dir(dir))?;
-    // Concurrent fdatasyncs share journal commits of the file system; a few files are not worth waking other threads.
-    files.par_iter().with_min_len(4).try_for_each(|(path, bytes)| write_temp(path, bytes, None))?;
+    // Concurrent fdatasyncs share journal commits of the file system; a few files are not worth waking other threads. Not jobs
+    // of the pool: its workers are there to compute, and whoever waits for the disk keeps one of them from that.
+    let write = |files: &[(PathBuf, Vec<u8>)]| files.iter().try_for_each(|(path, bytes)| write_temp(path, bytes, None));
+    let mut groups = files.chunks(files.len().div_ceil(WRITERS).max(4));
+    let own = groups.next().unwrap_or_default();
+    std::thread::scope(|scope| {
+        let running: Vec<_> = groups.map(|group| scope.spawn(move || write(group))).collect();
+        let done = write(own);
+        let all = running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        all.fold(done, Result::and)
+    })?;
     files.iter().try_for_each(|(path, _)| rename(path))?;
     dirs.iter().try_for_each(|dir| sync_dir(dir))
 }

@@ -1,7 +1,6 @@
 //! One followed log: its mirror, its index, its state, and what became of the last rounds.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -10,83 +9,30 @@ use super::client::{Network, Peer, limit};
 use super::cut::{Standing, check_cuts, is_contradicted, standing};
 use super::hold::{self, Seen};
 use super::round;
+use super::take_in::{Fetched, Incoming, Readers, Work, published, take_in};
 use crate::error::{Action, Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
 use crate::federation::evidence::{FORK, Proof, keys_of};
-use crate::federation::roster::Roster;
 use crate::node::charters::{keep_latest, read_chain};
 use crate::node::clock::Clock;
 use crate::node::layout::Layout;
-use crate::node::load::{index_batch, join_batches, load, ring_of};
+use crate::node::load::{load, ring_of};
 use crate::node::log_view::{LogView, Role};
 use crate::node::{Followed, Via};
 use crate::registry::jurisdiction::{Charters, LogCut};
-use crate::registry::replay::{PreparedChunk, Preparer, Replay, Trust};
 use crate::registry::state::State;
 use crate::registry::strict::List;
 use crate::registry::verify::KeyRing;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic};
-use crate::storage::index::{Index, IndexBatch, SledIndex};
-use crate::storage::log_store::{Entries, LogReader};
+use crate::storage::index::{Index, SledIndex};
+use crate::storage::log_store::LogReader;
 use crate::storage::mirror_store::MirrorStore;
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
-use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between, decode_bundle};
+use crate::tlog::tile::{LogPath, TileId};
 use crate::tlog::tree::{Grown, TileSource, inclusion_proof};
-
-/// Bundles fetched and not yet part of the mirror, as files, so that an interrupted round goes on where it stopped.
-/// They prove nothing by themselves: all are hashed against the checkpoint in every round.
-#[derive(Clone)]
-pub struct Incoming(PathBuf);
-
-impl Incoming {
-    /// Below this folder, which is made where something is kept.
-    pub fn new(folder: PathBuf) -> Incoming {
-        Incoming(folder)
-    }
-    /// Bundles that are there.
-    pub fn count(&self) -> u64 {
-        std::fs::read_dir(&self.0).map_or(0, |names| names.count() as u64)
-    }
-    fn path(&self, id: BundleId) -> PathBuf {
-        self.0.join(format!("{}-{}", id.index, id.width))
-    }
-    /// True where the bundle is there whole: after a power cut, a file of that name may hold anything.
-    pub fn has(&self, id: BundleId) -> bool {
-        self.read(id).is_ok_and(|bytes| decode_bundle(&bytes, id.width).is_ok())
-    }
-    /// Keeps a bundle. Not durable: losing it costs a request.
-    pub fn put(&self, id: BundleId, bytes: &[u8]) -> Result<()> {
-        let io = |e: std::io::Error| {
-            Error::retry("mirror.incoming", format!("{}: {e}", self.0.display()), "make room on the disk")
-        };
-        std::fs::create_dir_all(&self.0).map_err(io)?;
-        let temp = self.0.join(format!(".{}", id.index));
-        std::fs::write(&temp, bytes).map_err(io)?;
-        std::fs::rename(&temp, self.path(id)).map_err(io)
-    }
-    /// Reads a bundle back.
-    pub fn read(&self, id: BundleId) -> Result<Vec<u8>> {
-        read_bounded(&self.path(id), super::client::limit::BUNDLE as u64)
-    }
-    /// Removes what is there.
-    pub fn clear(&self) {
-        // Leftovers are fetched again or overwritten; failing to remove them harms nothing.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Entries verified and applied at a time: few enough that readers wait some tens of milliseconds at most.
-const STEP: u64 = 4096;
-
-/// What only the round in progress may touch.
-pub(super) struct Work<I = SledIndex> {
-    pub(super) mirror: MirrorStore,
-    pub(super) index: I,
-    pub(super) ring: KeyRing,
-}
 
 /// One followed log.
 pub struct Follower {
@@ -206,7 +152,7 @@ impl Follower {
             followed: Arc::new(Followed { view, status: RwLock::new(status), heard: Default::default() }),
             peer: source.peer()?,
             clock,
-            incoming: Incoming(layout.data().join("incoming")),
+            incoming: Incoming::new(layout.data().join("incoming")),
             data: data.clone(),
             layout,
             work: Arc::new(Mutex::new(Work { mirror, index, ring })),
@@ -270,7 +216,7 @@ impl Follower {
         let _ = self.walk_charters(other).await;
         let mut seen = Seen { source: copy.url().to_owned(), ..Seen::default() };
         // Bundles of its own: what a lying copy sent must not be taken for what the log's node did.
-        let incoming = Incoming(self.layout.data().join("incoming-copy"));
+        let incoming = Incoming::new(self.layout.data().join("incoming-copy"));
         incoming.clear();
         let result = self.try_round(&copy, &incoming, &mut seen).await;
         incoming.clear();
@@ -331,7 +277,7 @@ impl Follower {
                 "restore from a copy first",
             ));
         }
-        let left_over = incoming.0.exists();
+        let left_over = incoming.exists();
         let mut leaves = round::bundles(peer, stored, size, incoming).await?;
         let mut grown = round::prove(&view.reader, stored, &leaves, &checkpoint);
         if grown.is_err() && left_over {
@@ -360,9 +306,10 @@ impl Follower {
         let (followed, work, incoming) = (self.followed.clone(), self.work.clone(), incoming.clone());
         let taken = tokio::task::spawn_blocking(move || {
             let mut work = work.lock();
-            let taken = take_in(&followed.view, &mut work, &incoming, stored, size, &checkpoint);
+            let fetched = Fetched { incoming: &incoming, stored, size };
+            let taken = take_in(&followed.view, &mut work, fetched, &checkpoint, Readers::Present);
             taken.map_err(|e| {
-                let proof = entry_proof(&e, &followed.view, &grown, &incoming, stored, size, &work.ring);
+                let proof = entry_proof(&e, &followed.view, &grown, fetched, &work.ring);
                 (e, proof)
             })
         })
@@ -504,18 +451,11 @@ fn take_charters(
 }
 
 /// The entry that was refused, with its path to the served checkpoint; the error names it where one entry is at fault.
-fn entry_proof(
-    e: &Error,
-    view: &LogView,
-    grown: &Grown,
-    incoming: &Incoming,
-    stored: u64,
-    size: u64,
-    ring: &KeyRing,
-) -> Option<Proof> {
+fn entry_proof(e: &Error, view: &LogView, grown: &Grown, fetched: Fetched<'_>, ring: &KeyRing) -> Option<Proof> {
+    let Fetched { stored, size, .. } = fetched;
     let index =
         e.detail().strip_prefix("entry ")?.split(':').next()?.parse().ok().filter(|i| (stored..size).contains(i))?;
-    let entry = read_entries(incoming, index, index + 1, stored, size).ok()?.iter().next()?.to_vec();
+    let entry = fetched.read(index..index + 1).ok()?.iter().next()?.to_vec();
     let new: HashMap<TileId, &Vec<Hash>> = grown.tiles.iter().map(|(id, hashes)| (*id, hashes)).collect();
     let path = inclusion_proof(&GrownTiles { new, old: &view.reader }, index, size).ok()?;
     Some(Proof::Entry {
@@ -536,113 +476,4 @@ impl TileSource for GrownTiles<'_> {
     fn tile(&self, id: TileId) -> Result<Vec<Hash>> {
         self.new.get(&id).map_or_else(|| self.old.tile(id), |hashes| Ok((*hashes).clone()))
     }
-}
-
-/// Verifies the proved entries record by record, chunk by chunk: signatures of the next chunk while the rules of the last
-/// one are applied. Each chunk's good commits become durable in the mirror while the state is locked, so nothing is
-/// visible that is not durable; at the first bad entry the log stays at the commit before it.
-pub(super) fn take_in<I: Index + Send>(
-    view: &LogView,
-    work: &mut Work<I>,
-    incoming: &Incoming,
-    stored: u64,
-    size: u64,
-    checkpoint: &VerifiedCheckpoint,
-) -> Result<()> {
-    let mut preparer = Preparer::after(&view.state(), Trust::Verify);
-    let Work { mirror, index, ring } = work;
-    let mut replay = Replay::default();
-    let mut ready: Option<PreparedChunk> = None;
-    let mut at = stored;
-    loop {
-        let upto = size.min(at + STEP);
-        let current = ready.take();
-        let prepared = || -> Result<Option<PreparedChunk>> {
-            let entries = read_entries(incoming, at, upto, stored, size)?;
-            Ok((!entries.is_empty()).then(|| preparer.prepare(at, &entries.all(), ring)))
-        };
-        // A thread of its own, and not `rayon::join`: what holds or takes the view's locks must never be a job of the pool.
-        // A worker that waits for parts of one job takes up another; were that to wait for the locks of whoever waits for
-        // the first, both would wait for ever.
-        let (next, applied) = std::thread::scope(|scope| {
-            let next = scope.spawn(prepared);
-            let applied =
-                current.map_or(Ok(()), |chunk| apply(view, mirror, index, &mut replay, chunk, incoming, stored, size));
-            (next.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), applied)
-        });
-        applied?;
-        ready = next?;
-        if ready.is_none() {
-            break;
-        }
-        at = upto;
-    }
-    if view.state().size() != size {
-        return Err(Error::isolate(
-            "commit.missing",
-            "the checkpoint does not end at a state.committed",
-            "the log's node is broken",
-        ));
-    }
-    // Which charter is in force at its end is known only now: a key that an earlier one named signs nothing any more.
-    let (charters, charter) = {
-        let state = view.state();
-        (state.charters().clone(), state.charter())
-    };
-    charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())?;
-    mirror.publish(&published(view, checkpoint)?)?;
-    incoming.clear();
-    Ok(())
-}
-
-/// The peer's note as it is served on: without false lines under the names of those who may cosign.
-fn published(view: &LogView, checkpoint: &VerifiedCheckpoint) -> Result<String> {
-    Roster::of(&view.charter(), &view.origin).without_false(checkpoint.note()).map(|note| note.to_string())
-}
-
-#[allow(clippy::too_many_arguments)]
-fn apply(
-    view: &LogView,
-    mirror: &mut MirrorStore,
-    index: &mut impl Index,
-    replay: &mut Replay,
-    chunk: PreparedChunk,
-    incoming: &Incoming,
-    stored: u64,
-    size: u64,
-) -> Result<()> {
-    let mut batch: Option<IndexBatch> = None;
-    let result = {
-        // The view has the map while nothing is applied. It is given back before anybody sees it.
-        let (mut map, mut state) = (view.map_mut(), view.state_mut());
-        std::mem::swap(&mut *map, &mut replay.map);
-        let before = state.size();
-        let result = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
-            let next = index_batch(&changes, commit, at + 1);
-            match &mut batch {
-                Some(b) => join_batches(b, next),
-                None => batch = Some(next),
-            }
-            state.absorb(changes, commit, id, at);
-        });
-        std::mem::swap(&mut *map, &mut replay.map);
-        if state.size() > before {
-            let entries = read_entries(incoming, before, state.size(), stored, size)?;
-            mirror.append(entries.iter().map(<[u8]>::to_vec).collect())?;
-        }
-        result
-    };
-    if let Some(batch) = batch {
-        index.write(batch)?;
-    }
-    result.map_err(|e| e.with_action(Action::Isolate))
-}
-
-/// Entries `from..to` out of the incoming bundles of the round `stored..size`.
-fn read_entries(incoming: &Incoming, from: u64, to: u64, stored: u64, size: u64) -> Result<Entries> {
-    let mut out = Entries::default();
-    for id in bundles_between(stored, size).filter(|b| b.index * 256 < to && (b.index + 1) * 256 > from) {
-        out.push(incoming.read(id)?, id, &(from..to))?;
-    }
-    Ok(out)
 }

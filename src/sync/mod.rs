@@ -4,7 +4,7 @@
 //! checkpoint → its signature → bundles → hashes up to the checkpoint's root (which proves both that nothing fetched was
 //! changed and that the log extends what was accepted before) → the peer's own tiles → every record's signature, rule and
 //! jurisdiction → state root at every commit → durable → visible. [`follower`] keeps one log: its mirror, its index, its
-//! status. [`hold`] stops it at its last good commit and keeps the evidence; [`gossip`] compares its heads with those that other nodes know; [`alerts`] and [`meters`] tell the operator. [`cut`] holds a copy against what the charter decided of a forked log. [`schedule`] runs all followers, each on its own, with backoff; one that fails
+//! status. [`take_in`] verifies, keeps and applies what was fetched. [`hold`] stops it at its last good commit and keeps the evidence; [`gossip`] compares its heads with those that other nodes know; [`alerts`] and [`meters`] tell the operator. [`cut`] holds a copy against what the charter decided of a forked log. [`schedule`] runs all followers, each on its own, with backoff; one that fails
 //! never delays another. [`cosign`] asks others to cosign the logs that this node writes.
 //!
 //! A node with a log of its own asks others about it: [`own_head`] is what they know and what follows from it, [`recovery`] asks
@@ -27,4 +27,5 @@ pub mod restore;
 pub mod round;
 pub mod schedule;
 pub mod snapshot;
+pub mod take_in;
 pub mod url_source;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::client::Peer;
-use super::follower::{Incoming, Work, take_in};
 use super::own_head::Keeper;
 use super::round;
+use super::take_in::{Fetched, Incoming, Readers, Work, take_in};
 use crate::error::{Error, Result};
 use crate::node::charters::read_chain;
 use crate::node::layout::Layout;
@@ -120,9 +120,12 @@ impl Rebuild {
             return Err(e);
         }
         let (view, work, incoming, head) = (self.view.clone(), self.work.clone(), self.incoming.clone(), head.clone());
-        tokio::task::spawn_blocking(move || take_in(&view, &mut work.lock(), &incoming, stored, size, &head))
-            .await
-            .map_err(|e| Error::retry("sync.task", e.to_string(), "try again"))?
+        tokio::task::spawn_blocking(move || {
+            let fetched = Fetched { incoming: &incoming, stored, size };
+            take_in(&view, &mut work.lock(), fetched, &head, Readers::Absent)
+        })
+        .await
+        .map_err(|e| Error::retry("sync.task", e.to_string(), "try again"))?
     }
 
     /// [`Rebuild::take`] from the first of these that has it; every one that has not is named.

@@ -85,7 +85,7 @@ impl TileSource for Wanted {
 
 /// Fetches the entries from `stored` up to `size` into `incoming`, at most [`PARALLEL`] bundles at a time, and gives
 /// the hash of each leaf. What an earlier, interrupted round left in `incoming` is not fetched again.
-pub async fn bundles(peer: &Peer, stored: u64, size: u64, incoming: &super::follower::Incoming) -> Result<Vec<Hash>> {
+pub async fn bundles(peer: &Peer, stored: u64, size: u64, incoming: &super::take_in::Incoming) -> Result<Vec<Hash>> {
     let mut wanted = bundles_between(stored, size);
     let mut leaves = Vec::with_capacity((size - stored) as usize);
     // Windows rather than a free-running stream: order is kept, and a slow bundle holds up only its window.
