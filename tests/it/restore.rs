@@ -263,7 +263,7 @@ pub fn restore_args(scene: &Scene, peers: &[&str], ca: Option<&Path>, saved: Opt
     args
 }
 
-fn run(scene: &Scene, args: &[String]) -> super::node::Ran {
+pub fn run(scene: &Scene, args: &[String]) -> super::node::Ran {
     run_in(&scene.region.data(), &args.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
@@ -359,64 +359,6 @@ fn a_disk_that_was_rolled_back_does_not_know_it_and_signs_nothing_until_it_has_c
     scene.start_confirmed(length);
     scene.write(2);
     scene.followers_go_on();
-}
-
-/// A witness keeps no entries, but it remembers the newest head: who forgot it signs nothing, at a start and after a restore.
-#[test]
-fn a_witness_remembers_what_no_copy_has() {
-    let mut scene = Scene::new();
-    scene.region.stop();
-    let mut witness = Node::init(None);
-    let keys = super::cosign::keys(&witness, "witness.example");
-    let vkey = std::fs::read_to_string(scene.region.data().join("log.vkey")).unwrap();
-    append_config(&witness, &format!("\n[[witness_log]]\nvkey = \"{}\"\n", vkey.trim()));
-    witness.start();
-    let (url, ca) = (witness.url(), witness.certificate());
-    let section = format!(
-        "\n[[cosigner]]\nkind = \"witness\"\nurl = \"{url}/witness\"\nvkey = \"{}\"\nca = \"{}\"\n",
-        keys[0],
-        ca.display()
-    );
-    append_config(&scene.region, &section);
-    scene.region.start();
-    scene.write(1);
-    scene.mirrored();
-    let copy = scene.snapshot();
-    scene.write(1);
-    scene.mirrored();
-    let copied = size(&scene.region);
-    // From now on nobody copies; the witness goes on.
-    scene.mirror.stop();
-    scene.other.stop();
-    scene.write(3);
-    let signed = size(&scene.region);
-    let seen = format!("/witness/{}/checkpoint", origin_hash(&scene.origin));
-    let remembers = |witness: &Node| {
-        let note = String::from_utf8(witness.get(&seen).body).ok()?;
-        note.lines().nth(1)?.parse::<u64>().ok().filter(|n| *n == signed)
-    };
-    until("the witness has cosigned the last head", || remembers(&witness));
-    scene.region.kill();
-    scene.put_back(&copy);
-    scene.mirror.start();
-    scene.region.start();
-    brought_up(&scene.region, copied);
-    let why = reads_and_signs_nothing(&scene.region, "recovery.tail");
-    assert!(why.to_string().contains("(witness)") || why.to_string().contains("/witness"), "{why}");
-    assert_eq!(size(&scene.region), copied);
-
-    // From nothing: the entries come from the copy, and that more was signed from the witness.
-    scene.region.kill();
-    let saved = scene.lose_all_but_keys();
-    let mirror = scene.mirror.url();
-    let both = scene.region.dir.path().join("both.pem");
-    let text = |path: &Path| std::fs::read_to_string(path).unwrap();
-    std::fs::write(&both, text(&scene.mirror.certificate()) + &text(&ca)).unwrap();
-    let args = restore_args(&scene, &[&mirror, &url], Some(&both), Some(&saved));
-    let restored = run(&scene, &args).json();
-    assert_eq!((restored["size"].as_u64(), restored["ahead"].as_u64()), (Some(copied), Some(signed)), "{restored}");
-    let head = restored["heads"].as_array().unwrap().iter().find(|h| h["keeps"] == "head").unwrap();
-    assert_eq!((head["peer"].as_str(), head["size"].as_u64()), (Some(format!("{url}/").as_str()), Some(signed)));
 }
 
 #[test]

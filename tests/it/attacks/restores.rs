@@ -1,16 +1,18 @@
 //! A node that was lost or came back old, and those who would make it sign a second history or none at all. The cases without
 //! ill will stand in `tests/it/restore.rs`.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use domovoi::node::layout::origin_hash;
 use serde_json::Value;
 
 use super::hostile::{Hostile, Step};
 use crate::follow::{member, until};
-use crate::node::run_in;
+use crate::node::{Node, run_in};
 use crate::restore::{
-    Fake, Scene, append_config, brought_up, mirror_section, reads_and_signs_nothing, restore_args, signed_by_region,
-    size, without_mirrors, write,
+    Fake, Scene, append_config, brought_up, mirror_section, reads_and_signs_nothing, restore_args, run,
+    signed_by_region, size, without_mirrors, write,
 };
 
 #[test]
@@ -167,4 +169,62 @@ fn nodes_that_stall_hold_up_no_restore_from_the_others() {
     // The longest wait for an answer is ten seconds, for charters and for heads: one after the other it would be longer.
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     assert_eq!((&restored["from"], &restored["state_root"]), (&Value::from("peer-11"), &before["state_root"]));
+}
+
+/// A witness keeps no entries, but it remembers the newest head: who forgot it signs nothing, at a start and after a restore.
+#[test]
+fn a_witness_remembers_what_no_copy_has() {
+    let mut scene = Scene::new();
+    scene.region.stop();
+    let mut witness = Node::init(None);
+    let keys = crate::cosign::keys(&witness, "witness.example");
+    let vkey = std::fs::read_to_string(scene.region.data().join("log.vkey")).unwrap();
+    append_config(&witness, &format!("\n[[witness_log]]\nvkey = \"{}\"\n", vkey.trim()));
+    witness.start();
+    let (url, ca) = (witness.url(), witness.certificate());
+    let section = format!(
+        "\n[[cosigner]]\nkind = \"witness\"\nurl = \"{url}/witness\"\nvkey = \"{}\"\nca = \"{}\"\n",
+        keys[0],
+        ca.display()
+    );
+    append_config(&scene.region, &section);
+    scene.region.start();
+    scene.write(1);
+    scene.mirrored();
+    let copy = scene.snapshot();
+    scene.write(1);
+    scene.mirrored();
+    let copied = size(&scene.region);
+    // From now on nobody copies; the witness goes on.
+    scene.mirror.stop();
+    scene.other.stop();
+    scene.write(3);
+    let signed = size(&scene.region);
+    let seen = format!("/witness/{}/checkpoint", origin_hash(&scene.origin));
+    let remembers = |witness: &Node| {
+        let note = String::from_utf8(witness.get(&seen).body).ok()?;
+        note.lines().nth(1)?.parse::<u64>().ok().filter(|n| *n == signed)
+    };
+    until("the witness has cosigned the last head", || remembers(&witness));
+    scene.region.kill();
+    scene.put_back(&copy);
+    scene.mirror.start();
+    scene.region.start();
+    brought_up(&scene.region, copied);
+    let why = reads_and_signs_nothing(&scene.region, "recovery.tail");
+    assert!(why.to_string().contains("(witness)") || why.to_string().contains("/witness"), "{why}");
+    assert_eq!(size(&scene.region), copied);
+
+    // From nothing: the entries come from the copy, and that more was signed from the witness.
+    scene.region.kill();
+    let saved = scene.lose_all_but_keys();
+    let mirror = scene.mirror.url();
+    let both = scene.region.dir.path().join("both.pem");
+    let text = |path: &Path| std::fs::read_to_string(path).unwrap();
+    std::fs::write(&both, text(&scene.mirror.certificate()) + &text(&ca)).unwrap();
+    let args = restore_args(&scene, &[&mirror, &url], Some(&both), Some(&saved));
+    let restored = run(&scene, &args).json();
+    assert_eq!((restored["size"].as_u64(), restored["ahead"].as_u64()), (Some(copied), Some(signed)), "{restored}");
+    let head = restored["heads"].as_array().unwrap().iter().find(|h| h["keeps"] == "head").unwrap();
+    assert_eq!((head["peer"].as_str(), head["size"].as_u64()), (Some(format!("{url}/").as_str()), Some(signed)));
 }
