@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use domovoi::federation::chain::CharterChain;
 use domovoi::federation::charter::Charter;
 use domovoi::federation::evidence::{Evidence, FORK, FORMAT, Finding};
 use domovoi::node::clock::Clock;
@@ -16,6 +17,7 @@ use crate::answers::Ministry;
 use crate::follow::{member, ministry, synced, until};
 use crate::forge::{Change, Forge, Lie, Peers};
 use crate::node::{Node, run_in};
+use crate::restore::signed_by_region;
 use crate::rules::generate::Run;
 
 /// The node follows what the peers serve under `name`.
@@ -480,6 +482,31 @@ fn a_gossiper_can_speak_ill_of_nobody() {
     peers.set("victim", more.served());
     synced(&node, &victim.origin, more.size());
     assert_eq!(member(&node, &gossiper.origin).unwrap()["status"]["held"], Value::Null);
+}
+
+/// Somebody has a region's log key, or runs a second copy of its node: what others were shown tells the region itself.
+#[test]
+fn a_head_that_a_node_did_not_sign_under_its_own_key_is_told_to_its_people() {
+    let peers = Peers::start();
+    let gossiper = grown(&Forge::new(16), 1, 2);
+    let mut node = region("77", "Мосжилинспекция");
+    let (origin, size) = (node.signer("operator").origin, node.api("node")["freshness"]["size"].as_u64().unwrap());
+    node.stop();
+    let forged = String::from_utf8(signed_by_region(&node, &origin, size, [7; 32])).unwrap();
+    let head = json!({ "origin": origin, "checkpoint": forged, "own": false });
+    peers.set("gossiper", gossiper.served().with_heads(&json!([head])));
+    follow(&node, &peers, "gossiper", &gossiper);
+    node.start();
+    let kept = until("the second head is told", || {
+        let all = node.api("federation/evidence/list")["evidence"].as_array()?.clone();
+        all.into_iter().find_map(|e| e["name"].as_str().filter(|n| n.starts_with("own.fork-")).map(str::to_owned))
+    });
+    let file = node.get(&format!("/api/v1/federation/evidence?log={origin}&name={kept}")).body;
+    let chain = CharterChain::pinned(&std::fs::read(node.data().join("charter.json")).unwrap()).unwrap();
+    let finding = Evidence::decode(&file).unwrap().verify(&chain).unwrap();
+    assert!(matches!(finding, Finding::SplitView { .. }), "{finding:?}");
+    assert!(String::from_utf8(node.get("/status").body).unwrap().contains("Ключом этого узла подписывает кто-то ещё"));
+    assert!(String::from_utf8(node.get("/metrics").body).unwrap().contains("alarm{alarm=\"doubled\"} 1"));
 }
 
 /// A file that claims that two checkpoints of one size are a split view.

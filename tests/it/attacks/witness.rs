@@ -46,6 +46,11 @@ fn lying(lie: impl Fn(&Request) -> (u16, Vec<u8>) + Send + 'static) -> (String, 
                     continue;
                 };
                 let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+                if head.starts_with("get ") {
+                    // It remembers nothing.
+                    let _ = stream.write_all(b"HTTP/1.1 404 X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+                    break None;
+                }
                 let len: usize =
                     head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse().unwrap();
                 if bytes.len() >= end + 4 + len {
