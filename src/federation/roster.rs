@@ -115,7 +115,12 @@ impl Roster {
 
     /// How many have cosigned the note. A line that is false counts for nothing.
     pub fn count(&self, note: &Note) -> Count {
-        self.count_by(|key| key.time_of(note).is_ok_and(|time| time.is_some()))
+        self.count_in(&[note])
+    }
+
+    /// How many have cosigned one of these notes, which are of one head.
+    pub fn count_in(&self, notes: &[&Note]) -> Count {
+        self.count_by(|key| notes.iter().any(|note| key.time_of(note).is_ok_and(|time| time.is_some())))
     }
 
     fn count_by(&self, signed: impl Fn(&CosignerKey) -> bool) -> Count {

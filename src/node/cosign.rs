@@ -107,13 +107,16 @@ impl CosignedView {
     /// # Errors
     /// Those of the note's form.
     pub fn of(roster: &Roster, checkpoint: &str) -> Result<CosignedView> {
-        let (signed, known, needed) =
-            (roster.count(&Note::parse(checkpoint.as_bytes())?), roster.known(), roster.quorums);
-        Ok(CosignedView {
+        Ok(CosignedView::of_notes(roster, &[&Note::parse(checkpoint.as_bytes())?]))
+    }
+    /// Counts the lines of several notes of one head.
+    pub fn of_notes(roster: &Roster, notes: &[&Note]) -> CosignedView {
+        let (signed, known, needed) = (roster.count_in(notes), roster.known(), roster.quorums);
+        CosignedView {
             witness: Signed { signed: signed.witness, needed: needed.witness, known: known.witness },
             mirror: Signed { signed: signed.mirror, needed: needed.mirror, known: known.mirror },
             verifier: Signed { signed: signed.verifier, needed: needed.verifier, known: known.verifier },
-        })
+        }
     }
     /// Counts the lines on a log's published checkpoint, by its own charter; none before the first checkpoint.
     pub fn of_view(view: &LogView) -> Option<CosignedView> {

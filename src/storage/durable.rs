@@ -130,10 +130,15 @@ pub fn write_many(files: &[(PathBuf, Vec<u8>)]) -> Result<()> {
     let mut groups = files.chunks(files.len().div_ceil(WRITERS).max(4));
     let own = groups.next().unwrap_or_default();
     std::thread::scope(|scope| {
-        let running: Vec<_> = groups.map(|group| scope.spawn(move || write(group))).collect();
+        // Where there is no thread to be had, this one does it.
+        let begin = |group| std::thread::Builder::new().spawn_scoped(scope, move || write(group)).map_err(|_| group);
+        let running: Vec<_> = groups.map(begin).collect();
+        let finish = |begun: std::result::Result<std::thread::ScopedJoinHandle<'_, _>, _>| match begun {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(group) => write(group),
+        };
         let done = write(own);
-        let all = running.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        all.fold(done, Result::and)
+        running.into_iter().map(finish).fold(done, Result::and)
     })?;
     files.iter().try_for_each(|(path, _)| rename(path))?;
     dirs.iter().try_for_each(|dir| sync_dir(dir))

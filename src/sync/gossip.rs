@@ -4,6 +4,8 @@
 //! that cannot be of one log are a fork: evidence is made on the spot and the log is held. A newer head than the region's
 //! own node shows says that this node is kept back. Evidence another node has is fetched and verified like any other.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::client::{Peer, limit};
@@ -18,6 +20,7 @@ use crate::node::charters::read_version;
 use crate::node::heads::{CharterHead, Head, Heads};
 use crate::node::log_view::LogView;
 use crate::node::{Followed, Node};
+use crate::registry::ids::RecordId;
 use crate::registry::strict::from_object;
 use crate::storage::evidence_store;
 use crate::tlog::checkpoint::Checkpoint;
@@ -58,12 +61,17 @@ pub async fn compare(node: &Arc<Node>, peer: &Peer) -> Result<()> {
     Ok(())
 }
 
+/// A file that a peer serves as a charter, with its digest where it is one.
+type ServedCharter = (Option<RecordId>, Vec<u8>);
+
 /// Two charters of one version: whoever holds the federation's root keys signed both. The one that a node has stays; its
 /// people are told. Compared is the newest version that both have: whoever differs before that differs there too, since each
 /// version names the one before it.
 async fn charters(node: &Arc<Node>, theirs: &CharterHead, peer: &Peer) -> Result<()> {
     let own = node.own().map(|view| (view.clone(), node.layout.clone()));
     let followed = node.followed().into_iter().map(|f| (f.view.clone(), node.layout.mirror(&f.view.origin)));
+    // The logs of a federation share their charters: each version is asked for once.
+    let mut served: BTreeMap<u64, Option<ServedCharter>> = BTreeMap::new();
     for (view, layout) in own.into_iter().chain(followed) {
         let chain = view.chain();
         let version = theirs.version.min(chain.latest().charter().version);
@@ -71,11 +79,15 @@ async fn charters(node: &Arc<Node>, theirs: &CharterHead, peer: &Peer) -> Result
         if chain.first().sha256() != theirs.pinned || (version == theirs.version && known == theirs.sha256) {
             continue;
         }
-        let path = format!("api/v1/federation/charters/{version}");
-        let Some(other) = peer.get(&path, limit::CHARTER).await? else { return Ok(()) };
-        if Charter::open(&other).is_ok_and(|c| c.sha256() == known) {
-            continue;
-        }
+        let other = match served.entry(version) {
+            Entry::Occupied(asked) => asked.into_mut(),
+            Entry::Vacant(new) => {
+                let bytes = peer.get(&format!("api/v1/federation/charters/{version}"), limit::CHARTER).await?;
+                new.insert(bytes.map(|bytes| (Charter::open(&bytes).ok().map(|c| c.sha256()), bytes)))
+            }
+        };
+        // The other may have gone further and be of one mind as far as this.
+        let Some((_, other)) = other.take_if(|(digest, _)| *digest != Some(known)) else { continue };
         let Some(ours) = read_version(&layout, &chain, version)? else { return Ok(()) };
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         let evidence = Evidence {
@@ -90,15 +102,15 @@ async fn charters(node: &Arc<Node>, theirs: &CharterHead, peer: &Peer) -> Result
             proof: Some(Proof::Charters { first: text(ours), second: text(other) }),
         };
         let finding = evidence.verify(&chain)?;
-        let kept = evidence_store::keep(&layout.evidence(), &evidence)?;
+        let kept = evidence_store::keep(&layout.evidence(), &evidence);
         tracing::error!(
             peer = peer.url(),
-            evidence = kept,
+            evidence = ?kept.as_ref().ok(),
             ?finding,
             code = CONFLICT,
             "the federation's root keys signed two charters of one version"
         );
-        node.alarms.set(Alarm::Charters, view.origin.clone(), Some(kept));
+        node.alarms.set(Alarm::Charters, view.origin.clone(), kept.ok());
         meters::alarm(Alarm::Charters);
         return Ok(());
     }

@@ -145,16 +145,9 @@ pub struct Restored {
 }
 
 /// The lines of all who show this very head, counted by the charter in force.
-fn cosigned(survey: &Survey, origin: &str, head: &VerifiedCheckpoint) -> Result<CosignedView> {
-    let roster = Roster::of(survey.chain.latest(), origin);
-    let mut note = roster.without_false(head.note())?;
-    for (_, other) in survey.heads.iter().filter(|(_, other)| other.note().text() == head.note().text()) {
-        for line in roster.without_false(other.note())?.signatures() {
-            // Of more lines than a note may have the rest does not count.
-            let _ = note.add_line(line.clone());
-        }
-    }
-    CosignedView::of(&roster, &note.to_string())
+fn cosigned(survey: &Survey, origin: &str, head: &VerifiedCheckpoint) -> CosignedView {
+    let notes = survey.heads.iter().map(|(_, other)| other.note()).filter(|note| note.text() == head.note().text());
+    CosignedView::of_notes(&Roster::of(survey.chain.latest(), origin), &notes.collect::<Vec<_>>())
 }
 
 /// Makes the log anew in `layout`, a directory without one, from what was surveyed: the longest head whose entries somebody
@@ -228,6 +221,6 @@ pub async fn restore(layout: &Layout, origin: &str, survey: &Survey, watch: impl
     format::create(layout.data())?;
     remove(&marker(layout.data()))?;
     sync_dir(layout.data())?;
-    let cosigned = cosigned(survey, origin, head)?;
+    let cosigned = cosigned(survey, origin, head);
     Ok(Restored { size, root, state_root, from, ahead: ahead.map(|h| h.checkpoint().size), cosigned })
 }

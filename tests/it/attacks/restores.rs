@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use domovoi::node::layout::origin_hash;
 use serde_json::Value;
 
-use super::hostile::{Hostile, Step};
+use super::hostile::{Hostile, Step, raw};
 use crate::follow::{member, until};
-use crate::node::{Node, run_in};
+use crate::node::{AUTHORITY, Node, run_in};
 use crate::restore::{
     Fake, Scene, append_config, brought_up, mirror_section, reads_and_signs_nothing, restore_args, run,
     signed_by_region, size, without_mirrors, write,
@@ -227,4 +227,23 @@ fn a_witness_remembers_what_no_copy_has() {
     assert_eq!((restored["size"].as_u64(), restored["ahead"].as_u64()), (Some(copied), Some(signed)), "{restored}");
     let head = restored["heads"].as_array().unwrap().iter().find(|h| h["keeps"] == "head").unwrap();
     assert_eq!((head["peer"].as_str(), head["size"].as_u64()), (Some(format!("{url}/").as_str()), Some(signed)));
+}
+
+/// Whoever submitted before the records that found the log would be refused by rules that he cannot know.
+#[test]
+fn a_node_is_not_ready_before_its_log_is_founded_however_slow_its_mirrors() {
+    let slow = Hostile::start(|_| {
+        std::thread::sleep(Duration::from_secs(5));
+        raw("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close", b"")
+    });
+    let mut region = Node::init(Some(("77", AUTHORITY, "Мосжилинспекция")));
+    append_config(&region, &mirror_section("slow", &slow.url, None));
+    let building = region.signer("operator").building(1).1;
+    region.spawn();
+    until("its certificate", || region.certificate().exists().then_some(()));
+    until("it answers", || region.try_get("/healthz").filter(|answer| answer.status == 200));
+    assert_eq!(region.get("/readyz").status, 503, "{}", region.log());
+    region.post("/api/v1/submit", building.clone()).problem(503, "recovery.waiting");
+    region.wait();
+    region.accept(&[building]);
 }
