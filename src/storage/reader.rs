@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use super::durable::read_optional;
-use crate::error::{Error, Result};
+use crate::error::{Action, Error, Result};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::Checkpoint;
 use crate::tlog::hash::leaf_hash;
@@ -160,7 +160,8 @@ impl LogReader {
     /// A resource of the tree of `size` entries, which must have been published once.
     pub(super) fn resource(&self, path: LogPath, size: u64) -> Result<Vec<u8>> {
         // While this runs, the tree may grow and its partial files give way to full ones: those are looked for too.
-        let found = read_resource(&self.0.dir, path, size)?;
+        // Nobody sent these bytes: what is wrong with them is damage here, and not the fault of whoever asks.
+        let found = read_resource(&self.0.dir, path, size).map_err(|e| e.with_action(Action::Stop))?;
         found.ok_or_else(|| {
             Error::stop(
                 "tile.missing",
