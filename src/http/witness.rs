@@ -34,7 +34,8 @@ fn refused(error: Error) -> Response {
         _ if error.action() == Action::Refuse => StatusCode::BAD_REQUEST,
         _ => status_of(&error),
     };
-    Problem { status: status.as_u16(), ..Problem::from(error) }.into_response()
+    let title = status.canonical_reason().unwrap_or("Error");
+    Problem { status: status.as_u16(), title, ..Problem::from(error) }.into_response()
 }
 
 /// Asks the witness to cosign a checkpoint. The body is that of C2SP tlog-witness: `old` and the size cosigned last, the

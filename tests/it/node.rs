@@ -122,7 +122,9 @@ impl Answer {
         assert_eq!((self.status, v["code"].as_str()), (status, Some(code)), "{v}");
         assert_eq!(v["type"], format!("urn:domovoi:error:{code}"));
         assert_eq!(v["status"], status);
-        assert!(v["title"].is_string() && v["detail"].is_string(), "{v}");
+        let title = axum::http::StatusCode::from_u16(status).unwrap().canonical_reason();
+        assert_eq!(v["title"].as_str(), title, "{v}");
+        assert!(v["detail"].is_string(), "{v}");
     }
 }
 
