@@ -5,6 +5,7 @@
 //! size. If not, the index is emptied and everything is replayed from the log; the state is the same either way.
 
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
 
 use rayon::prelude::*;
 
@@ -217,7 +218,7 @@ pub fn write_hot(path: &Path, state: &State) -> Result<()> {
     let entries: Vec<(&Subject, &Entry)> = state.subjects().collect();
     let records = entries.iter().map(|(_, e)| e.history.len() as u64).sum();
     let head = hot::Head { applied, rows: entries.len() as u64, records, commits: state.commits().to_vec() };
-    let payload = |entries: &[(&Subject, &Entry)]| {
+    let block = |entries: &[(&Subject, &Entry)]| {
         let mut payload = Vec::new();
         for (subject, entry) in entries {
             hot::push_row(
@@ -226,11 +227,19 @@ pub fn write_hot(path: &Path, state: &State) -> Result<()> {
                 &encode_row(&entry.history, &entry.facts.encode()),
             );
         }
-        payload
+        Block::of(payload)
     };
-    let waves = entries.chunks(BLOCK_ROWS * BLOCKS as usize);
-    let payloads = waves.flat_map(|wave| wave.par_chunks(BLOCK_ROWS).map(payload).collect::<Vec<_>>());
-    hot::write(path, &head, entries.len().div_ceil(BLOCK_ROWS) as u64, payloads)
+    let blocks = entries.len().div_ceil(BLOCK_ROWS) as u64;
+    std::thread::scope(|scope| {
+        // The next ones are made while the last are written.
+        let (send, made) = sync_channel(BLOCKS as usize);
+        scope.spawn(move || {
+            let waves = entries.chunks(BLOCK_ROWS * BLOCKS as usize);
+            let mut made = waves.flat_map(|wave| wave.par_chunks(BLOCK_ROWS).map(block).collect::<Vec<_>>());
+            made.try_for_each(|block| send.send(block))
+        });
+        hot::write(path, &head, blocks, made.into_iter())
+    })
 }
 
 /// Brings an index that was not read to where the hot file `path` is, from which the state was loaded: nothing to do where

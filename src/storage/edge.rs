@@ -91,7 +91,7 @@ impl Edge {
     /// Appends entries, none longer than a bundle can hold.
     ///
     /// Errors: `bundle.entry-too-long`, `tree.size`.
-    pub(super) fn grow(&self, entries: &[Vec<u8>]) -> Result<Growth> {
+    pub(super) fn grow(&self, entries: &[impl AsRef<[u8]> + Sync]) -> Result<Growth> {
         let grown = self.grow_hashes(&leaf_hashes(entries))?;
         let (mut edge, mut files) = (grown.edge, grown.files);
         edge.bundle = self.bundle.clone();

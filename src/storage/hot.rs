@@ -38,13 +38,22 @@ pub struct Head {
     pub commits: Vec<(u64, u64)>,
 }
 
-/// A block as it was read; [`Block::rows`] checks it.
+/// A block, as it is to be written or as it was read: then [`Block::rows`] checks it.
 pub struct Block {
     digest: [u8; 32],
     payload: Vec<u8>,
 }
 
 impl Block {
+    /// Of a payload made with [`push_row`].
+    pub fn of(payload: Vec<u8>) -> Block {
+        Block { digest: Sha256::digest(&payload).into(), payload }
+    }
+    fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
+        out.write_all(&(self.payload.len() as u32).to_be_bytes())?;
+        out.write_all(&self.digest)?;
+        out.write_all(&self.payload)
+    }
     fn checked(&self) -> Option<&[u8]> {
         (Sha256::digest(&self.payload)[..] == self.digest).then_some(&self.payload)
     }
@@ -71,28 +80,21 @@ pub fn push_row(payload: &mut Vec<u8>, key: &[u8], row: &[u8]) {
     payload.extend_from_slice(row);
 }
 
-fn seal(out: &mut impl Write, payload: &[u8]) -> std::io::Result<()> {
-    out.write_all(&(payload.len() as u32).to_be_bytes())?;
-    out.write_all(&Sha256::digest(payload))?;
-    out.write_all(payload)
-}
-
-/// Replaces the hot file `path` by one of `blocks` payloads, made with [`push_row`].
+/// Replaces the hot file `path` by one of these blocks, `count` of them.
 ///
 /// Errors: `disk.write`.
-pub fn write(path: &Path, head: &Head, blocks: u64, payloads: impl Iterator<Item = Vec<u8>>) -> Result<()> {
+pub fn write(path: &Path, head: &Head, count: u64, blocks: impl Iterator<Item = Block>) -> Result<()> {
     let temp = temp_of(path);
     let write = || {
         let mut out = BufWriter::with_capacity(1 << 20, File::create(&temp)?);
         let Applied { size, time_ms, root } = head.applied;
         let mut first = [&MAGIC[..], &size.to_be_bytes(), &time_ms.to_be_bytes(), &root].concat();
-        for number in [head.rows, head.records, blocks].into_iter().chain(head.commits.iter().flat_map(|c| [c.0, c.1]))
-        {
+        for number in [head.rows, head.records, count].into_iter().chain(head.commits.iter().flat_map(|c| [c.0, c.1])) {
             first.extend_from_slice(&number.to_be_bytes());
         }
-        seal(&mut out, &first)?;
-        for payload in payloads {
-            seal(&mut out, &payload)?;
+        Block::of(first).write(&mut out)?;
+        for block in blocks {
+            block.write(&mut out)?;
         }
         out.flush()?;
         std::fs::rename(&temp, path)

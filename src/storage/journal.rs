@@ -48,15 +48,16 @@ impl Record {
     /// Checks the bounds of a batch.
     ///
     /// Errors: `stage.empty`, `stage.too-large`, `stage.entry-too-long`.
-    pub fn check(entries: &[Vec<u8>]) -> Result<()> {
+    pub fn check(entries: &[impl AsRef<[u8]>]) -> Result<()> {
         let refuse = |code, detail| Err(Error::refuse(code, detail, "submit fewer or smaller records at a time"));
         if entries.is_empty() {
             return refuse("stage.empty", "a batch without entries".into());
         }
-        if let Some(i) = entries.iter().position(|e| e.len() > MAX_ENTRY_LEN) {
-            return refuse("stage.entry-too-long", format!("entry {i} of the batch has {} bytes", entries[i].len()));
+        let length = |e: &_| AsRef::<[u8]>::as_ref(e).len();
+        if let Some(i) = entries.iter().position(|e| length(e) > MAX_ENTRY_LEN) {
+            return refuse("stage.entry-too-long", format!("entry {i} of the batch has {} bytes", length(&entries[i])));
         }
-        let total: usize = entries.iter().map(Vec::len).sum();
+        let total: usize = entries.iter().map(length).sum();
         if entries.len() > MAX_ENTRIES || total > MAX_BYTES {
             return refuse("stage.too-large", format!("a batch of {} entries, {total} bytes", entries.len()));
         }

@@ -153,9 +153,9 @@ impl MirrorStore {
     /// Appends entries that are verified already; durable, then visible, all or none.
     ///
     /// Errors: `stage.empty`, `stage.too-large`, `stage.entry-too-long`, `tree.size`, `store.broken`, `disk.write`.
-    pub fn append(&mut self, entries: Vec<Vec<u8>>) -> Result<()> {
-        Record::check(&entries)?;
-        let growth = self.edge.grow(&entries)?;
+    pub fn append(&mut self, entries: &[impl AsRef<[u8]> + Sync]) -> Result<()> {
+        Record::check(entries)?;
+        let growth = self.edge.grow(entries)?;
         let (old, new) = (&self.edge, &growth.edge);
         let before = Head { size: old.size, root: old.root, next: new.size };
         let after = Head { size: new.size, root: new.root, next: new.size };

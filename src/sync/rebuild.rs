@@ -178,7 +178,9 @@ impl Rebuild {
         write_hot(&self.layout.hot(), &self.view.state())?;
         Fence { size, root, age: Age::Restored }.write(&self.layout.fence())?;
         self.incoming.clear();
-        drop(self.view);
+        // Freeing a large state takes a while, and nobody need wait for it.
+        let view = self.view;
+        let _ = std::thread::Builder::new().spawn(move || drop(view));
         match Arc::try_unwrap(self.work) {
             Ok(work) => work.into_inner().mirror.hand_over(),
             Err(_) => Err(Error::stop("sync.task", "the log is still worked on", "report this as a defect")),

@@ -3,9 +3,10 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use super::client::Peer;
+use super::take_in::Incoming;
 use crate::error::{Action, Error, Result};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
@@ -15,7 +16,7 @@ use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between, decode_bundl
 use crate::tlog::tree::{self, Grown, TileSource, consistency_proof, grow};
 
 /// Requests to one peer at a time.
-const PARALLEL: usize = 8;
+pub const PARALLEL: usize = 8;
 
 /// Most entries taken in one round; the next round goes on from there.
 pub const MAX_ROUND: u64 = 4_000_000;
@@ -85,39 +86,42 @@ impl TileSource for Wanted {
 
 /// Fetches the entries from `stored` up to `size` into `incoming`, at most [`PARALLEL`] bundles at a time, and gives
 /// the hash of each leaf. What an earlier, interrupted round left in `incoming` is not fetched again.
-pub async fn bundles(peer: &Peer, stored: u64, size: u64, incoming: &super::take_in::Incoming) -> Result<Vec<Hash>> {
+pub async fn bundles(peer: &Peer, stored: u64, size: u64, incoming: &Incoming) -> Result<Vec<Hash>> {
     let mut wanted = bundles_between(stored, size);
-    let mut leaves = Vec::with_capacity((size - stored) as usize);
-    // Windows rather than a free-running stream: order is kept, and a slow bundle holds up only its window.
+    let mut leaves = vec![Hash::EMPTY_TREE; (size - stored) as usize];
+    let mut running = JoinSet::new();
     loop {
-        let window: Vec<BundleId> = wanted.by_ref().take(PARALLEL).collect();
-        if window.is_empty() {
-            return Ok(leaves);
+        for id in wanted.by_ref().take(PARALLEL - running.len()) {
+            running.spawn(bundle(peer.clone(), id, incoming.clone()));
         }
-        let mut running = JoinSet::new();
-        for id in window.clone() {
-            if incoming.has(id) {
-                continue;
-            }
-            let peer = peer.clone();
-            running.spawn(async move { (id, peer.log_file(LogPath::Bundle(id)).await) });
-        }
-        while let Some(done) = running.join_next().await {
-            let (id, bytes) = done.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))?;
-            let bytes = bytes?;
-            decode_bundle(&bytes, id.width).map_err(|e| e.at(LogPath::Bundle(id)).with_action(Action::Isolate))?;
-            incoming.put(id, &bytes)?;
-        }
-        for id in window {
-            let bytes = incoming.read(id)?;
-            let first = id.index * 256;
-            for (i, range) in decode_bundle(&bytes, id.width)?.into_iter().enumerate() {
-                if first + i as u64 >= stored {
-                    leaves.push(leaf_hash(&bytes[range]));
-                }
+        let Some(done) = running.join_next().await else { return Ok(leaves) };
+        let (id, hashes) = done.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))??;
+        for (index, hash) in (id.index * 256..).zip(hashes) {
+            if let Some(place) = index.checked_sub(stored).and_then(|n| leaves.get_mut(n as usize)) {
+                *place = hash;
             }
         }
     }
+}
+
+/// Fetches one bundle, if it is not there, and gives the hashes of its leaves.
+async fn bundle(peer: Peer, id: BundleId, incoming: Incoming) -> Result<(BundleId, Vec<Hash>)> {
+    let task = |e: JoinError| Error::retry("peer.task", e.to_string(), "try again");
+    let earlier = incoming.clone();
+    let left = spawn_blocking(move || earlier.left(id)).await.map_err(task)?;
+    let (bytes, new) = match left {
+        Some(bytes) => (bytes, false),
+        None => (peer.log_file(LogPath::Bundle(id)).await?, true),
+    };
+    let hashed = spawn_blocking(move || {
+        let entries = decode_bundle(&bytes, id.width);
+        let entries = entries.map_err(|e| e.at(LogPath::Bundle(id)).with_action(Action::Isolate))?;
+        if new {
+            incoming.put(id, &bytes)?;
+        }
+        Ok((id, entries.into_iter().map(|entry| leaf_hash(&bytes[entry])).collect()))
+    });
+    hashed.await.map_err(task)?
 }
 
 /// Proves that the log of `size` entries with the new `leaves` has the checkpoint's root: nothing fetched was changed,

@@ -3,6 +3,10 @@
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::error::{Action, Error, Result};
 use crate::federation::roster::Roster;
@@ -38,19 +42,17 @@ impl Incoming {
     fn path(&self, id: BundleId) -> PathBuf {
         self.0.join(format!("{}-{}", id.index, id.width))
     }
-    /// True where the bundle is there whole: after a power cut, a file of that name may hold anything.
-    pub fn has(&self, id: BundleId) -> bool {
-        self.read(id).is_ok_and(|bytes| decode_bundle(&bytes, id.width).is_ok())
+    /// The bundle, where it is there whole: after a stop, a file of that name may hold anything.
+    pub(super) fn left(&self, id: BundleId) -> Option<Vec<u8>> {
+        self.read(id).ok().filter(|bytes| decode_bundle(bytes, id.width).is_ok())
     }
-    /// Keeps a bundle. Not durable: losing it costs a request.
+    /// Keeps a bundle. Not durable, nor whole at once: losing it costs a request.
     pub fn put(&self, id: BundleId, bytes: &[u8]) -> Result<()> {
         let io = |e: std::io::Error| {
             Error::retry("mirror.incoming", format!("{}: {e}", self.0.display()), "make room on the disk")
         };
         std::fs::create_dir_all(&self.0).map_err(io)?;
-        let temp = self.0.join(format!(".{}", id.index));
-        std::fs::write(&temp, bytes).map_err(io)?;
-        std::fs::rename(&temp, self.path(id)).map_err(io)
+        std::fs::write(self.path(id), bytes).map_err(io)
     }
     /// Reads a bundle back.
     pub fn read(&self, id: BundleId) -> Result<Vec<u8>> {
@@ -65,6 +67,14 @@ impl Incoming {
 
 /// Entries verified and applied at a time: few enough that readers wait some tens of milliseconds at most.
 const STEP: u64 = 4096;
+/// Entries made durable at a time where there are no readers: enough that few waits for the disk remain.
+const KEEP: u64 = 16_384;
+
+/// Where signatures of others' records are verified. Not in the common pool: whoever applies a chunk, holding the state,
+/// waits there for small jobs of its own, which would stand behind all the signatures of the next chunk. `None` where no
+/// threads can be had; the common pool does it then.
+static VERIFIERS: LazyLock<Option<ThreadPool>> =
+    LazyLock::new(|| ThreadPoolBuilder::new().thread_name(|n| format!("verify-{n}")).build().ok());
 
 /// What only the round in progress may touch.
 pub(super) struct Work<I = SledIndex> {
@@ -78,7 +88,7 @@ pub(super) struct Work<I = SledIndex> {
 pub(super) enum Readers {
     /// A chunk's good commits become durable while the state is locked, so nothing is visible that is not durable.
     Present,
-    /// They become durable while the next chunk is applied.
+    /// They become durable while the next chunks are applied, and no index is written.
     Absent,
 }
 
@@ -99,13 +109,7 @@ pub(super) fn take_in<I: Index + Send>(
     checkpoint: &VerifiedCheckpoint,
     readers: Readers,
 ) -> Result<()> {
-    let mut kept = fetched.stored;
-    let replayed = replay(view, work, fetched, readers, &mut kept);
-    if readers == Readers::Absent {
-        // Also where an entry was refused: state and mirror end at the same commit.
-        fetched.keep(&mut work.mirror, kept..view.state().size())?;
-    }
-    replayed?;
+    replay(view, work, fetched, readers)?;
     if view.state().size() != fetched.size {
         return Err(Error::isolate(
             "commit.missing",
@@ -124,51 +128,34 @@ pub(super) fn take_in<I: Index + Send>(
     Ok(())
 }
 
-/// Applies all of it. `kept` is how far the mirror has it, where nobody sees the log.
-fn replay<I: Index + Send>(
-    view: &LogView,
-    work: &mut Work<I>,
-    fetched: Fetched<'_>,
-    readers: Readers,
-    kept: &mut u64,
-) -> Result<()> {
-    let mut preparer = Preparer::after(&view.state(), Trust::Verify);
+/// Applies all of it. Threads of their own, and not jobs of a pool: what holds or takes the view's locks must never be one. A
+/// worker that waits for parts of one job takes up another; were that to wait for the locks of whoever waits for the first,
+/// both would wait for ever.
+fn replay<I: Index + Send>(view: &LogView, work: &mut Work<I>, fetched: Fetched<'_>, readers: Readers) -> Result<()> {
+    let preparer = Preparer::after(&view.state(), Trust::Verify);
     let Work { mirror, index, ring } = work;
-    let mut replay = Replay::default();
-    let mut ready: Option<PreparedChunk> = None;
-    let mut at = fetched.stored;
-    loop {
-        let upto = fetched.size.min(at + STEP);
-        let current = ready.take();
-        let prepared = || -> Result<Option<PreparedChunk>> {
-            let entries = fetched.read(at..upto)?;
-            Ok((!entries.is_empty()).then(|| preparer.prepare(at, &entries.all(), ring)))
-        };
-        let applied_to = view.state().size();
-        let unkept = *kept..applied_to;
-        let (now, behind) = match readers {
-            Readers::Present => (Some(&mut *mirror), None),
-            Readers::Absent => (None, Some(&mut *mirror)),
-        };
-        // A thread of its own, and not `rayon::join`: what holds or takes the view's locks must never be a job of the pool.
-        // A worker that waits for parts of one job takes up another; were that to wait for the locks of whoever waits for
-        // the first, both would wait for ever.
-        let (next, keeping, applied) = std::thread::scope(|scope| {
-            let next = scope.spawn(prepared);
-            let keeping = behind.map(|mirror| scope.spawn(move || fetched.keep(mirror, unkept)));
-            let applied = current.map_or(Ok(()), |chunk| apply(view, now, index, &mut replay, chunk, fetched));
-            let next = next.join().unwrap_or_else(|panic| resume_unwind(panic));
-            (next, keeping.map_or(Ok(()), |t| t.join().unwrap_or_else(|panic| resume_unwind(panic))), applied)
-        });
-        keeping?;
-        *kept = applied_to;
-        applied?;
-        ready = next?;
-        if ready.is_none() {
-            return Ok(());
+    // All of them were fetched: that many there are.
+    view.state_mut().reserve(0, (fetched.size - fetched.stored) as usize);
+    std::thread::scope(|scope| {
+        // One chunk waits while the next is verified and the last one applied.
+        let (send, chunks) = sync_channel(1);
+        scope.spawn(move || fetched.prepare(preparer, ring, &send));
+        let (mut chunks, mut replay) = (chunks.into_iter(), Replay::default());
+        if readers == Readers::Present {
+            return chunks
+                .try_for_each(|chunk| apply(view, Some((&mut *mirror, &mut *index)), &mut replay, chunk?, fetched));
         }
-        at = upto;
-    }
+        let (send, applied) = channel();
+        let keeper = scope.spawn(move || fetched.keep_behind(mirror, &applied));
+        let result = chunks.try_for_each(|chunk| {
+            let applied = apply::<I>(view, None, &mut replay, chunk?, fetched);
+            // Also where an entry was refused: state and mirror end at the same commit.
+            let keeps = send.send(view.state().size());
+            applied.and(keeps.map_err(|_| Error::stop("store.broken", "the log is not kept", "look at the disk")))
+        });
+        drop(send);
+        keeper.join().unwrap_or_else(|panic| resume_unwind(panic)).and(result)
+    })
 }
 
 /// The peer's note as it is served on: without false lines under the names of those who may cosign.
@@ -176,26 +163,28 @@ pub(super) fn published(view: &LogView, checkpoint: &VerifiedCheckpoint) -> Resu
     Roster::of(&view.charter(), &view.origin).without_false(checkpoint.note()).map(|note| note.to_string())
 }
 
-/// Applies a chunk; with a mirror, what is good becomes durable there before anybody sees it.
-fn apply(
+/// Applies a chunk; what is good becomes durable in mirror and index, where they are given, the former before anybody sees it.
+fn apply<I: Index>(
     view: &LogView,
-    mirror: Option<&mut MirrorStore>,
-    index: &mut impl Index,
+    keep: Option<(&mut MirrorStore, &mut I)>,
     replay: &mut Replay,
     chunk: PreparedChunk,
     fetched: Fetched<'_>,
 ) -> Result<()> {
     let mut batch: Option<IndexBatch> = None;
+    let (mirror, index) = keep.unzip();
     let result = {
         // The view has the map while nothing is applied. It is given back before anybody sees it.
         let (mut map, mut state) = (view.map_mut(), view.state_mut());
         std::mem::swap(&mut *map, &mut replay.map);
         let before = state.size();
         let result = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
-            let next = index_batch(&changes, commit, at + 1);
-            match &mut batch {
-                Some(b) => join_batches(b, next),
-                None => batch = Some(next),
+            if index.is_some() {
+                let next = index_batch(&changes, commit, at + 1);
+                match &mut batch {
+                    Some(b) => join_batches(b, next),
+                    None => batch = Some(next),
+                }
             }
             state.absorb(changes, commit, id, at);
         });
@@ -205,13 +194,46 @@ fn apply(
         }
         result
     };
-    if let Some(batch) = batch {
+    if let (Some(index), Some(batch)) = (index, batch) {
         index.write(batch)?;
     }
     result.map_err(|e| e.with_action(Action::Isolate))
 }
 
 impl Fetched<'_> {
+    /// Verifies chunk after chunk and hands each over: up to the end or the first failure, or until nobody takes any more.
+    fn prepare(&self, mut preparer: Preparer, ring: &mut KeyRing, to: &SyncSender<Result<PreparedChunk>>) {
+        let mut at = self.stored;
+        while at < self.size {
+            let upto = self.size.min(at + STEP);
+            let chunk = self.read(at..upto).map(|entries| {
+                let mut verify = || preparer.prepare(at, &entries.all(), ring);
+                match &*VERIFIERS {
+                    Some(pool) => pool.install(verify),
+                    None => verify(),
+                }
+            });
+            let failed = chunk.is_err();
+            if to.send(chunk).is_err() || failed {
+                return;
+            }
+            at = upto;
+        }
+    }
+
+    /// Makes what was applied up to each of these sizes durable, at least [`KEEP`] entries at a time, the rest at the end.
+    fn keep_behind(&self, mirror: &mut MirrorStore, applied: &Receiver<u64>) -> Result<()> {
+        let (mut kept, mut upto) = (self.stored, self.stored);
+        for size in applied {
+            upto = size;
+            if upto - kept >= KEEP {
+                self.keep(mirror, kept..upto)?;
+                kept = upto;
+            }
+        }
+        self.keep(mirror, kept..upto)
+    }
+
     /// Entries of this range out of the bundles.
     pub(super) fn read(&self, range: Range<u64>) -> Result<Entries> {
         let mut out = Entries::default();
@@ -227,6 +249,6 @@ impl Fetched<'_> {
         if range.is_empty() {
             return Ok(());
         }
-        mirror.append(self.read(range)?.iter().map(<[u8]>::to_vec).collect())
+        mirror.append(&self.read(range)?.all())
     }
 }

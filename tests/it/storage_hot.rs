@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use domovoi::storage::hot::{self, Head, Reading};
+use domovoi::storage::hot::{self, Block, Head, Reading};
 use domovoi::storage::index::Applied;
 
 use super::node::Node;
@@ -14,12 +14,12 @@ fn write(path: &Path, blocks: &[Rows]) -> Head {
     let applied = Applied { size: 70, time_ms: 700, root: [7; 32] };
     let rows = blocks.iter().map(|b| b.len() as u64).sum();
     let head = Head { applied, rows, records: 99, commits: vec![(3, 30), (70, 700)] };
-    let payload = |rows: &Rows| {
+    let block = |rows: &Rows| {
         let mut payload = Vec::new();
         rows.iter().for_each(|(key, row)| hot::push_row(&mut payload, key, row));
-        payload
+        Block::of(payload)
     };
-    hot::write(path, &head, blocks.len() as u64, blocks.iter().map(payload)).unwrap();
+    hot::write(path, &head, blocks.len() as u64, blocks.iter().map(block)).unwrap();
     head
 }
 

@@ -68,13 +68,13 @@ fn a_mirror_is_durable_verified_and_all_or_none() {
     {
         let mut mirror = open().unwrap();
         assert_eq!(open().map(drop).unwrap_err().code(), "storage.locked");
-        mirror.append(entries(0, 300)).unwrap();
+        mirror.append(&entries(0, 300)).unwrap();
         assert_eq!(mirror.publish(&note(301, root_of(301))).unwrap_err().code(), "mirror.size");
         assert_eq!(mirror.publish(&note(300, root_of(299))).unwrap_err().code(), "mirror.root");
         mirror.publish(&note(300, root_of(300))).unwrap();
         assert_log(&mirror.reader(), 300);
         // Appended and not yet under a checkpoint: there for the node, not served.
-        mirror.append(entries(300, 600)).unwrap();
+        mirror.append(&entries(300, 600)).unwrap();
         let reader = mirror.reader();
         assert_eq!(reader.head(), (600, root_of(600)));
         assert_eq!(reader.entries(290..600).unwrap().all(), entries(290, 600));
@@ -108,7 +108,7 @@ fn a_mirror_is_durable_verified_and_all_or_none() {
     }
     let mut mirror = open().unwrap();
     assert!(left.iter().all(|path| !dirs.log().join(path).exists()));
-    mirror.append(entries(600, 900)).unwrap();
+    mirror.append(&entries(600, 900)).unwrap();
     mirror.publish(&note(900, root_of(900))).unwrap();
     drop(mirror);
     is_whole(&dirs, 900);
@@ -137,7 +137,7 @@ fn a_mirror_is_durable_verified_and_all_or_none() {
         let mut mirror = open().unwrap();
         assert_eq!((mirror.reader().head().0, mirror.reader().checkpoint_text()), (0, None));
         if fork {
-            mirror.append(entries(10_000, 11_000)).unwrap();
+            mirror.append(&entries(10_000, 11_000)).unwrap();
             let (size, root) = mirror.reader().head();
             assert_eq!(mirror.publish(&note(size, root)).unwrap_err().code(), "mirror.root");
             drop(mirror);
@@ -145,11 +145,11 @@ fn a_mirror_is_durable_verified_and_all_or_none() {
             fs::remove_file(dirs.private().join("head")).unwrap();
             mirror = open().unwrap();
         }
-        mirror.append(entries(0, 800)).unwrap();
+        mirror.append(&entries(0, 800)).unwrap();
         assert_eq!(mirror.publish(&note(800, root_of(800))).unwrap_err().code(), "mirror.rollback");
         drop(mirror);
         let mut mirror = open().unwrap();
-        mirror.append(entries(800, 900 + at)).unwrap();
+        mirror.append(&entries(800, 900 + at)).unwrap();
         mirror.publish(&note(900 + at, root_of(900 + at))).unwrap();
         drop(mirror);
         is_whole(&dirs, 900 + at);
