@@ -230,13 +230,14 @@ pub fn write_hot(path: &Path, state: &State) -> Result<()> {
         Block::of(payload)
     };
     let blocks = entries.len().div_ceil(BLOCK_ROWS) as u64;
-    std::thread::scope(|scope| {
-        // The next ones are made while the last are written.
+    // As in fsck: a job of the pool makes the next ones while this thread writes the last; there is no thread to be had or not.
+    rayon::in_place_scope(|scope| {
         let (send, made) = sync_channel(BLOCKS as usize);
-        scope.spawn(move || {
+        scope.spawn(move |_| {
             let waves = entries.chunks(BLOCK_ROWS * BLOCKS as usize);
             let mut made = waves.flat_map(|wave| wave.par_chunks(BLOCK_ROWS).map(block).collect::<Vec<_>>());
-            made.try_for_each(|block| send.send(block))
+            // Whoever writes has given up: there is nobody to tell.
+            let _ = made.try_for_each(|block| send.send(block));
         });
         hot::write(path, &head, blocks, made.into_iter())
     })

@@ -95,7 +95,12 @@ pub async fn bundles(peer: &Peer, stored: u64, size: u64, incoming: &Incoming) -
             running.spawn(bundle(peer.clone(), id, incoming.clone()));
         }
         let Some(done) = running.join_next().await else { return Ok(leaves) };
-        let (id, hashes) = done.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))??;
+        let fetched = done.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))??;
+        let Bundle { id, hashes, new } = fetched;
+        // Here and not in the tasks: one that was given up may still run, and what it wrote would not be what was hashed.
+        if let Some(bytes) = new {
+            incoming.put(id, &bytes)?;
+        }
         for (index, hash) in (id.index * 256..).zip(hashes) {
             if let Some(place) = index.checked_sub(stored).and_then(|n| leaves.get_mut(n as usize)) {
                 *place = hash;
@@ -104,22 +109,26 @@ pub async fn bundles(peer: &Peer, stored: u64, size: u64, incoming: &Incoming) -
     }
 }
 
-/// Fetches one bundle, if it is not there, and gives the hashes of its leaves.
-async fn bundle(peer: Peer, id: BundleId, incoming: Incoming) -> Result<(BundleId, Vec<Hash>)> {
+/// A bundle with the hashes of its leaves, and its bytes where it was not there.
+struct Bundle {
+    id: BundleId,
+    hashes: Vec<Hash>,
+    new: Option<Vec<u8>>,
+}
+
+/// Fetches one bundle, if it is not there, and hashes its leaves.
+async fn bundle(peer: Peer, id: BundleId, incoming: Incoming) -> Result<Bundle> {
     let task = |e: JoinError| Error::retry("peer.task", e.to_string(), "try again");
-    let earlier = incoming.clone();
-    let left = spawn_blocking(move || earlier.left(id)).await.map_err(task)?;
-    let (bytes, new) = match left {
-        Some(bytes) => (bytes, false),
-        None => (peer.log_file(LogPath::Bundle(id)).await?, true),
+    let left = spawn_blocking(move || incoming.left(id)).await.map_err(task)?;
+    let (bytes, there) = match left {
+        Some(bytes) => (bytes, true),
+        None => (peer.log_file(LogPath::Bundle(id)).await?, false),
     };
     let hashed = spawn_blocking(move || {
         let entries = decode_bundle(&bytes, id.width);
         let entries = entries.map_err(|e| e.at(LogPath::Bundle(id)).with_action(Action::Isolate))?;
-        if new {
-            incoming.put(id, &bytes)?;
-        }
-        Ok((id, entries.into_iter().map(|entry| leaf_hash(&bytes[entry])).collect()))
+        let hashes = entries.into_iter().map(|entry| leaf_hash(&bytes[entry])).collect();
+        Ok(Bundle { id, hashes, new: (!there).then_some(bytes) })
     });
     hashed.await.map_err(task)?
 }

@@ -252,3 +252,36 @@ impl Fetched<'_> {
         mirror.append(&self.read(range)?.all())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tlog::hash::leaf_hashes;
+    use crate::tlog::tile::encode_bundle;
+    use crate::tlog::tree::Frontier;
+
+    #[test]
+    fn what_was_applied_is_kept_by_many_and_the_rest_at_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let incoming = Incoming::new(dir.path().join("incoming"));
+        let size = KEEP + 4000;
+        let entries: Vec<Vec<u8>> = (0..size).map(|n| n.to_be_bytes().to_vec()).collect();
+        for id in bundles_between(0, size) {
+            let first = (id.index * 256) as usize;
+            incoming.put(id, &encode_bundle(&entries[first..first + usize::from(id.width)]).unwrap()).unwrap();
+        }
+        let mut mirror = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
+        let (send, applied) = channel();
+        // The second is the first that is worth a wait for the disk; a chunk without a commit changes nothing.
+        [5000, KEEP + 700, KEEP + 700, size].into_iter().for_each(|upto| send.send(upto).unwrap());
+        drop(send);
+        let fetched = Fetched { incoming: &incoming, stored: 0, size };
+        fetched.keep_behind(&mut mirror, &applied).unwrap();
+        let mut tree = Frontier::new();
+        tree.extend(leaf_hashes(&entries));
+        assert_eq!(mirror.reader().head(), (size, tree.root()));
+        // Partial bundles stay until a checkpoint is published, and tell where the mirror has ended meanwhile.
+        let ended = |at: u64| dir.path().join(format!("log/tile/entries/{:03}.p/{}", at / 256, at % 256)).exists();
+        assert_eq!([5000, KEEP + 700, size].map(ended), [false, true, true]);
+    }
+}
