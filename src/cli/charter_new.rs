@@ -44,6 +44,7 @@ pub struct New {
     #[arg(
         long,
         value_name = "OLD=NEW",
+        allow_hyphen_values = true,
         help = "Заменить ключ (как его печатает domovoi key show), где бы он ни стоял"
     )]
     replace_key: Vec<String>,
@@ -53,7 +54,7 @@ pub struct New {
         help = "Добавить корневой ключ или ключ совместной подписи (строку vkey)"
     )]
     add_key: Vec<String>,
-    #[arg(long, value_name = "KEY", help = "Убрать корневой ключ")]
+    #[arg(long, value_name = "KEY", allow_hyphen_values = true, help = "Убрать корневой ключ")]
     remove_key: Vec<String>,
     #[arg(long, default_value = "replaced", value_parser = ["replaced", "lost", "compromised"], help = "Почему ключи уходят")]
     because: String,

@@ -46,7 +46,8 @@ pub struct CosignerKey {
 /// What a key signed.
 #[derive(Debug, Args)]
 pub struct Signed {
-    #[arg(help = "Отпечаток ключа, как его печатает domovoi key show")]
+    // A key, and what stands for one, is base64url: one in 64 begins with a hyphen.
+    #[arg(allow_hyphen_values = true, help = "Отпечаток ключа, как его печатает domovoi key show")]
     kid: KeyThumb,
     #[arg(long, value_name = "INDEX", default_value_t = 0, help = "Начиная с этой записи журнала")]
     since: u64,

@@ -27,7 +27,12 @@ pub struct Undo {
         conflicts_with = "signed_by"
     )]
     batch: Option<String>,
-    #[arg(long, value_name = "KID", help = "Вместо партии: всё, что подписал этот ключ (отпечаток)")]
+    #[arg(
+        long,
+        value_name = "KID",
+        allow_hyphen_values = true,
+        help = "Вместо партии: всё, что подписал этот ключ (отпечаток)"
+    )]
     signed_by: Option<KeyThumb>,
     #[arg(long, value_name = "INDEX", default_value_t = 0, help = "С --signed-by: начиная с этой записи журнала")]
     since: u64,

@@ -511,6 +511,26 @@ fn a_backup_of_the_running_node_is_restored_and_signs_only_after_the_word_of_its
 
 /// `domovoi … | head -1`: a reader that has seen enough is nobody's error, and no panic.
 #[test]
+fn a_key_that_begins_with_a_hyphen_is_an_argument_like_any_other() {
+    use clap::Parser;
+    for rest in ["e", "h", "-", "-since"] {
+        let key = format!("{:A<43}", format!("-{rest}"));
+        let replace = format!("{key}={key}");
+        let lines: [&[&str]; 5] = [
+            &["key", "signed", &key],
+            &["key", "signed", &key, "--since", "3"],
+            &["key", "signed", "--since", "3", &key],
+            &["undo", "--signed-by", &key, "--dry-run"],
+            &["charter", "new", "--remove-key", &key, "--replace-key", &replace],
+        ];
+        for line in lines {
+            let parsed = domovoi::cli::Cli::try_parse_from(["domovoi"].iter().chain(line));
+            assert!(parsed.is_ok(), "{line:?}: {}", parsed.unwrap_err());
+        }
+    }
+}
+
+#[test]
 fn a_pipe_whose_reader_is_gone_is_no_panic() {
     for args in [&["completions", "bash"][..], &["config", "example"], &["--help"], &["completions", "zsh"]] {
         let (reader, writer) = std::io::pipe().unwrap();
