@@ -232,7 +232,7 @@ impl LogView {
         let decoded = DecodedRecord::decode(&self.reader.entry(index)?).ok().filter(|d| d.record.id == item.id);
         let decoded = decoded.ok_or_else(|| self.reader.damaged(index))?;
         let signers = decoded.envelope.signatures.iter().map(|(kid, _)| *kid).collect();
-        Ok(HistoryRecord { index, time, record: decoded.record, signers })
+        Ok(HistoryRecord { index, time, record: *decoded.record, signers })
     }
 
     /// Records of the log by index, the node's own entries left out.
@@ -252,7 +252,7 @@ impl LogView {
                     index,
                     time: state.time_of(index).unwrap_or(0),
                     signers: d.envelope.signatures.iter().map(|(kid, _)| *kid).collect(),
-                    record: d.record,
+                    record: *d.record,
                 }),
                 // charter.adopted and state.committed say nothing about a subject.
                 Err(e) if e.code() == "envelope.header" => {}

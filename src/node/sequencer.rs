@@ -32,7 +32,6 @@ use crate::registry::record::{DecodedRecord, RECORD_VERSION};
 use crate::registry::replay::{Preparer, Replay, Trust};
 use crate::registry::rules;
 use crate::registry::state::{State, View};
-use crate::registry::statemap::map_key;
 use crate::registry::text::Millis;
 use crate::registry::verify::{KeyRing, VerifiedRecord, verify_records};
 use crate::storage::index::{Index, IndexBatch, SledIndex};
@@ -532,9 +531,7 @@ impl Writer {
         // Held until the state has caught up, so that a proof is never made from one commit's facts and another's map.
         let view = self.view.clone();
         let mut map = view.map_mut();
-        for (name, value) in &changes.leaves {
-            map.set(map_key(name), *value);
-        }
+        map.set_all(&changes.leaves);
         let commit = {
             let state: parking_lot::RwLockReadGuard<'_, State> = self.view.state();
             let size = state.size() + entries.len() as u64 + 1;

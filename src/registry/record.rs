@@ -283,15 +283,15 @@ pub struct Draft {
 pub struct DecodedRecord {
     /// The signed envelope.
     pub envelope: Envelope,
-    /// What it says.
-    pub record: Record,
+    /// What it says. In a box, since it is large and handed on.
+    pub record: Box<Record>,
 }
 
 impl DecodedRecord {
     /// Takes the exact bytes of an entry apart. Only a record that carries proofs may be longer than [`MAX_ENTRY`].
     pub fn decode(entry: &[u8]) -> Result<DecodedRecord> {
         let envelope = Envelope::parse(entry, TYP_RECORD, MAX_PROOF_ENTRY)?;
-        let record = Record::decode(&envelope.payload)?;
+        let record = Box::new(Record::decode(&envelope.payload)?);
         if entry.len() > MAX_ENTRY && !record.body.carries_proof() {
             return Err(too_large(entry.len(), MAX_ENTRY));
         }

@@ -17,7 +17,7 @@ use super::record::{DecodedRecord, RECORD_VERSION};
 use super::rules;
 use super::signature::PublicKey;
 use super::state::{Changes, State};
-use super::statemap::{StateMap, map_key};
+use super::statemap::StateMap;
 use super::verify::{KeyRing, VerifiedRecord, verify_records};
 use crate::error::{Error, Result};
 use crate::tlog::{Hash, leaf_hash};
@@ -33,8 +33,8 @@ enum Prepared {
     Excepted(Box<VerifiedRecord>),
     /// An entry that a charter makes a no-op, and that is no verified record.
     Nothing,
-    Adopted(Adopted, RecordId),
-    Commit(Commit, RecordId),
+    Adopted(Box<Adopted>, RecordId),
+    Commit(Box<Commit>, RecordId),
 }
 
 /// Entries taken apart and verified, up to the first that failed.
@@ -65,14 +65,14 @@ pub struct Preparer {
 }
 
 enum Decoded {
-    Record(Box<DecodedRecord>),
+    Record(DecodedRecord),
     Node(Box<DecodedNodeRecord>),
 }
 
 fn decode(entry: &[u8]) -> Result<Decoded> {
     // The protected header tells which of the two an entry is; the record form is by far the more frequent.
     match DecodedRecord::decode(entry) {
-        Ok(record) => Ok(Decoded::Record(Box::new(record))),
+        Ok(record) => Ok(Decoded::Record(record)),
         Err(e) if e.code() == "envelope.header" => Ok(Decoded::Node(Box::new(DecodedNodeRecord::decode(entry)?))),
         Err(e) => Err(e),
     }
@@ -97,7 +97,8 @@ impl Preparer {
     pub fn prepare<E: AsRef<[u8]> + Sync>(&mut self, first: u64, entries: &[E], ring: &mut KeyRing) -> PreparedChunk {
         let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| decode(e.as_ref())).collect();
         let any_excepted = self.charters.has_exceptions();
-        let (mut steps, mut records, mut nodes) = (Vec::with_capacity(decoded.len()), Vec::new(), Vec::new());
+        let (mut steps, mut records) = (Vec::with_capacity(decoded.len()), Vec::with_capacity(decoded.len()));
+        let mut nodes = Vec::new();
         let mut failure = None;
         for (i, (entry, bytes)) in decoded.into_iter().zip(entries).enumerate() {
             let index = first + i as u64;
@@ -106,7 +107,7 @@ impl Preparer {
                 None => entry.and_then(|d| match d {
                     Decoded::Record(r) => {
                         ring.add_granted(&r.record);
-                        records.push(*r);
+                        records.push(r);
                         Ok(Step::Record)
                     }
                     Decoded::Node(n) => {
@@ -137,8 +138,8 @@ impl Preparer {
                 Step::Record => verified.next().map(|v| v.map(Prepared::Record)),
                 Step::Node => nodes.next().map(|n| {
                     n.and_then(|n| match n.record {
-                        NodeRecord::Adopted(a) => Ok(Prepared::Adopted(a, n.id)),
-                        NodeRecord::Commit(c) => Ok(Prepared::Commit(c, n.id)),
+                        NodeRecord::Adopted(a) => Ok(Prepared::Adopted(Box::new(a), n.id)),
+                        NodeRecord::Commit(c) => Ok(Prepared::Commit(Box::new(c), n.id)),
                         NodeRecord::Regions(_) | NodeRecord::Federation(_) => Err(of_federation()),
                     })
                 }),
@@ -177,7 +178,7 @@ fn excepted(entry: Result<Decoded>, bytes: &[u8], leaves: &[Hash], ring: &KeyRin
     }
     match entry {
         Ok(Decoded::Node(_)) => Err(not_excepted("an entry of the node itself can be no exception")),
-        Ok(Decoded::Record(r)) => match verify_records(vec![*r], ring).pop() {
+        Ok(Decoded::Record(r)) => match verify_records(vec![r], ring).pop() {
             Some(Ok(verified)) => Ok(Prepared::Excepted(Box::new(verified))),
             _ => Ok(Prepared::Nothing),
         },
@@ -242,7 +243,7 @@ impl Replay {
         }
         for entry in chunk.entries {
             match entry {
-                Prepared::Commit(commit, id) => self.commit(state, commit, id, on_commit)?,
+                Prepared::Commit(commit, id) => self.commit(state, &commit, id, on_commit)?,
                 other => {
                     if self.pending.len() + 1 >= MAX_BATCH {
                         return Err(Error::refuse(
@@ -258,14 +259,12 @@ impl Replay {
         chunk.failure.map_or(Ok(()), Err)
     }
 
-    fn commit(&mut self, state: &mut State, commit: Commit, id: RecordId, on_commit: &mut OnCommit<'_>) -> Result<()> {
+    fn commit(&mut self, state: &mut State, commit: &Commit, id: RecordId, on_commit: &mut OnCommit<'_>) -> Result<()> {
         let index = self.size(state);
-        check_commit(state, &commit, index).map_err(|e| e.at(format!("entry {index}")))?;
-        let changes = self.try_batch(state, &commit)?;
+        check_commit(state, commit, index).map_err(|e| e.at(format!("entry {index}")))?;
+        let changes = self.try_batch(state, commit)?;
         self.map.begin();
-        for (name, value) in &changes.leaves {
-            self.map.set(map_key(name), *value);
-        }
+        self.map.set_all(&changes.leaves);
         let unattested = state.charters().is_unattested(index, commit.charter);
         if !unattested && self.map.root() != commit.root.0 {
             self.map.rollback();
@@ -276,7 +275,7 @@ impl Replay {
             ));
         }
         self.map.commit();
-        on_commit(state, changes, &commit, id, index);
+        on_commit(state, changes, commit, id, index);
         self.pending.clear();
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! [`State::absorb`]. A batch that turns out wrong (a peer's root that differs, a disk that failed) is simply dropped.
 //! The same code runs in the node that writes a log and in every node that verifies it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -17,8 +17,11 @@ use super::jurisdiction::Charters;
 pub use super::jurisdiction::Jurisdiction;
 use super::node_record::{Adopted, Commit};
 use super::record::{Record, Subject};
-use super::statemap::Bytes32;
+use super::statemap::{Bytes32, map_key};
 use super::transfer;
+
+/// A table in memory. Its keys are what a charter's authorities sign; the seed is this process's own.
+pub type Table<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Below this number of changed subjects, spreading them over cores costs more than it saves.
 const PARALLEL_FROM: usize = 256;
@@ -75,14 +78,14 @@ pub struct Head {
 /// facts for ever, so they need no comparing.
 #[derive(Debug, Default, Clone)]
 struct Finders {
-    links: HashMap<LinkDigest, Few>,
-    max: HashMap<MaxChatId, Few>,
-    aliases: HashMap<BuildingId, BuildingId>,
-    chats_of: HashMap<BuildingId, Few>,
-    buildings_of: HashMap<OrgId, BTreeSet<BuildingId>>,
-    named_by: HashMap<Subject, BTreeSet<Subject>>,
+    links: Table<LinkDigest, Few>,
+    max: Table<MaxChatId, Few>,
+    aliases: Table<BuildingId, BuildingId>,
+    chats_of: Table<BuildingId, Few>,
+    buildings_of: Table<OrgId, BTreeSet<BuildingId>>,
+    named_by: Table<Subject, BTreeSet<Subject>>,
     compromised: BTreeSet<KeyThumb>,
-    organisations: HashMap<OrgId, OrgId>,
+    organisations: Table<OrgId, OrgId>,
     bots: BTreeSet<BotName>,
 }
 
@@ -277,8 +280,8 @@ pub trait View {
 #[derive(Debug, Clone)]
 pub struct State {
     charters: Arc<Charters>,
-    subjects: HashMap<Subject, Entry>,
-    ids: HashMap<RecordId, u64>,
+    subjects: Table<Subject, Entry>,
+    ids: Table<RecordId, u64>,
     finders: Finders,
     head: Option<Head>,
     commits: Vec<(u64, u64)>,
@@ -290,8 +293,8 @@ impl State {
     pub fn new(charters: impl Into<Charters>) -> State {
         State {
             charters: Arc::new(charters.into()),
-            subjects: HashMap::new(),
-            ids: HashMap::new(),
+            subjects: Table::default(),
+            ids: Table::default(),
             finders: Finders::default(),
             head: None,
             commits: Vec::new(),
@@ -352,7 +355,7 @@ impl State {
     pub fn bots(&self) -> impl Iterator<Item = &BotName> {
         self.finders.bots.iter()
     }
-    /// Makes room for about so many more subjects and records, so that loading them moves nothing.
+    /// Makes room for about so many more subjects and records, so that adding them moves nothing.
     pub fn reserve(&mut self, subjects: usize, records: usize) {
         self.subjects.reserve(subjects);
         self.ids.reserve(records);
@@ -387,8 +390,8 @@ impl State {
     pub fn overlay(&self) -> Overlay<'_> {
         Overlay {
             base: self,
-            subjects: HashMap::new(),
-            ids: HashMap::new(),
+            subjects: Table::default(),
+            ids: Table::default(),
             finders: Finders::default(),
             charter: self.charter,
         }
@@ -478,8 +481,8 @@ fn has_org_alias(view: &impl View, primary: &OrgId, id: &OrgId) -> bool {
 #[derive(Debug)]
 pub struct Overlay<'s> {
     base: &'s State,
-    subjects: HashMap<Subject, Entry>,
-    ids: HashMap<RecordId, u64>,
+    subjects: Table<Subject, Entry>,
+    ids: Table<RecordId, u64>,
     finders: Finders,
     charter: u64,
 }
@@ -488,12 +491,12 @@ pub struct Overlay<'s> {
 #[derive(Debug)]
 pub struct Changes {
     /// New facts and histories.
-    pub subjects: HashMap<Subject, Entry>,
+    pub subjects: Table<Subject, Entry>,
     /// The frozen encoding of each subject's new facts: hashed for the state map, stored by the index.
     pub encoded: Vec<(Subject, Vec<u8>)>,
-    /// Leaves of the state map to set, (key name, value).
-    pub leaves: Vec<(String, Bytes32)>,
-    ids: HashMap<RecordId, u64>,
+    /// Leaves of the state map to set, (key, value).
+    pub leaves: Vec<(Bytes32, Bytes32)>,
+    ids: Table<RecordId, u64>,
     finders: Finders,
     /// Version of the charter in force after the batch.
     pub charter: u64,
@@ -543,25 +546,33 @@ impl Overlay<'_> {
     }
     /// Ends the batch.
     pub fn finish(self) -> Changes {
-        let links = self.finders.links.keys().map(|link| link_leaf(*link, &self.chats_by_link(link)));
-        let mut leaves: Vec<(String, Bytes32)> = links.collect();
-        let encode = |(s, e): (&Subject, &Entry)| (s.clone(), e.facts.encode());
-        let encoded: Vec<(Subject, Vec<u8>)> = match self.subjects.len() {
-            0..PARALLEL_FROM => self.subjects.iter().map(encode).collect(),
-            _ => self.subjects.par_iter().map(encode).collect(),
+        let links: Vec<LinkDigest> = self.finders.links.keys().copied().collect();
+        let mut leaves = map_each(&links, |link| {
+            let (name, value) = link_leaf(*link, &self.chats_by_link(link));
+            (map_key(&name), value)
+        });
+        let subjects: Vec<(&Subject, &Entry)> = self.subjects.iter().collect();
+        let encode = |(s, e): &(&Subject, &Entry)| {
+            let encoded = e.facts.encode();
+            ((map_key(&s.to_string()), leaf_value(&encoded)), ((*s).clone(), encoded))
         };
-        let leaf = |(s, facts): &(Subject, Vec<u8>)| (s.to_string(), leaf_value(facts));
-        match encoded.len() {
-            0..PARALLEL_FROM => leaves.extend(encoded.iter().map(leaf)),
-            _ => leaves.par_extend(encoded.par_iter().map(leaf)),
-        }
+        let (of_subjects, encoded): (Vec<_>, Vec<_>) = map_each(&subjects, encode).into_iter().unzip();
+        leaves.extend(of_subjects);
         let Overlay { mut subjects, ids, finders, charter, .. } = self;
         subjects.values_mut().for_each(Entry::shrink);
         Changes { subjects, encoded, leaves, ids, finders, charter }
     }
 }
 
-fn union<K: std::hash::Hash + Eq>(base: BTreeSet<ChatNumber>, over: &HashMap<K, Few>, key: &K) -> BTreeSet<ChatNumber> {
+/// `of` each of these, on all cores where they are many.
+fn map_each<T: Sync, R: Send>(items: &[T], of: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    match items.len() {
+        0..PARALLEL_FROM => items.iter().map(of).collect(),
+        _ => items.par_iter().map(of).collect(),
+    }
+}
+
+fn union<K: std::hash::Hash + Eq>(base: BTreeSet<ChatNumber>, over: &Table<K, Few>, key: &K) -> BTreeSet<ChatNumber> {
     let mut all = base;
     all.extend(over.get(key).into_iter().flat_map(Few::iter));
     all

@@ -39,6 +39,8 @@ const DIRTY: Bytes32 = [0; 32];
 const PARALLEL_FROM: usize = 512;
 /// Depth of the subtrees that are spread over the cores.
 const PARALLEL_DEPTH: usize = 8;
+/// Ways down that are walked side by side.
+const ABREAST: usize = 32;
 
 /// The key of a subject: SHA-256("domovoi map key v0\n" ‖ its name, such as `chat:…` or `building:…`).
 pub fn map_key(subject: &str) -> Bytes32 {
@@ -105,6 +107,8 @@ struct Inner {
 /// What a batch changed, so that it can be undone: sizes of the arenas before, and old contents in order of change.
 #[derive(Debug, Clone)]
 struct Journal {
+    /// A batch is open. The lists keep their memory for the next.
+    open: bool,
     root: Ref,
     leaves: usize,
     inner: usize,
@@ -120,12 +124,14 @@ pub struct StateMap {
     inner: Vec<Inner>,
     /// Leaves set since the last root.
     changed: usize,
-    journal: Option<Journal>,
+    journal: Journal,
 }
 
 impl Default for StateMap {
     fn default() -> Self {
-        StateMap { root: Ref::EMPTY, leaves: Vec::new(), inner: Vec::new(), changed: 0, journal: None }
+        let journal =
+            Journal { open: false, root: Ref::EMPTY, leaves: 0, inner: 0, values: Vec::new(), nodes: Vec::new() };
+        StateMap { root: Ref::EMPTY, leaves: Vec::new(), inner: Vec::new(), changed: 0, journal }
     }
 }
 
@@ -133,6 +139,12 @@ impl StateMap {
     /// An empty map.
     pub fn new() -> StateMap {
         StateMap::default()
+    }
+
+    /// Makes room for about so many more leaves, so that setting them moves nothing.
+    pub fn reserve(&mut self, leaves: usize) {
+        self.leaves.reserve(leaves);
+        self.inner.reserve(leaves + leaves / 2);
     }
 
     /// Number of leaves.
@@ -172,10 +184,8 @@ impl StateMap {
         match self.find(&key) {
             Some(leaf) if self.leaves[leaf].value == value => return,
             Some(leaf) => {
-                if let Some(journal) = &mut self.journal
-                    && leaf < journal.leaves
-                {
-                    journal.values.push((leaf, self.leaves[leaf].value));
+                if self.journal.open && leaf < self.journal.leaves {
+                    self.journal.values.push((leaf, self.leaves[leaf].value));
                 }
                 self.leaves[leaf].value = value;
                 self.mark(&key);
@@ -195,6 +205,28 @@ impl StateMap {
             }
         }
         self.changed += 1;
+    }
+
+    /// [`set`](Self::set) of many. The ways down to some of them are walked side by side first: one after the other, nearly
+    /// every step of a large map would wait for memory.
+    pub fn set_all(&mut self, leaves: &[(Bytes32, Bytes32)]) {
+        for some in leaves.chunks(ABREAST) {
+            let mut ways = [self.root; ABREAST];
+            for depth in 0..256 {
+                let mut deeper = false;
+                for (at, (key, _)) in ways.iter_mut().zip(some) {
+                    if let Node::Inner(i) = at.node() {
+                        *at = self.inner[i].children[bit(key, depth)];
+                        deeper = true;
+                    }
+                }
+                if !deeper {
+                    break;
+                }
+            }
+            std::hint::black_box(ways);
+            some.iter().for_each(|(key, value)| self.set(*key, *value));
+        }
     }
 
     /// The subtree at `depth` of sorted, distinct leaves that all lie in it. At most 256 calls deep.
@@ -219,12 +251,9 @@ impl StateMap {
         let (mut at, mut depth, mut last) = (self.root, 0, None);
         while let Node::Inner(i) = at.node() {
             let node = &mut self.inner[i];
-            if let Some(journal) = &mut self.journal
-                && i < journal.inner
-                && node.hash != DIRTY
-            {
-                // All was hashed when the journal was begun: a node that is marked already was kept already.
-                journal.nodes.push((i, *node));
+            // All was hashed when the journal was begun: a node that is marked already was kept already.
+            if self.journal.open && i < self.journal.inner && node.hash != DIRTY {
+                self.journal.nodes.push((i, *node));
             }
             node.hash = DIRTY;
             last = Some((i, depth));
@@ -355,33 +384,34 @@ impl StateMap {
     pub fn begin(&mut self) {
         // Clean before, so that a mark tells what this batch changed.
         self.root();
-        self.journal = Some(Journal {
-            root: self.root,
-            leaves: self.leaves.len(),
-            inner: self.inner.len(),
-            values: Vec::new(),
-            nodes: Vec::new(),
-        });
+        self.commit();
+        let journal = &mut self.journal;
+        (journal.open, journal.root) = (true, self.root);
+        (journal.leaves, journal.inner) = (self.leaves.len(), self.inner.len());
     }
 
     /// Ends the open batch and keeps it. Without one, nothing happens.
     pub fn commit(&mut self) {
-        self.journal = None;
+        self.journal.open = false;
+        self.journal.values.clear();
+        self.journal.nodes.clear();
     }
 
     /// Ends the open batch and undoes it. Without one, nothing happens.
     pub fn rollback(&mut self) {
-        let Some(journal) = self.journal.take() else { return };
+        if !self.journal.open {
+            return;
+        }
         // Latest first, so that the oldest content is what stays.
-        for (leaf, value) in journal.values.into_iter().rev() {
+        for (leaf, value) in self.journal.values.drain(..).rev() {
             self.leaves[leaf].value = value;
         }
-        for (node, content) in journal.nodes.into_iter().rev() {
+        for (node, content) in self.journal.nodes.drain(..).rev() {
             self.inner[node] = content;
         }
-        self.leaves.truncate(journal.leaves);
-        self.inner.truncate(journal.inner);
-        self.root = journal.root;
+        self.leaves.truncate(self.journal.leaves);
+        self.inner.truncate(self.journal.inner);
+        (self.root, self.journal.open) = (self.journal.root, false);
         self.changed = 0;
     }
 }
@@ -394,8 +424,8 @@ impl FromIterator<(Bytes32, Bytes32)> for StateMap {
         leaves.par_sort_by(|a, b| b.0.cmp(&a.0));
         leaves.reverse();
         leaves.dedup_by(|next, kept| next.0 == kept.0);
-        let mut map = StateMap { leaves: Vec::with_capacity(leaves.len()), ..StateMap::new() };
-        map.inner.reserve(leaves.len() + leaves.len() / 2);
+        let mut map = StateMap::new();
+        map.reserve(leaves.len());
         map.root = map.of_sorted(&leaves, 0);
         map.changed = leaves.len();
         map
@@ -511,6 +541,9 @@ pub(super) mod tests {
             let mut other = StateMap::new();
             leaves.iter().for_each(|(key, value)| other.set(*key, *value));
             prop_assert_eq!(one.root(), other.root());
+            let mut together = StateMap::new();
+            together.set_all(&leaves);
+            prop_assert_eq!((one.root(), one.len()), (together.root(), together.len()));
             let mut twice: StateMap = leaves.iter().map(|(k, _)| (*k, [0; 32])).chain(leaves.iter().copied()).collect();
             prop_assert_eq!((one.root(), one.len()), (twice.root(), twice.len()));
             prop_assert_eq!(one.root(), root_of(&leaves.into_iter().collect()));

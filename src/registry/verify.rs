@@ -46,7 +46,7 @@ impl VerifiedRecord {
     /// A record of this node's own verified copy, read back from disk; and the last step of [`verify_records`].
     pub(super) fn reread(decoded: DecodedRecord) -> VerifiedRecord {
         let signers = decoded.envelope.signatures.iter().map(|(kid, _)| *kid).collect();
-        VerifiedRecord { record: Box::new(decoded.record), signers }
+        VerifiedRecord { record: decoded.record, signers }
     }
     /// What it says.
     pub fn record(&self) -> &Record {

@@ -135,7 +135,9 @@ fn replay<I: Index + Send>(view: &LogView, work: &mut Work<I>, fetched: Fetched<
     let preparer = Preparer::after(&view.state(), Trust::Verify);
     let Work { mirror, index, ring } = work;
     // All of them were fetched: that many there are.
-    view.state_mut().reserve(0, (fetched.size - fetched.stored) as usize);
+    let missing = (fetched.size - fetched.stored) as usize;
+    view.state_mut().reserve(0, missing);
+    view.map_mut().reserve(missing);
     std::thread::scope(|scope| {
         // One chunk waits while the next is verified and the last one applied.
         let (send, chunks) = sync_channel(1);

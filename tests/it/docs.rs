@@ -132,8 +132,8 @@ impl Log {
             }
             overlay.finish()
         };
-        for (name, value) in &changes.leaves {
-            self.map.set(map_key(name), *value);
+        for (key, value) in &changes.leaves {
+            self.map.set(*key, *value);
         }
         let commit = Commit {
             v: 0,

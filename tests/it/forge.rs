@@ -17,7 +17,7 @@ use domovoi::registry::regions;
 use domovoi::registry::rules;
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::{State, View};
-use domovoi::registry::statemap::{StateMap, map_key};
+use domovoi::registry::statemap::StateMap;
 use domovoi::registry::text::{Millis, Text};
 use domovoi::registry::verify::{KeyRing, verify_records};
 use domovoi::tlog::checkpoint::Checkpoint;
@@ -54,7 +54,7 @@ pub struct Forge {
     state: State,
     entries: Vec<Vec<u8>>,
     /// Leaves of the state map, to rebuild it from.
-    leaves: Vec<(String, [u8; 32])>,
+    leaves: Vec<([u8; 32], [u8; 32])>,
     time: u64,
 }
 
@@ -163,7 +163,7 @@ impl Forge {
     fn close(&mut self, records: Vec<Vec<u8>>, changes: domovoi::registry::state::Changes, lie: Lie) {
         self.leaves.extend(changes.leaves.iter().cloned());
         let mut map = StateMap::new();
-        self.leaves.iter().for_each(|(name, value)| map.set(map_key(name), *value));
+        map.set_all(&self.leaves);
         let mut root = map.root();
         root[0] ^= u8::from(lie == Lie::Root);
         self.time += 1000;

@@ -290,8 +290,8 @@ impl Region {
     }
     /// Writes a batch: its entries, whatever they are, and the commit over these changes.
     pub fn close(&mut self, entries: Vec<Vec<u8>>, changes: domovoi::registry::state::Changes) {
-        for (name, value) in &changes.leaves {
-            self.map.set(map_key(name), *value);
+        for (key, value) in &changes.leaves {
+            self.map.set(*key, *value);
         }
         let (first, root) = (self.log.len() as u64, self.map.root());
         self.log.extend(entries);

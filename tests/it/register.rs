@@ -130,7 +130,7 @@ impl Register {
                 .par_iter()
                 .map(|(_, p)| DecodedRecord::decode(&Envelope::sign(p.clone(), TYP_RECORD, &[key])).expect("decodes"))
                 .collect();
-            let granted: Vec<Record> = decoded.iter().map(|d| d.record.clone()).collect();
+            let granted: Vec<Record> = decoded.iter().map(|d| (*d.record).clone()).collect();
             let verified = verify_records(decoded, &self.ring);
             let (time, first) = (self.time(), self.state.size());
             let mut overlay = self.state.overlay();

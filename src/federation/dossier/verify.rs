@@ -157,7 +157,7 @@ impl Contents {
         for (index, decoded) in records {
             let signers = decoded.envelope.signatures.iter().map(|(kid, _)| *kid).collect();
             let subject = decoded.record.subject(region);
-            found.entry(subject).or_default().push(Link { index, record: decoded.record, signers });
+            found.entry(subject).or_default().push(Link { index, record: *decoded.record, signers });
         }
         let roots = root_keys(charters);
         let chain_of = |s: &Subject| Ok(found.get(s).cloned().unwrap_or_default());

@@ -319,8 +319,8 @@ impl Region {
     fn seal(&self, overlay: Overlay<'_>, mut entries: Vec<Vec<u8>>, phase: Phase) -> Region {
         let changes = overlay.finish();
         let mut map = (*self.map).clone();
-        for (name, value) in &changes.leaves {
-            map.set(map_key(name), *value);
+        for (key, value) in &changes.leaves {
+            map.set(*key, *value);
         }
         let size = self.state.size() + entries.len() as u64 + 1;
         let commit = Commit {

@@ -9,7 +9,7 @@ use domovoi::registry::record::{Basis, BasisKind, DecodedRecord, Draft, RECORD_V
 use domovoi::registry::rules::check;
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::{Jurisdiction, Overlay, State, View};
-use domovoi::registry::statemap::{StateMap, map_key};
+use domovoi::registry::statemap::StateMap;
 use domovoi::registry::text::{Day, Millis, Text};
 use domovoi::registry::verify::{KeyRing, VerifiedRecord, verify_records};
 use domovoi::tlog::note::NoteSigner;
@@ -276,8 +276,8 @@ impl World {
     /// Ends the batch.
     pub fn commit(&mut self) {
         let changes = self.overlay().finish();
-        for (name, value) in &changes.leaves {
-            self.map.set(map_key(name), *value);
+        for (key, value) in &changes.leaves {
+            self.map.set(*key, *value);
         }
         let first = self.log.len() as u64;
         if first == 0 {
