@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -31,10 +31,6 @@ impl Incoming {
     /// Below this folder, which is made where something is kept.
     pub fn new(folder: PathBuf) -> Incoming {
         Incoming(folder)
-    }
-    /// Bundles that are there.
-    pub fn count(&self) -> u64 {
-        std::fs::read_dir(&self.0).map_or(0, |names| names.count() as u64)
     }
     /// True where something is left of an earlier round.
     pub(super) fn exists(&self) -> bool {
@@ -82,6 +78,9 @@ impl Incoming {
 
 /// Entries verified and applied at a time: few enough that readers wait some tens of milliseconds at most.
 pub(super) const STEP: u64 = 4096;
+/// Chunks that may be applied and not kept yet, where there are no readers.
+const BEHIND: usize = 4;
+
 /// Where signatures of others' records are verified. Not in the common pool: whoever applies a chunk, holding the state,
 /// waits there for small jobs of its own, which would stand behind all the signatures of the next chunk. `None` where no
 /// threads can be had; the common pool does it then.
@@ -159,7 +158,8 @@ fn replay<I: Index + Send>(
                 apply(view, Some((&mut *mirror, &mut unkept, &mut *index)), &mut replay, chunk)
             });
         }
-        let (send, applied) = channel();
+        // Where the disk is slower, applying waits for it: what is applied and not kept is in memory.
+        let (send, applied) = sync_channel(BEHIND);
         let keeper = scope.spawn(move || keep_behind(mirror, unkept, &applied));
         let result = prepared.try_for_each(|chunk| {
             let (chunk, entries) = chunk?;
