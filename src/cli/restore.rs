@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::Context;
 use super::init::config_text;
@@ -72,25 +73,24 @@ impl Restore {
             copy_keys(keys, &layout)?;
         }
         let longest = found.heads.first().map_or(0, |(_, head)| head.checkpoint().size);
-        let fetching = context.out.progress(longest, "Получение записей", "Fetching entries");
-        let verifying = context.out.progress(longest, "Проверка", "Verifying");
-        let bars = (fetching.clone(), verifying.clone());
-        let mut looking = None;
+        let bar = context.out.progress(longest, "Получение и проверка", "Fetching and verifying");
+        let mut looking: Option<JoinHandle<()>> = None;
         let restored = runtime.block_on(restore(&layout, origin, &found, |watch| {
-            looking = Some(tokio::spawn(async move {
+            let bar = bar.clone();
+            let next = tokio::spawn(async move {
                 loop {
-                    let (fetched, verified) = watch.progress();
-                    bars.0.set_position(fetched.min(longest));
-                    bars.1.set_position(verified);
+                    bar.set_position(watch.kept());
                     tokio::time::sleep(Duration::from_millis(200)).await;
                 }
-            }));
+            });
+            if let Some(last) = looking.replace(next) {
+                last.abort();
+            }
         }));
         if let Some(looking) = looking {
             looking.abort();
         }
-        fetching.finish_and_clear();
-        verifying.finish_and_clear();
+        bar.finish_and_clear();
         let restored = restored?;
         self.configure(context, &layout, &found, origin)?;
         print_restored(context, &layout, &found, &restored);

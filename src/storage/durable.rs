@@ -185,6 +185,16 @@ pub fn read_optional(path: &Path, max: u64) -> Result<Option<Vec<u8>>> {
     }
 }
 
+/// Removes a folder and what is in it, if it is there.
+///
+/// Errors: `disk.write`.
+pub fn remove_all(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(write_error(path, &e)),
+        _ => Ok(()),
+    }
+}
+
 /// Removes a file where there is one. Not durable: what must not come back is to be removed again at the next start.
 ///
 /// Errors: `disk.write`.

@@ -72,6 +72,10 @@ impl LogReader {
     pub fn size(&self) -> u64 {
         self.0.published.load().size
     }
+    /// Size of the published checkpoint; in a mirror there may be more entries.
+    pub fn served(&self) -> u64 {
+        self.0.published.load().served
+    }
     /// Size and root of the tree, of one moment.
     pub fn head(&self) -> (u64, Hash) {
         let published = self.0.published.load();

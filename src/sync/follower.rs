@@ -9,7 +9,7 @@ use super::client::{Network, Peer, limit};
 use super::cut::{Standing, check_cuts, is_contradicted, standing};
 use super::hold::{self, Seen};
 use super::round;
-use super::take_in::{Fetched, Incoming, Readers, Work, published, take_in};
+use super::take_in::{Incoming, Readers, Work, published, take_in};
 use crate::error::{Action, Error, Result};
 use crate::federation::chain::CharterChain;
 use crate::federation::charter::VerifiedCharter;
@@ -26,7 +26,7 @@ use crate::registry::strict::List;
 use crate::registry::verify::KeyRing;
 use crate::storage::durable::{create_dir, read_bounded, write_atomic};
 use crate::storage::index::{Index, SledIndex};
-use crate::storage::log_store::LogReader;
+use crate::storage::log_store::{Entries, LogReader};
 use crate::storage::mirror_store::MirrorStore;
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
@@ -306,12 +306,17 @@ impl Follower {
         let (followed, work, incoming) = (self.followed.clone(), self.work.clone(), incoming.clone());
         let taken = tokio::task::spawn_blocking(move || {
             let mut work = work.lock();
-            let fetched = Fetched { incoming: &incoming, stored, size };
-            let taken = take_in(&followed.view, &mut work, fetched, &checkpoint, Readers::Present);
-            taken.map_err(|e| {
-                let proof = entry_proof(&e, &followed.view, &grown, fetched, &work.ring);
+            let chunks = incoming.chunks(stored, size);
+            let taken = take_in(&followed.view, &mut work, chunks, &checkpoint, Readers::Present);
+            let taken = taken.map_err(|e| {
+                let fetched = |index| incoming.entries((stored, size), index..index + 1).ok();
+                let proof = entry_proof(&e, &followed.view, &grown, (stored, size), fetched, &work.ring);
                 (e, proof)
-            })
+            });
+            if taken.is_ok() {
+                incoming.clear();
+            }
+            taken
         })
         .await
         .map_err(|e| Error::retry("sync.task", e.to_string(), "see the log; the next round tries again"))?;
@@ -451,11 +456,17 @@ fn take_charters(
 }
 
 /// The entry that was refused, with its path to the served checkpoint; the error names it where one entry is at fault.
-fn entry_proof(e: &Error, view: &LogView, grown: &Grown, fetched: Fetched<'_>, ring: &KeyRing) -> Option<Proof> {
-    let Fetched { stored, size, .. } = fetched;
+fn entry_proof(
+    e: &Error,
+    view: &LogView,
+    grown: &Grown,
+    (stored, size): (u64, u64),
+    fetched: impl Fn(u64) -> Option<Entries>,
+    ring: &KeyRing,
+) -> Option<Proof> {
     let index =
         e.detail().strip_prefix("entry ")?.split(':').next()?.parse().ok().filter(|i| (stored..size).contains(i))?;
-    let entry = fetched.read(index..index + 1).ok()?.iter().next()?.to_vec();
+    let entry = fetched(index)?.iter().next()?.to_vec();
     let new: HashMap<TileId, &Vec<Hash>> = grown.tiles.iter().map(|(id, hashes)| (*id, hashes)).collect();
     let path = inclusion_proof(&GrownTiles { new, old: &view.reader }, index, size).ok()?;
     Some(Proof::Entry {

@@ -1,25 +1,27 @@
 //! A log of this node's own, fetched from the nodes that keep copies of it: the whole of it into an empty directory, or the
-//! tail that is missing in one that is behind. The steps are those of a follower's round, and so is what is on disk
-//! meanwhile: an interrupted run goes on where it stopped.
+//! tail that is missing in one that is behind. The peer's hash tiles are proved first, so that each bundle is held against
+//! proved hashes when it comes, and is verified and kept at once; an interrupted run goes on where it stopped.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use tokio::sync::mpsc::{Receiver, channel};
 
 use super::client::Peer;
 use super::own_head::Keeper;
-use super::round;
-use super::take_in::{Fetched, Incoming, Readers, Work, take_in};
+use super::round::{self, Arriving};
+use super::take_in::{Readers, STEP, Work, take_in};
 use crate::error::{Error, Result};
 use crate::node::charters::read_chain;
 use crate::node::layout::Layout;
 use crate::node::load::{load, ring_of, write_hot};
 use crate::node::log_view::{LogView, Role};
-use crate::storage::durable::{create_dir, read_optional, remove, write_atomic};
+use crate::storage::durable::{create_dir, read_optional, remove, remove_all, write_atomic};
 use crate::storage::fence::{Age, Fence};
 use crate::storage::index::{Applied, Index, IndexBatch};
-use crate::storage::log_store::open_by_any;
+use crate::storage::log_store::{Entries, LogReader, open_by_any};
 use crate::storage::mirror_store::MirrorStore;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
@@ -46,25 +48,45 @@ impl Index for Unindexed {
     }
 }
 
+/// Bundles that wait to be verified: a chunk of them.
+const BUNDLES: usize = 16;
+
 /// The log while it is fetched. Nobody else works on the directory meanwhile.
 pub struct Rebuild {
     layout: Layout,
     /// What has been taken in.
     pub view: Arc<LogView>,
-    incoming: Incoming,
     work: Arc<Mutex<Work<Unindexed>>>,
 }
 
 /// Sees how far a [`Rebuild`] is.
-pub struct Watch {
-    view: Arc<LogView>,
-    incoming: Incoming,
-}
+pub struct Watch(LogReader);
 
 impl Watch {
-    /// Entries that are fetched and not forgotten yet, and entries verified and kept.
-    pub fn progress(&self) -> (u64, u64) {
-        (self.incoming.count() * 256, self.view.reader.size())
+    /// Entries fetched, verified and kept.
+    pub fn kept(&self) -> u64 {
+        self.0.size()
+    }
+}
+
+/// Chunks of the proved entries in `range`, as their bundles arrive.
+struct Chunks {
+    arriving: Receiver<Arriving>,
+    range: Range<u64>,
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Entries>;
+
+    fn next(&mut self) -> Option<Result<Entries>> {
+        let mut entries = Entries::default();
+        while (entries.len() as u64) < STEP {
+            let Some(bundle) = self.arriving.blocking_recv() else { break };
+            if let Err(e) = bundle.and_then(|(id, bytes)| entries.push(bytes, id, &self.range)) {
+                return Some(Err(e));
+            }
+        }
+        (!entries.is_empty()).then_some(Ok(entries))
     }
 }
 
@@ -87,7 +109,6 @@ impl Rebuild {
         let view = Arc::new(LogView::new(Role::Followed, chain, mirror.reader(), state, replay.map));
         Ok(Rebuild {
             view,
-            incoming: Incoming::new(layout.data().join("incoming")),
             work: Arc::new(Mutex::new(Work { mirror, index: Unindexed, ring })),
             layout: layout.clone(),
         })
@@ -95,11 +116,30 @@ impl Rebuild {
 
     /// To look how far it is.
     pub fn watch(&self) -> Watch {
-        Watch { view: self.view.clone(), incoming: self.incoming.clone() }
+        Watch(self.view.reader.clone())
     }
 
-    /// Takes in what `peer` has up to `head`, which is verified already; everything is hashed up to its root, then verified
-    /// record by record.
+    /// Size of the checkpoint that is taken in as a whole.
+    pub fn published(&self) -> u64 {
+        self.view.reader.served()
+    }
+
+    /// Without what was taken in under a checkpoint that nobody has all entries of: back to the published one.
+    ///
+    /// # Errors
+    /// Those of [`Rebuild::open`].
+    pub fn anew(self, origin: &str) -> Result<Rebuild> {
+        let layout = self.layout;
+        drop((self.view, self.work));
+        if !layout.log().join("checkpoint").exists() {
+            remove_all(&layout.log())?;
+            remove(&layout.private().join("head"))?;
+        }
+        Rebuild::open(&layout, origin, &mut |_, _| {})
+    }
+
+    /// Takes in what `peer` has up to `head`, which is verified already; everything is held against hashes that lead to its
+    /// root, and verified record by record.
     ///
     /// # Errors
     /// Those of a round.
@@ -113,16 +153,14 @@ impl Rebuild {
                 "at most 4 M entries are fetched at a time: restore from a backup first",
             ));
         }
-        let leaves = round::bundles(peer, stored, size, &self.incoming).await?;
-        if let Err(e) = round::prove(&self.view.reader, stored, &leaves, head) {
-            // Another peer is asked next, for everything: which bundle was wrong cannot be told.
-            self.incoming.clear();
-            return Err(e);
-        }
-        let (view, work, incoming, head) = (self.view.clone(), self.work.clone(), self.incoming.clone(), head.clone());
+        let leaves = round::leaves(peer, stored, size).await?;
+        round::prove(&self.view.reader, stored, &leaves, head)?;
+        let (send, arriving) = channel(BUNDLES);
+        tokio::spawn(round::proved_bundles(peer.clone(), (stored, size), Arc::new(leaves), send));
+        let (view, work, head) = (self.view.clone(), self.work.clone(), head.clone());
         tokio::task::spawn_blocking(move || {
-            let fetched = Fetched { incoming: &incoming, stored, size };
-            take_in(&view, &mut work.lock(), fetched, &head, Readers::Absent)
+            let chunks = Chunks { arriving, range: stored..size };
+            take_in(&view, &mut work.lock(), chunks, &head, Readers::Absent)
         })
         .await
         .map_err(|e| Error::retry("sync.task", e.to_string(), "try again"))?
@@ -177,7 +215,6 @@ impl Rebuild {
         create_dir(&self.layout.index())?;
         write_hot(&self.layout.hot(), &self.view.state())?;
         Fence { size, root, age: Age::Restored }.write(&self.layout.fence())?;
-        self.incoming.clear();
         // Freeing a large state takes a while, and nobody need wait for it.
         let view = self.view;
         let _ = std::thread::Builder::new().spawn(move || drop(view));
@@ -200,7 +237,7 @@ pub async fn roll_forward(
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<u64> {
     let fence = Fence::read(&layout.fence())?.unwrap_or(Fence::EMPTY);
-    let rebuild = Rebuild::open(layout, origin, progress)?;
+    let mut rebuild = Rebuild::open(layout, origin, progress)?;
     Fence { age: Age::Restored, ..fence }.write(&layout.fence())?;
     rebuild.require(&fence)?;
     let mut refused = Error::retry("restore.entries", "nobody has a longer log", "ask more nodes");
@@ -208,6 +245,9 @@ pub async fn roll_forward(
         let holds = |(keeper, h): &&(Keeper, VerifiedCheckpoint)| {
             keeper.has_copy() && h.checkpoint().size >= head.checkpoint().size
         };
+        if head.checkpoint().size < rebuild.view.reader.size() {
+            rebuild = rebuild.anew(origin)?;
+        }
         let holders: Vec<&Keeper> = ahead.iter().filter(holds).map(|(keeper, _)| keeper).collect();
         match rebuild.take_from(&holders, head).await {
             Ok(from) => {

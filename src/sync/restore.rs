@@ -157,7 +157,7 @@ fn cosigned(survey: &Survey, origin: &str, head: &VerifiedCheckpoint) -> Cosigne
 /// # Errors
 /// `restore.entries` where nobody gave any log; `recovery.fork` where two signed heads contradict each other; those of a
 /// follower's round.
-pub async fn restore(layout: &Layout, origin: &str, survey: &Survey, watch: impl FnOnce(Watch)) -> Result<Restored> {
+pub async fn restore(layout: &Layout, origin: &str, survey: &Survey, mut watch: impl FnMut(Watch)) -> Result<Restored> {
     create_dir(layout.data())?;
     write_atomic(&marker(layout.data()), origin.as_bytes())?;
     let mut kept: Option<CharterChain> = None;
@@ -175,13 +175,17 @@ pub async fn restore(layout: &Layout, origin: &str, survey: &Survey, watch: impl
     }
     let at = (layout.clone(), origin.to_owned());
     let opened = tokio::task::spawn_blocking(move || Rebuild::open(&at.0, &at.1, &mut |_, _| {}));
-    let rebuild = opened.await.map_err(|e| Error::retry("sync.task", e.to_string(), "try again"))??;
+    let mut rebuild = opened.await.map_err(|e| Error::retry("sync.task", e.to_string(), "try again"))??;
     watch(rebuild.watch());
     let (mut taken, mut refused) = (None, None);
     for (_, head) in &survey.heads {
         let size = head.checkpoint().size;
-        if size < rebuild.view.reader.size() {
+        if size < rebuild.published() {
             break;
+        }
+        if size < rebuild.view.reader.size() {
+            rebuild = rebuild.anew(origin)?;
+            watch(rebuild.watch());
         }
         let holds =
             |(keeper, head): &&(Keeper, VerifiedCheckpoint)| keeper.has_copy() && head.checkpoint().size >= size;

@@ -1,8 +1,10 @@
 //! One round: fetch what is new in a peer's log, prove it, and hand it on.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
+use tokio::sync::mpsc::Sender;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use super::client::Peer;
@@ -101,11 +103,7 @@ pub async fn bundles(peer: &Peer, stored: u64, size: u64, incoming: &Incoming) -
         if let Some(bytes) = new {
             incoming.put(id, &bytes)?;
         }
-        for (index, hash) in (id.index * 256..).zip(hashes) {
-            if let Some(place) = index.checked_sub(stored).and_then(|n| leaves.get_mut(n as usize)) {
-                *place = hash;
-            }
-        }
+        place(&mut leaves, stored, id.index * 256, hashes);
     }
 }
 
@@ -131,6 +129,74 @@ async fn bundle(peer: Peer, id: BundleId, incoming: Incoming) -> Result<Bundle> 
         Ok(Bundle { id, hashes, new: (!there).then_some(bytes) })
     });
     hashed.await.map_err(task)?
+}
+
+/// Hashes of the leaves from `stored` up to `size`, as the peer's tiles have them: good for something once they are proved.
+pub async fn leaves(peer: &Peer, stored: u64, size: u64) -> Result<Vec<Hash>> {
+    let mut wanted = (stored / 256..size.div_ceil(256)).filter_map(|index| TileId::in_tree(0, index, size));
+    let mut leaves = vec![Hash::EMPTY_TREE; (size - stored) as usize];
+    let mut running = JoinSet::new();
+    loop {
+        for id in wanted.by_ref().take(PARALLEL - running.len()) {
+            let peer = peer.clone();
+            running.spawn(async move { Ok::<_, Error>((id, peer.log_file(LogPath::Tile(id)).await?)) });
+        }
+        let Some(done) = running.join_next().await else { return Ok(leaves) };
+        let (id, bytes) = done.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))??;
+        let hashes = decode_tile(&bytes, id.width).map_err(|e| e.at(id).with_action(Action::Isolate))?;
+        place(&mut leaves, stored, id.index * 256, hashes);
+    }
+}
+
+/// Puts the hashes of a tile or bundle, whose first leaf is `first`, among those from `stored` on.
+fn place(leaves: &mut [Hash], stored: u64, first: u64, hashes: Vec<Hash>) {
+    for (index, hash) in (first..).zip(hashes) {
+        if let Some(place) = index.checked_sub(stored).and_then(|n| leaves.get_mut(n as usize)) {
+            *place = hash;
+        }
+    }
+}
+
+/// A bundle on its way, or why there is none.
+pub type Arriving = Result<(BundleId, Vec<u8>)>;
+
+/// Fetches the bundles from `stored` up to `size` and hands each over in their order, held against the hashes of its leaves,
+/// which are proved: until the first that is not as it should be, or until nobody takes any more.
+pub async fn proved_bundles(peer: Peer, (stored, size): (u64, u64), leaves: Arc<Vec<Hash>>, to: Sender<Arriving>) {
+    let mut wanted = bundles_between(stored, size);
+    let mut running = VecDeque::new();
+    loop {
+        for id in wanted.by_ref().take(PARALLEL - running.len()) {
+            running.push_back(tokio::spawn(proved_bundle(peer.clone(), id, stored, leaves.clone())));
+        }
+        let Some(next) = running.pop_front() else { return };
+        let bundle = next.await.unwrap_or_else(|e| Err(Error::retry("peer.task", e.to_string(), "try again")));
+        let failed = bundle.is_err();
+        if to.send(bundle).await.is_err() || failed {
+            return running.iter().for_each(tokio::task::JoinHandle::abort);
+        }
+    }
+}
+
+async fn proved_bundle(peer: Peer, id: BundleId, stored: u64, leaves: Arc<Vec<Hash>>) -> Arriving {
+    let bytes = peer.log_file(LogPath::Bundle(id)).await?;
+    let checked = spawn_blocking(move || {
+        let entries = decode_bundle(&bytes, id.width);
+        let entries = entries.map_err(|e| e.at(LogPath::Bundle(id)).with_action(Action::Isolate))?;
+        let proved = (id.index * 256..).zip(entries).all(|(index, entry)| match index.checked_sub(stored) {
+            Some(n) => leaves.get(n as usize).is_some_and(|leaf| *leaf == leaf_hash(&bytes[entry])),
+            None => true,
+        });
+        match proved {
+            true => Ok((id, bytes)),
+            false => Err(Error::isolate(
+                "peer.root",
+                format!("{} does not hold the entries of the signed checkpoint", LogPath::Bundle(id)),
+                "the peer's copy is damaged; its operator should run «domovoi fsck»",
+            )),
+        }
+    });
+    checked.await.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))?
 }
 
 /// Proves that the log of `size` entries with the new `leaves` has the checkpoint's root: nothing fetched was changed,

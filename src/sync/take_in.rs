@@ -1,10 +1,11 @@
 //! Taking in what a peer served and a checkpoint proves: record by record, chunk by chunk, into mirror, state and index.
 
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::LazyLock;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -31,10 +32,6 @@ impl Incoming {
     pub fn new(folder: PathBuf) -> Incoming {
         Incoming(folder)
     }
-    /// Bundles that are there.
-    pub fn count(&self) -> u64 {
-        std::fs::read_dir(&self.0).map_or(0, |names| names.count() as u64)
-    }
     /// True where something is left of an earlier round.
     pub(super) fn exists(&self) -> bool {
         self.0.exists()
@@ -58,6 +55,20 @@ impl Incoming {
     pub fn read(&self, id: BundleId) -> Result<Vec<u8>> {
         read_bounded(&self.path(id), super::client::limit::BUNDLE as u64)
     }
+    /// Entries of this range of a log of which the bundles from `stored` up to `size` are there.
+    pub(super) fn entries(&self, (stored, size): (u64, u64), range: Range<u64>) -> Result<Entries> {
+        let mut out = Entries::default();
+        let overlaps = |b: &BundleId| b.index * 256 < range.end && (b.index + 1) * 256 > range.start;
+        for id in bundles_between(stored, size).filter(overlaps) {
+            out.push(self.read(id)?, id, &range)?;
+        }
+        Ok(out)
+    }
+    /// All of these, chunk by chunk.
+    pub(super) fn chunks(&self, stored: u64, size: u64) -> impl Iterator<Item = Result<Entries>> + Send {
+        let steps = (stored..size).step_by(STEP as usize);
+        steps.map(move |at| self.entries((stored, size), at..size.min(at + STEP)))
+    }
     /// Removes what is there.
     pub fn clear(&self) {
         // Leftovers are fetched again or overwritten; failing to remove them harms nothing.
@@ -66,9 +77,11 @@ impl Incoming {
 }
 
 /// Entries verified and applied at a time: few enough that readers wait some tens of milliseconds at most.
-const STEP: u64 = 4096;
+pub(super) const STEP: u64 = 4096;
 /// Entries made durable at a time where there are no readers: enough that few waits for the disk remain.
 const KEEP: u64 = 16_384;
+/// Chunks that may be applied meanwhile: they are in memory.
+const BEHIND: usize = 8;
 
 /// Where signatures of others' records are verified. Not in the common pool: whoever applies a chunk, holding the state,
 /// waits there for small jobs of its own, which would stand behind all the signatures of the next chunk. `None` where no
@@ -92,25 +105,22 @@ pub(super) enum Readers {
     Absent,
 }
 
-/// What one round has fetched and proved: the entries in `incoming` from `stored` up to `size`.
-#[derive(Clone, Copy)]
-pub(super) struct Fetched<'i> {
-    pub(super) incoming: &'i Incoming,
-    pub(super) stored: u64,
-    pub(super) size: u64,
-}
-
-/// Verifies the proved entries record by record, chunk by chunk: signatures of the next chunk while the rules of the last
-/// one are applied. At the first bad entry the log stays at the commit before it.
+/// Verifies the proved entries up to `size` record by record, chunk by chunk as they come: signatures of the next chunk while
+/// the rules of the last one are applied. At the first bad entry the log stays at the commit before it.
 pub(super) fn take_in<I: Index + Send>(
     view: &LogView,
     work: &mut Work<I>,
-    fetched: Fetched<'_>,
+    chunks: impl Iterator<Item = Result<Entries>> + Send,
     checkpoint: &VerifiedCheckpoint,
     readers: Readers,
 ) -> Result<()> {
-    replay(view, work, fetched, readers)?;
-    if view.state().size() != fetched.size {
+    let size = checkpoint.checkpoint().size;
+    // All of them were proved: that many there are.
+    let missing = size.saturating_sub(view.state().size());
+    view.state_mut().reserve(0, missing as usize);
+    view.map_mut().reserve(missing as usize);
+    replay(view, work, chunks, readers)?;
+    if view.state().size() != size {
         return Err(Error::isolate(
             "commit.missing",
             "the checkpoint does not end at a state.committed",
@@ -122,42 +132,110 @@ pub(super) fn take_in<I: Index + Send>(
         let state = view.state();
         (state.charters().clone(), state.charter())
     };
-    charters.check_signer(charter, fetched.size, |key| checkpoint.note().verify(key).is_ok())?;
-    work.mirror.publish(&published(view, checkpoint)?)?;
-    fetched.incoming.clear();
-    Ok(())
+    charters.check_signer(charter, size, |key| checkpoint.note().verify(key).is_ok())?;
+    work.mirror.publish(&published(view, checkpoint)?)
 }
 
 /// Applies all of it. Threads of their own, and not jobs of a pool: what holds or takes the view's locks must never be one. A
 /// worker that waits for parts of one job takes up another; were that to wait for the locks of whoever waits for the first,
 /// both would wait for ever.
-fn replay<I: Index + Send>(view: &LogView, work: &mut Work<I>, fetched: Fetched<'_>, readers: Readers) -> Result<()> {
-    let preparer = Preparer::after(&view.state(), Trust::Verify);
+fn replay<I: Index + Send>(
+    view: &LogView,
+    work: &mut Work<I>,
+    chunks: impl Iterator<Item = Result<Entries>> + Send,
+    readers: Readers,
+) -> Result<()> {
+    let preparer = (view.state().size(), Preparer::after(&view.state(), Trust::Verify));
     let Work { mirror, index, ring } = work;
-    // All of them were fetched: that many there are.
-    let missing = (fetched.size - fetched.stored) as usize;
-    view.state_mut().reserve(0, missing);
-    view.map_mut().reserve(missing);
+    let unkept = Unkept { from: mirror.reader().size(), chunks: VecDeque::new() };
     std::thread::scope(|scope| {
         // One chunk waits while the next is verified and the last one applied.
-        let (send, chunks) = sync_channel(1);
-        scope.spawn(move || fetched.prepare(preparer, ring, &send));
-        let (mut chunks, mut replay) = (chunks.into_iter(), Replay::default());
+        let (send, prepared) = sync_channel(1);
+        scope.spawn(move || prepare(chunks, preparer, ring, &send));
+        let (mut prepared, mut replay) = (prepared.into_iter(), Replay::default());
         if readers == Readers::Present {
-            return chunks
-                .try_for_each(|chunk| apply(view, Some((&mut *mirror, &mut *index)), &mut replay, chunk?, fetched));
+            let mut unkept = unkept;
+            return prepared.try_for_each(|chunk| {
+                let (chunk, entries) = chunk?;
+                unkept.chunks.push_back(entries);
+                apply(view, Some((&mut *mirror, &mut unkept, &mut *index)), &mut replay, chunk)
+            });
         }
-        let (send, applied) = channel();
-        let keeper = scope.spawn(move || fetched.keep_behind(mirror, &applied));
-        let result = chunks.try_for_each(|chunk| {
-            let applied = apply::<I>(view, None, &mut replay, chunk?, fetched);
+        // Where the disk is slower, applying waits for it: what is applied and not kept is in memory.
+        let (send, applied) = sync_channel(BEHIND);
+        let keeper = scope.spawn(move || keep_behind(mirror, unkept, &applied));
+        let result = prepared.try_for_each(|chunk| {
+            let (chunk, entries) = chunk?;
+            let applied = apply::<I>(view, None, &mut replay, chunk);
             // Also where an entry was refused: state and mirror end at the same commit.
-            let keeps = send.send(view.state().size());
+            let keeps = send.send((entries, view.state().size()));
             applied.and(keeps.map_err(|_| Error::stop("store.broken", "the log is not kept", "look at the disk")))
         });
         drop(send);
         keeper.join().unwrap_or_else(|panic| resume_unwind(panic)).and(result)
     })
+}
+
+/// Verifies chunk after chunk and hands each over: up to the end or the first failure, or until nobody takes any more.
+fn prepare(
+    chunks: impl Iterator<Item = Result<Entries>>,
+    (mut at, mut preparer): (u64, Preparer),
+    ring: &mut KeyRing,
+    to: &SyncSender<Result<(PreparedChunk, Entries)>>,
+) {
+    for chunk in chunks {
+        let prepared = chunk.map(|entries| {
+            let mut verify = || preparer.prepare(at, &entries.all(), ring);
+            let chunk = match &*VERIFIERS {
+                Some(pool) => pool.install(verify),
+                None => verify(),
+            };
+            at += entries.len() as u64;
+            (chunk, entries)
+        });
+        let failed = prepared.is_err();
+        if to.send(prepared).is_err() || failed {
+            return;
+        }
+    }
+}
+
+/// Entries that are not in the mirror yet: it takes them up to a commit.
+struct Unkept {
+    /// Index of the first entry of the first chunk.
+    from: u64,
+    chunks: VecDeque<Entries>,
+}
+
+impl Unkept {
+    /// Appends the entries up to `upto` to the mirror, durably.
+    fn keep(&mut self, mirror: &mut MirrorStore, upto: u64) -> Result<()> {
+        let kept = mirror.reader().size();
+        if upto <= kept {
+            return Ok(());
+        }
+        let entries = self.chunks.iter().flat_map(Entries::iter);
+        let new: Vec<&[u8]> = entries.skip((kept - self.from) as usize).take((upto - kept) as usize).collect();
+        mirror.append(&new)?;
+        while let Some(chunk) = self.chunks.pop_front_if(|chunk| self.from + chunk.len() as u64 <= upto) {
+            self.from += chunk.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Keeps what was applied up to each of these sizes, at least [`KEEP`] entries at a time, the rest at the end.
+fn keep_behind(mirror: &mut MirrorStore, mut unkept: Unkept, applied: &Receiver<(Entries, u64)>) -> Result<()> {
+    let (mut kept, mut upto) = (unkept.from, unkept.from);
+    for (entries, size) in applied {
+        unkept.chunks.push_back(entries);
+        upto = size;
+        if upto - kept >= KEEP {
+            unkept.keep(mirror, upto)?;
+            kept = upto;
+        }
+    }
+    unkept.keep(mirror, upto)
 }
 
 /// The peer's note as it is served on: without false lines under the names of those who may cosign.
@@ -168,91 +246,34 @@ pub(super) fn published(view: &LogView, checkpoint: &VerifiedCheckpoint) -> Resu
 /// Applies a chunk; what is good becomes durable in mirror and index, where they are given, the former before anybody sees it.
 fn apply<I: Index>(
     view: &LogView,
-    keep: Option<(&mut MirrorStore, &mut I)>,
+    keep: Option<(&mut MirrorStore, &mut Unkept, &mut I)>,
     replay: &mut Replay,
     chunk: PreparedChunk,
-    fetched: Fetched<'_>,
 ) -> Result<()> {
     let mut batch: Option<IndexBatch> = None;
-    let (mirror, index) = keep.unzip();
-    let result = {
-        // The view has the map while nothing is applied. It is given back before anybody sees it.
-        let (mut map, mut state) = (view.map_mut(), view.state_mut());
-        std::mem::swap(&mut *map, &mut replay.map);
-        let before = state.size();
-        let result = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
-            if index.is_some() {
-                let next = index_batch(&changes, commit, at + 1);
-                match &mut batch {
-                    Some(b) => join_batches(b, next),
-                    None => batch = Some(next),
-                }
+    let indexed = keep.is_some();
+    // The view has the map while nothing is applied. It is given back before anybody sees it.
+    let (mut map, mut state) = (view.map_mut(), view.state_mut());
+    std::mem::swap(&mut *map, &mut replay.map);
+    let result = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
+        if indexed {
+            let next = index_batch(&changes, commit, at + 1);
+            match &mut batch {
+                Some(b) => join_batches(b, next),
+                None => batch = Some(next),
             }
-            state.absorb(changes, commit, id, at);
-        });
-        std::mem::swap(&mut *map, &mut replay.map);
-        if let Some(mirror) = mirror {
-            fetched.keep(mirror, before..state.size())?;
         }
-        result
-    };
-    if let (Some(index), Some(batch)) = (index, batch) {
-        index.write(batch)?;
+        state.absorb(changes, commit, id, at);
+    });
+    std::mem::swap(&mut *map, &mut replay.map);
+    if let Some((mirror, unkept, index)) = keep {
+        unkept.keep(mirror, state.size())?;
+        drop((map, state));
+        if let Some(batch) = batch {
+            index.write(batch)?;
+        }
     }
     result.map_err(|e| e.with_action(Action::Isolate))
-}
-
-impl Fetched<'_> {
-    /// Verifies chunk after chunk and hands each over: up to the end or the first failure, or until nobody takes any more.
-    fn prepare(&self, mut preparer: Preparer, ring: &mut KeyRing, to: &SyncSender<Result<PreparedChunk>>) {
-        let mut at = self.stored;
-        while at < self.size {
-            let upto = self.size.min(at + STEP);
-            let chunk = self.read(at..upto).map(|entries| {
-                let mut verify = || preparer.prepare(at, &entries.all(), ring);
-                match &*VERIFIERS {
-                    Some(pool) => pool.install(verify),
-                    None => verify(),
-                }
-            });
-            let failed = chunk.is_err();
-            if to.send(chunk).is_err() || failed {
-                return;
-            }
-            at = upto;
-        }
-    }
-
-    /// Makes what was applied up to each of these sizes durable, at least [`KEEP`] entries at a time, the rest at the end.
-    fn keep_behind(&self, mirror: &mut MirrorStore, applied: &Receiver<u64>) -> Result<()> {
-        let (mut kept, mut upto) = (self.stored, self.stored);
-        for size in applied {
-            upto = size;
-            if upto - kept >= KEEP {
-                self.keep(mirror, kept..upto)?;
-                kept = upto;
-            }
-        }
-        self.keep(mirror, kept..upto)
-    }
-
-    /// Entries of this range out of the bundles.
-    pub(super) fn read(&self, range: Range<u64>) -> Result<Entries> {
-        let mut out = Entries::default();
-        let overlaps = |b: &BundleId| b.index * 256 < range.end && (b.index + 1) * 256 > range.start;
-        for id in bundles_between(self.stored, self.size).filter(overlaps) {
-            out.push(self.incoming.read(id)?, id, &range)?;
-        }
-        Ok(out)
-    }
-
-    /// Appends entries that were applied to the mirror, durably.
-    fn keep(&self, mirror: &mut MirrorStore, range: Range<u64>) -> Result<()> {
-        if range.is_empty() {
-            return Ok(());
-        }
-        mirror.append(&self.read(range)?.all())
-    }
 }
 
 #[cfg(test)]
@@ -265,22 +286,31 @@ mod tests {
     #[test]
     fn what_was_applied_is_kept_by_many_and_the_rest_at_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let incoming = Incoming::new(dir.path().join("incoming"));
         let size = KEEP + 4000;
-        let entries: Vec<Vec<u8>> = (0..size).map(|n| n.to_be_bytes().to_vec()).collect();
-        for id in bundles_between(0, size) {
-            let first = (id.index * 256) as usize;
-            incoming.put(id, &encode_bundle(&entries[first..first + usize::from(id.width)]).unwrap()).unwrap();
-        }
+        let all: Vec<Vec<u8>> = (0..size).map(|n| n.to_be_bytes().to_vec()).collect();
+        let entries = |range: Range<u64>| {
+            let mut out = Entries::default();
+            for id in bundles_between(range.start, range.end) {
+                let first = (id.index * 256) as usize;
+                let bundle = encode_bundle(&all[first..first + usize::from(id.width)]).unwrap();
+                out.push(bundle, id, &range).unwrap();
+            }
+            out
+        };
         let mut mirror = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
-        let (send, applied) = channel();
+        let (send, applied) = sync_channel(BEHIND);
         // The second is the first that is worth a wait for the disk; a chunk without a commit changes nothing.
-        [5000, KEEP + 700, KEEP + 700, size].into_iter().for_each(|upto| send.send(upto).unwrap());
+        let chunks = [
+            (0..5200, 5000),
+            (5200..KEEP + 900, KEEP + 700),
+            (KEEP + 900..size - 1, KEEP + 700),
+            (size - 1..size, size),
+        ];
+        chunks.into_iter().for_each(|(range, upto)| send.send((entries(range), upto)).unwrap());
         drop(send);
-        let fetched = Fetched { incoming: &incoming, stored: 0, size };
-        fetched.keep_behind(&mut mirror, &applied).unwrap();
+        keep_behind(&mut mirror, Unkept { from: 0, chunks: VecDeque::new() }, &applied).unwrap();
         let mut tree = Frontier::new();
-        tree.extend(leaf_hashes(&entries));
+        tree.extend(leaf_hashes(&all));
         assert_eq!(mirror.reader().head(), (size, tree.root()));
         // Partial bundles stay until a checkpoint is published, and tell where the mirror has ended meanwhile.
         let ended = |at: u64| dir.path().join(format!("log/tile/entries/{:03}.p/{}", at / 256, at % 256)).exists();
