@@ -37,6 +37,8 @@ const INNER_TAG: u8 = 0x11;
 const DIRTY: Bytes32 = [0; 32];
 /// Below this number of changed leaves, spreading the hashing over cores costs more than it saves.
 const PARALLEL_FROM: usize = 512;
+/// Changed leaves that are hashed in one go: each go waits for all cores.
+const TOGETHER: usize = 1 << 16;
 /// Depth of the subtrees that are spread over the cores.
 const PARALLEL_DEPTH: usize = 8;
 /// Ways down that are walked side by side.
@@ -284,8 +286,9 @@ impl StateMap {
         if self.changed >= PARALLEL_FROM {
             let mut tops = Vec::new();
             self.marked_at(self.root, 0, &mut tops);
-            // A few at a time: the hashes that wait to be written down stay a fraction of the map.
-            for some in tops.chunks(4 * rayon::current_num_threads()) {
+            // Of a large map a few at a time: the hashes that wait to be written down stay a fraction of it.
+            let at_a_time = (tops.len() * TOGETHER / self.changed).max(4 * rayon::current_num_threads());
+            for some in tops.chunks(at_a_time) {
                 let done: Vec<Vec<(usize, Bytes32)>> = some
                     .par_iter()
                     .map(|&top| {
