@@ -20,7 +20,7 @@ use super::record::{Record, Subject};
 use super::statemap::{Bytes32, map_key};
 use super::transfer;
 
-/// A table in memory. The seed is each process's own, so that nobody can choose keys that fall together.
+/// A table in memory. The seed is each process's own, so that keys that fall together cannot be chosen beforehand.
 pub type Table<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Below this number of changed subjects, spreading them over cores costs more than it saves.
