@@ -199,6 +199,10 @@ impl Entries {
     pub fn len(&self) -> usize {
         self.places.len()
     }
+    /// Bytes of memory that the bundles take.
+    pub fn bytes(&self) -> usize {
+        self.bundles.iter().map(Vec::len).sum()
+    }
     /// True where there is none.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()

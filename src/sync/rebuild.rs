@@ -50,6 +50,9 @@ impl Index for Unindexed {
 
 /// Bundles that wait to be verified: a chunk of them.
 const BUNDLES: usize = 16;
+/// Bytes after which a chunk is full, however few its entries: several chunks are in memory at a time. Usual entries fill a
+/// tenth of it.
+const CHUNK_BYTES: usize = 32 << 20;
 
 /// The log while it is fetched. Nobody else works on the directory meanwhile.
 pub struct Rebuild {
@@ -80,7 +83,7 @@ impl Iterator for Chunks {
 
     fn next(&mut self) -> Option<Result<Entries>> {
         let mut entries = Entries::default();
-        while (entries.len() as u64) < STEP {
+        while (entries.len() as u64) < STEP && entries.bytes() < CHUNK_BYTES {
             let Some(bundle) = self.arriving.blocking_recv() else { break };
             if let Err(e) = bundle.and_then(|(id, bytes)| entries.push(bytes, id, &self.range)) {
                 return Some(Err(e));
@@ -292,4 +295,27 @@ impl Ahead<'_> {
 /// Marks a directory in which a restore has begun and not ended.
 pub fn marker(data: &Path) -> std::path::PathBuf {
     data.join("restoring")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tlog::tile::{BundleId, encode_bundle};
+
+    #[test]
+    fn a_chunk_is_full_by_entries_or_by_bytes() {
+        let sizes = |length: usize, bundles: u64| {
+            let (send, arriving) = channel(bundles as usize);
+            for index in 0..bundles {
+                let bundle = encode_bundle(&vec![vec![b'x'; length]; 256]).unwrap();
+                send.try_send(Ok((BundleId { index, width: 256 }, bundle))).unwrap();
+            }
+            drop(send);
+            let chunks = Chunks { arriving, range: 0..bundles * 256 };
+            chunks.map(|entries| entries.unwrap().len() as u64).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(1, 20), [STEP, 4 * 256]);
+        // Three bundles of 15 MB are more than 32 MiB.
+        assert_eq!(sizes(60_000, 4), [3 * 256, 256]);
+    }
 }

@@ -80,6 +80,8 @@ impl Incoming {
 pub(super) const STEP: u64 = 4096;
 /// Entries made durable at a time where there are no readers: enough that few waits for the disk remain.
 const KEEP: u64 = 16_384;
+/// Bytes that are made durable however few entries they are.
+const KEEP_BYTES: usize = 32 << 20;
 /// Chunks that may be applied meanwhile: they are in memory.
 const BEHIND: usize = 8;
 
@@ -224,13 +226,14 @@ impl Unkept {
     }
 }
 
-/// Keeps what was applied up to each of these sizes, at least [`KEEP`] entries at a time, the rest at the end.
+/// Keeps what was applied up to each of these sizes, at least [`KEEP`] entries or [`KEEP_BYTES`] at a time, the rest at the end.
 fn keep_behind(mirror: &mut MirrorStore, mut unkept: Unkept, applied: &Receiver<(Entries, u64)>) -> Result<()> {
     let (mut kept, mut upto) = (unkept.from, unkept.from);
     for (entries, size) in applied {
         unkept.chunks.push_back(entries);
         upto = size;
-        if upto - kept >= KEEP {
+        let bytes = || unkept.chunks.iter().map(Entries::bytes).sum::<usize>();
+        if upto - kept >= KEEP || bytes() >= KEEP_BYTES {
             unkept.keep(mirror, upto)?;
             kept = upto;
         }
@@ -315,5 +318,26 @@ mod tests {
         // Partial bundles stay until a checkpoint is published, and tell where the mirror has ended meanwhile.
         let ended = |at: u64| dir.path().join(format!("log/tile/entries/{:03}.p/{}", at / 256, at % 256)).exists();
         assert_eq!([5000, KEEP + 700, size].map(ended), [false, true, true]);
+    }
+
+    #[test]
+    fn large_entries_do_not_wait_in_memory_until_they_are_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mirror = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
+        let (send, applied) = sync_channel(BEHIND);
+        let bundle = encode_bundle(&vec![vec![b'x'; 60_000]; 100]).unwrap();
+        let per_chunk = bundle.len();
+        // Parts of one bundle, so that where the mirror ended can be seen.
+        for n in 0..8 {
+            let mut entries = Entries::default();
+            let id = BundleId { index: n, width: 100 };
+            entries.push(bundle.clone(), id, &(n * 256..n * 256 + 100)).unwrap();
+            send.send((entries, (n + 1) * 100)).unwrap();
+        }
+        drop(send);
+        let before = KEEP_BYTES.div_ceil(per_chunk) as u64 * 100;
+        keep_behind(&mut mirror, Unkept { from: 0, chunks: VecDeque::new() }, &applied).unwrap();
+        let ended = |at: u64| dir.path().join(format!("log/tile/entries/{:03}.p/{}", at / 256, at % 256)).exists();
+        assert!(before < 800 && ended(before) && !ended(before - 100), "{before}");
     }
 }
