@@ -35,4 +35,11 @@ fn a_real_browser_does_what_it_is_told() {
     let generated =
         "crypto.subtle.generateKey('Ed25519', false, ['sign', 'verify']).then(k => k.publicKey.algorithm.name)";
     assert_eq!(b.eval(generated), "Ed25519");
+
+    // Waiting goes on over a change of page: the one asked is busy until the browser has put another in its place.
+    b.open(&page("<p>Дом"));
+    let there = format!("{}/readyz", node.url());
+    b.until(&format!(
+        "location.href === '{there}' || (() => {{ location.href = '{there}'; const t = Date.now(); while (Date.now() < t + 2000); }})()"
+    ));
 }

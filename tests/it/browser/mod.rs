@@ -169,19 +169,30 @@ impl Browser {
 
     /// The value of an expression, of a promise when it is kept. An exception of the page's is a panic here.
     pub fn eval(&mut self, expression: &str) -> Value {
-        let params =
-            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true });
-        let mut got = self.call("Runtime.evaluate", params);
-        assert!(got["exceptionDetails"].is_null(), "{expression}: {}", got["exceptionDetails"]);
-        got["result"]["value"].take()
+        self.try_eval(expression).unwrap_or_else(|e| panic!("{expression}: {e}"))
     }
 
-    /// Waits until an expression is true.
+    /// [`Browser::eval`]; an error where the page went away before it answered.
+    fn try_eval(&mut self, expression: &str) -> Result<Value, Value> {
+        let params =
+            json!({ "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true });
+        let mut got = self.try_call("Runtime.evaluate", params)?;
+        assert!(got["exceptionDetails"].is_null(), "{expression}: {}", got["exceptionDetails"]);
+        Ok(got["result"]["value"].take())
+    }
+
+    /// Waits until an expression is true, also on the page that the one asked gives way to meanwhile.
     pub fn until(&mut self, expression: &str) {
         let until = Instant::now() + PATIENCE;
-        while self.eval(&format!("Boolean({expression})")) != true {
-            let (said, text) = (self.said(), self.text());
-            assert!(Instant::now() < until, "never true: {expression}; the page says {said:?}; it shows {text}");
+        loop {
+            let got = self.try_eval(&format!("Boolean({expression})"));
+            if got == Ok(json!(true)) {
+                return;
+            }
+            if Instant::now() > until {
+                let (said, text) = (self.said(), self.text());
+                panic!("never true: {expression}: {got:?}; the page says {said:?}; it shows {text}");
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
