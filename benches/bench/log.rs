@@ -33,7 +33,7 @@ fn follow(reader: &LogReader, charters: &Charters) -> Outcome<u64> {
     let size = reader.size();
     let mut state = State::new(charters.clone());
     let (mut ring, mut preparer) = (ring_of(&state), Preparer::after(&state, Trust::Verify));
-    let (mut replay, mut tree) = (Replay::default(), Frontier::new());
+    let (mut replay, mut tree) = (Replay::default().with_rows(), Frontier::new());
     let read = |from: u64| reader.entries(from.min(size)..size.min(from + STEP));
     let (mut ready, mut entries, mut at): (Option<PreparedChunk>, Entries, u64) = (None, read(0)?, 0);
     loop {
@@ -66,8 +66,8 @@ fn follow(reader: &LogReader, charters: &Charters) -> Outcome<u64> {
 
 fn apply(state: &mut State, replay: &mut Replay, chunk: PreparedChunk) -> domovoi::error::Result<()> {
     let mut batch: Option<IndexBatch> = None;
-    replay.apply(state, chunk, &mut |state, changes, commit, id, at| {
-        let next = index_batch(&changes, commit, at + 1);
+    replay.apply(state, chunk, &mut |state, mut changes, commit, id, at| {
+        let next = index_batch(&mut changes, commit, at + 1);
         match &mut batch {
             Some(b) => join_batches(b, next),
             None => batch = Some(next),

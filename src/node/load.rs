@@ -4,6 +4,7 @@
 //! Hot file and index are believed only after the map rebuilt from their rows has the root that the log committed at that
 //! size. If not, the index is emptied and everything is replayed from the log; the state is the same either way.
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
@@ -16,7 +17,8 @@ use crate::registry::jurisdiction::Charters;
 use crate::registry::node_record::{Commit, DecodedNodeRecord, NodeRecord};
 use crate::registry::record::Subject;
 use crate::registry::replay::{Preparer, Replay, Trust};
-use crate::registry::state::{Changes, Entry, Head, HistoryItem, State};
+use crate::registry::row::{push_row, split_row};
+use crate::registry::state::{Changes, Entry, Head, State};
 use crate::registry::statemap::{Bytes32, StateMap, map_key};
 use crate::registry::verify::KeyRing;
 use crate::storage::hot::{self, Block, Reading};
@@ -31,50 +33,17 @@ const ROWS: usize = 8192;
 /// Rows of a block of the hot file, and blocks taken apart at a time.
 const BLOCK_ROWS: usize = 1024;
 const BLOCKS: u64 = 16;
+/// Bytes of most rows.
+const ROW: usize = 768;
 
 /// Reports (done, total) entries.
 pub type Progress<'p> = dyn FnMut(u64, u64) + 'p;
 
-/// The row of a subject: number of records, each index and id, then the facts' frozen encoding.
-pub fn encode_row(history: &[HistoryItem], facts: &[u8]) -> Vec<u8> {
-    let mut row = Vec::with_capacity(4 + history.len() * 40 + facts.len());
-    row.extend_from_slice(&(history.len() as u32).to_be_bytes());
-    for h in history {
-        row.extend_from_slice(&h.index.to_be_bytes());
-        row.extend_from_slice(&h.id.0);
-    }
-    row.extend_from_slice(facts);
-    row
-}
-
-/// Reads a row back.
-pub fn decode_row(row: &[u8]) -> Result<Entry> {
-    let (history, facts) = split_row(row)?;
-    Ok(Entry { facts: Facts::decode(facts)?, history })
-}
-
-fn split_row(row: &[u8]) -> Result<(Vec<HistoryItem>, &[u8])> {
-    let bad = || Error::stop("index.row", "an index row is cut short", "run «domovoi reindex»");
-    let (count, mut rest) = row.split_first_chunk::<4>().ok_or_else(bad)?;
-    let count = u32::from_be_bytes(*count) as usize;
-    let mut history = Vec::with_capacity(count.min(row.len() / 40));
-    for _ in 0..count {
-        let (index, after) = rest.split_first_chunk::<8>().ok_or_else(bad)?;
-        let (id, after) = after.split_first_chunk::<32>().ok_or_else(bad)?;
-        history.push(HistoryItem { index: u64::from_be_bytes(*index), id: RecordId(*id) });
-        rest = after;
-    }
-    Ok((history, rest))
-}
-
 /// What the index must be told about a batch.
-pub fn index_batch(changes: &Changes, commit: &Commit, size: u64) -> IndexBatch {
-    let history = |s: &Subject| changes.subjects.get(s).map_or(&[][..], |e| e.history.as_slice());
-    let row = |(s, facts): &(Subject, Vec<u8>)| (s.to_string().into_bytes(), encode_row(history(s), facts));
-    let rows = changes.encoded.iter().map(row).collect();
+pub fn index_batch(changes: &mut Changes, commit: &Commit, size: u64) -> IndexBatch {
     IndexBatch {
         applied: Applied { size, time_ms: commit.time.get(), root: commit.root.0 },
-        rows,
+        rows: changes.take_rows().into_iter().map(|(name, row)| (name.into_bytes(), row)).collect(),
         commits: vec![(size, commit.time.get())],
     }
 }
@@ -219,13 +188,11 @@ pub fn write_hot(path: &Path, state: &State) -> Result<()> {
     let records = entries.iter().map(|(_, e)| e.history.len() as u64).sum();
     let head = hot::Head { applied, rows: entries.len() as u64, records, commits: state.commits().to_vec() };
     let block = |entries: &[(&Subject, &Entry)]| {
-        let mut payload = Vec::new();
+        let mut payload = Vec::with_capacity(entries.len() * ROW);
         for (subject, entry) in entries {
-            hot::push_row(
-                &mut payload,
-                subject.to_string().as_bytes(),
-                &encode_row(&entry.history, &entry.facts.encode()),
-            );
+            // Writing to memory has no way to fail.
+            let key = |out: &mut Vec<u8>| drop(write!(out, "{subject}"));
+            hot::push_row(&mut payload, key, |out| _ = push_row(out, entry));
         }
         Block::of(payload)
     };
@@ -306,6 +273,7 @@ pub fn load(
         true => ring_of(&state),
         false => KeyRing::default(),
     };
+    replay = replay.with_rows();
     let mut preparer = Preparer::after(&state, Trust::Reread);
     let total = reader.size();
     while replay.size(&state) < total {
@@ -313,8 +281,8 @@ pub fn load(
         let entries = reader.entries(first..total.min(first + CHUNK))?;
         let chunk = preparer.prepare(first, &entries.all(), &mut ring);
         let mut batch: Option<IndexBatch> = None;
-        replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
-            let next = index_batch(&changes, commit, at + 1);
+        replay.apply(&mut state, chunk, &mut |state, mut changes, commit, id, at| {
+            let next = index_batch(&mut changes, commit, at + 1);
             match &mut batch {
                 Some(b) => join_batches(b, next),
                 None => batch = Some(next),

@@ -368,7 +368,7 @@ impl Writer {
         let view = self.view.clone();
         let total = view.reader.size();
         let mut preparer = Preparer::after(&view.state(), Trust::Reread);
-        let mut replay = Replay::default();
+        let mut replay = Replay::default().with_rows();
         loop {
             let first = view.state().size();
             if first >= total {
@@ -381,8 +381,8 @@ impl Writer {
                 // The view has the map while nothing is applied. It is given back before anybody sees it.
                 let (mut map, mut state) = (view.map_mut(), view.state_mut());
                 std::mem::swap(&mut *map, &mut replay.map);
-                let applied = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
-                    batches.push(index_batch(&changes, commit, at + 1));
+                let applied = replay.apply(&mut state, chunk, &mut |state, mut changes, commit, id, at| {
+                    batches.push(index_batch(&mut changes, commit, at + 1));
                     state.absorb(changes, commit, id, at);
                 });
                 std::mem::swap(&mut *map, &mut replay.map);
@@ -415,7 +415,7 @@ impl Writer {
         let state = view.state();
         let mut overlay = state.overlay();
         overlay.adopt(&adopted, id, state.size());
-        let changes = overlay.finish();
+        let changes = overlay.finish_with_rows();
         drop(state);
         self.publish(vec![entry], changes, self.now())
     }
@@ -508,7 +508,7 @@ impl Writer {
                 }
                 outcomes[item.submission].push(outcome);
             }
-            overlay.finish()
+            overlay.finish_with_rows()
         };
         if !entries.is_empty() {
             self.publish(entries, changes, time)?;
@@ -525,7 +525,7 @@ impl Writer {
     fn publish(
         &mut self,
         mut entries: Vec<Vec<u8>>,
-        changes: crate::registry::state::Changes,
+        mut changes: crate::registry::state::Changes,
         time: u64,
     ) -> Result<()> {
         // Held until the state has caught up, so that a proof is never made from one commit's facts and another's map.
@@ -553,7 +553,7 @@ impl Writer {
         self.store.fence(&staged)?;
         let checkpoint = Checkpoint { origin: commit.log.to_string(), size: staged.new_size, root: staged.root };
         self.store.publish(staged, &checkpoint.sign(&self.keys.log)?)?;
-        let batch = index_batch(&changes, &commit, commit.size);
+        let batch = index_batch(&mut changes, &commit, commit.size);
         self.view.state_mut().absorb(changes, &commit, id, commit.size - 1);
         metrics::counter!("domovoi_log_entries_total").absolute(commit.size);
         // A full queue slows the writer down to the index; a closed one means the index failed, which the log survives.

@@ -181,10 +181,11 @@ impl Envelope {
 
     /// What the key `kid` signed: `protected "." payload`, both in base64url (RFC 7515 §5.1).
     pub fn signing_input(&self, kid: &KeyThumb) -> Vec<u8> {
-        let mut input = protected(self.typ, kid).into_bytes();
-        input.push(b'.');
-        input.extend_from_slice(BASE64URL_NOPAD.encode(&self.payload).as_bytes());
-        input
+        let mut input = protected(self.typ, kid);
+        input.reserve_exact(1 + BASE64URL_NOPAD.encode_len(self.payload.len()));
+        input.push('.');
+        BASE64URL_NOPAD.encode_append(&self.payload, &mut input);
+        input.into_bytes()
     }
 
     /// The `typ` this envelope was read or made with.

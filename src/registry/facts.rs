@@ -408,11 +408,16 @@ pub enum Facts {
 impl Facts {
     /// The frozen encoding.
     pub fn encode(&self) -> Vec<u8> {
-        // Plain structs of strings and numbers: writing them to memory has no way to fail.
         let mut encoded = Vec::with_capacity(ENCODED);
-        match serde_json::to_writer(&mut encoded, self) {
-            Ok(()) => encoded,
-            Err(_) => Vec::new(),
+        self.encode_into(&mut encoded);
+        encoded
+    }
+    /// Appends the frozen encoding.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        let before = out.len();
+        // Plain structs of strings and numbers: writing them to memory has no way to fail.
+        if serde_json::to_writer(&mut *out, self).is_err() {
+            out.truncate(before);
         }
     }
     /// Gives back the memory that lists hold for growing.

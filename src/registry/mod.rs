@@ -40,6 +40,7 @@ mod note_rules;
 pub mod record;
 pub mod regions;
 pub mod replay;
+pub mod row;
 pub mod rules;
 pub mod secret_link;
 pub mod signature;

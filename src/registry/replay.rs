@@ -209,6 +209,7 @@ fn not_excepted(what: &str) -> Error {
 pub struct Replay {
     /// The map.
     pub map: StateMap,
+    keep_rows: bool,
     pending: Vec<Prepared>,
 }
 
@@ -218,7 +219,11 @@ pub type OnCommit<'f> = dyn FnMut(&mut State, Changes, &Commit, RecordId, u64) +
 impl Replay {
     /// Goes on from the map of a state.
     pub fn resume(map: StateMap) -> Replay {
-        Replay { map, pending: Vec::new() }
+        Replay { map, ..Replay::default() }
+    }
+    /// For whoever has an index: the rows of each batch are kept when its facts are encoded ([`Changes::take_rows`]).
+    pub fn with_rows(self) -> Replay {
+        Replay { keep_rows: true, ..self }
     }
     /// Number of entries read so far, those after the last commit included.
     pub fn size(&self, state: &State) -> u64 {
@@ -318,7 +323,7 @@ impl Replay {
                 "the log's node must be updated",
             ));
         }
-        Ok(overlay.finish())
+        Ok(if self.keep_rows { overlay.finish_with_rows() } else { overlay.finish() })
     }
 }
 

@@ -17,6 +17,7 @@ use super::jurisdiction::Charters;
 pub use super::jurisdiction::Jurisdiction;
 use super::node_record::{Adopted, Commit};
 use super::record::{Record, Subject};
+use super::row::row_of;
 use super::statemap::{Bytes32, map_key};
 use super::transfer;
 
@@ -24,7 +25,7 @@ use super::transfer;
 pub type Table<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Below this number of changed subjects, spreading them over cores costs more than it saves.
-const PARALLEL_FROM: usize = 256;
+const PARALLEL_FROM: usize = 4096;
 
 /// Most successions from the authority that was first given something to the one that holds it.
 pub const MAX_SUCCESSIONS: usize = 32;
@@ -492,8 +493,8 @@ pub struct Overlay<'s> {
 pub struct Changes {
     /// New facts and histories.
     pub subjects: Table<Subject, Entry>,
-    /// The frozen encoding of each subject's new facts: hashed for the state map, stored by the index.
-    pub encoded: Vec<(Subject, Vec<u8>)>,
+    /// The rows of these subjects with their names, where they were kept when the facts were encoded.
+    rows: Option<Vec<(String, Vec<u8>)>>,
     /// Leaves of the state map to set, (key, value).
     pub leaves: Vec<(Bytes32, Bytes32)>,
     ids: Table<RecordId, u64>,
@@ -546,6 +547,13 @@ impl Overlay<'_> {
     }
     /// Ends the batch.
     pub fn finish(self) -> Changes {
+        self.end(false)
+    }
+    /// Ends the batch, for whoever has an index: rows are kept ([`Changes::take_rows`]).
+    pub fn finish_with_rows(self) -> Changes {
+        self.end(true)
+    }
+    fn end(self, keep_rows: bool) -> Changes {
         let links: Vec<LinkDigest> = self.finders.links.keys().copied().collect();
         let mut leaves = map_each(&links, |link| {
             let (name, value) = link_leaf(*link, &self.chats_by_link(link));
@@ -553,14 +561,23 @@ impl Overlay<'_> {
         });
         let subjects: Vec<(&Subject, &Entry)> = self.subjects.iter().collect();
         let encode = |(s, e): &(&Subject, &Entry)| {
-            let encoded = e.facts.encode();
-            ((map_key(&s.to_string()), leaf_value(&encoded)), ((*s).clone(), encoded))
+            let (name, row, facts) = row_of(s, e);
+            ((map_key(&name), leaf_value(&row[facts..])), keep_rows.then_some((name, row)))
         };
-        let (of_subjects, encoded): (Vec<_>, Vec<_>) = map_each(&subjects, encode).into_iter().unzip();
+        let (of_subjects, rows): (Vec<_>, Vec<_>) = map_each(&subjects, encode).into_iter().unzip();
         leaves.extend(of_subjects);
+        let rows = rows.into_iter().collect();
         let Overlay { mut subjects, ids, finders, charter, .. } = self;
         subjects.values_mut().for_each(Entry::shrink);
-        Changes { subjects, encoded, leaves, ids, finders, charter }
+        Changes { subjects, rows, leaves, ids, finders, charter }
+    }
+}
+
+impl Changes {
+    /// The rows for an index, with the names of their subjects; made now where they were not kept.
+    pub fn take_rows(&mut self) -> Vec<(String, Vec<u8>)> {
+        let made = || self.subjects.iter().map(|(s, e)| row_of(s, e)).map(|(name, row, _)| (name, row)).collect();
+        self.rows.take().unwrap_or_else(made)
     }
 }
 

@@ -14,9 +14,11 @@
 //! the set of leaves alone. A leaf's hash covers its whole key, so the way down to it needs no proof of its own, and the
 //! way down to an empty half or to another's leaf proves absence.
 //!
-//! Nodes lie in two arenas and name each other by 32-bit numbers: 64 bytes a leaf, 40 an inner node, about 1.44 inner
-//! nodes a leaf, so four million leaves take half a gigabyte. Setting a leaf marks the way down to it; the
-//! root hashes what is marked, once. Leaves are never removed, except by undoing a batch that turned out to be wrong.
+//! Nodes lie in two arenas and name each other by 32-bit numbers: 64 bytes a leaf, 72 an inner node, about 1.44 inner
+//! nodes a leaf, so four million leaves take 670 MB. An inner node holds the hashes of its two halves, so hashing it reads no
+//! other node than those that were changed: in a large map, each of the others would be a wait for memory. Setting a leaf marks
+//! the way down to it; the root hashes what is marked, once. Leaves are never removed, except by undoing a batch that turned
+//! out to be wrong.
 
 use super::multi_proof::{MultiProof, Stands};
 use rayon::prelude::*;
@@ -33,10 +35,10 @@ pub const EMPTY_ROOT: Bytes32 = [
 
 const LEAF_TAG: u8 = 0x10;
 const INNER_TAG: u8 = 0x11;
-/// In place of the hash of an inner node that is to be computed anew. No input of SHA-256 with this output is known.
+/// In place of a hash that is to be computed anew. No input of SHA-256 with this output is known.
 const DIRTY: Bytes32 = [0; 32];
 /// Below this number of changed leaves, spreading the hashing over cores costs more than it saves.
-const PARALLEL_FROM: usize = 512;
+const PARALLEL_FROM: usize = 4096;
 /// Changed leaves that are hashed in one go: each go waits for all cores.
 const TOGETHER: usize = 1 << 16;
 /// Depth of the subtrees that are spread over the cores.
@@ -102,9 +104,22 @@ struct Leaf {
 
 #[derive(Debug, Clone, Copy)]
 struct Inner {
-    hash: Bytes32,
+    /// Of the two subtrees below.
+    hashes: [Bytes32; 2],
     children: [Ref; 2],
 }
+
+impl Inner {
+    fn new(children: [Ref; 2]) -> Inner {
+        Inner { hashes: [DIRTY; 2], children }
+    }
+    fn is_dirty(&self) -> bool {
+        self.hashes.contains(&DIRTY)
+    }
+}
+
+/// Where the hash of a subtree stands: an inner node, and which half of it.
+type Place = (u32, u8);
 
 /// What a batch changed, so that it can be undone: sizes of the arenas before, and old contents in order of change.
 #[derive(Debug, Clone)]
@@ -112,6 +127,7 @@ struct Journal {
     /// A batch is open. The lists keep their memory for the next.
     open: bool,
     root: Ref,
+    top: Bytes32,
     leaves: usize,
     inner: usize,
     values: Vec<(usize, Bytes32)>,
@@ -122,6 +138,8 @@ struct Journal {
 #[derive(Debug, Clone)]
 pub struct StateMap {
     root: Ref,
+    /// Hash of the whole.
+    top: Bytes32,
     leaves: Vec<Leaf>,
     inner: Vec<Inner>,
     /// Leaves set since the last root.
@@ -131,9 +149,9 @@ pub struct StateMap {
 
 impl Default for StateMap {
     fn default() -> Self {
-        let journal =
-            Journal { open: false, root: Ref::EMPTY, leaves: 0, inner: 0, values: Vec::new(), nodes: Vec::new() };
-        StateMap { root: Ref::EMPTY, leaves: Vec::new(), inner: Vec::new(), changed: 0, journal }
+        let (root, top) = (Ref::EMPTY, EMPTY_ROOT);
+        let journal = Journal { open: false, root, top, leaves: 0, inner: 0, values: Vec::new(), nodes: Vec::new() };
+        StateMap { root, top, leaves: Vec::new(), inner: Vec::new(), changed: 0, journal }
     }
 }
 
@@ -195,12 +213,13 @@ impl StateMap {
             None => {
                 self.leaves.push(Leaf { key, value });
                 let leaf = Ref::leaf(self.leaves.len() - 1);
-                match self.mark(&key) {
-                    None => self.root = self.grown(self.root, leaf, 0),
-                    Some((node, depth)) => {
-                        let side = bit(&key, depth);
+                let (parent, depth, hash) = self.mark(&key);
+                match parent {
+                    None => self.root = self.grown(self.root, hash, leaf, depth),
+                    Some(node) => {
+                        let side = bit(&key, depth - 1);
                         let child = self.inner[node].children[side];
-                        let child = self.grown(child, leaf, depth + 1);
+                        let child = self.grown(child, hash, leaf, depth);
                         self.inner[node].children[side] = child;
                     }
                 }
@@ -218,7 +237,10 @@ impl StateMap {
                 let mut deeper = false;
                 for (at, (key, _)) in ways.iter_mut().zip(some) {
                     if let Node::Inner(i) = at.node() {
-                        *at = self.inner[i].children[bit(key, depth)];
+                        let (node, side) = (&self.inner[i], bit(key, depth));
+                        // A node may lie on two lines of the cache.
+                        std::hint::black_box(node.hashes[side][0]);
+                        *at = node.children[side];
                         deeper = true;
                     }
                 }
@@ -242,42 +264,47 @@ impl StateMap {
             _ => {
                 let (left, right) = leaves.split_at(leaves.partition_point(|(key, _)| bit(key, depth) == 0));
                 let children = [self.of_sorted(left, depth + 1), self.of_sorted(right, depth + 1)];
-                self.inner.push(Inner { hash: DIRTY, children });
+                self.inner.push(Inner::new(children));
                 Ref::inner(self.inner.len() - 1)
             }
         }
     }
 
-    /// Marks the inner nodes on the way to `key`; gives the last of them and its depth.
-    fn mark(&mut self, key: &Bytes32) -> Option<(usize, usize)> {
+    /// Marks the way down to `key`: gives the last inner node on it, the depth of what is below, and the hash that had.
+    fn mark(&mut self, key: &Bytes32) -> (Option<usize>, usize, Bytes32) {
         let (mut at, mut depth, mut last) = (self.root, 0, None);
+        let mut hash = std::mem::replace(&mut self.top, DIRTY);
         while let Node::Inner(i) = at.node() {
             let node = &mut self.inner[i];
-            // All was hashed when the journal was begun: a node that is marked already was kept already.
-            if self.journal.open && i < self.journal.inner && node.hash != DIRTY {
+            // All was hashed when the journal was begun: a node with a mark was kept already.
+            if self.journal.open && i < self.journal.inner && !node.is_dirty() {
                 self.journal.nodes.push((i, *node));
             }
-            node.hash = DIRTY;
-            last = Some((i, depth));
-            at = node.children[bit(key, depth)];
+            let side = bit(key, depth);
+            hash = std::mem::replace(&mut node.hashes[side], DIRTY);
+            last = Some(i);
+            at = node.children[side];
             depth += 1;
         }
-        last
+        (last, depth, hash)
     }
 
-    /// The subtree at `depth` of what is there, no inner node, and a new leaf.
-    fn grown(&mut self, there: Ref, leaf: Ref, depth: usize) -> Ref {
+    /// The subtree at `depth` of what is there, no inner node, with its hash, and a new leaf.
+    fn grown(&mut self, there: Ref, hash: Bytes32, leaf: Ref, depth: usize) -> Ref {
         let (Node::Leaf(old), Node::Leaf(new)) = (there.node(), leaf.node()) else { return leaf };
         let (old_key, new_key) = (self.leaves[old].key, self.leaves[new].key);
         // Two keys that differ do so at some bit; the bits before it become inner nodes with an empty half.
         let parting = (depth..256).find(|&d| bit(&old_key, d) != bit(&new_key, d)).unwrap_or(255);
-        let mut children = if bit(&new_key, parting) == 0 { [leaf, there] } else { [there, leaf] };
+        let mut node = match bit(&new_key, parting) {
+            0 => Inner { hashes: [DIRTY, hash], children: [leaf, there] },
+            _ => Inner { hashes: [hash, DIRTY], children: [there, leaf] },
+        };
         for above in (depth..parting).rev() {
-            self.inner.push(Inner { hash: DIRTY, children });
+            self.inner.push(node);
             let below = Ref::inner(self.inner.len() - 1);
-            children = if bit(&new_key, above) == 0 { [below, Ref::EMPTY] } else { [Ref::EMPTY, below] };
+            node = Inner::new(if bit(&new_key, above) == 0 { [below, Ref::EMPTY] } else { [Ref::EMPTY, below] });
         }
-        self.inner.push(Inner { hash: DIRTY, children });
+        self.inner.push(node);
         Ref::inner(self.inner.len() - 1)
     }
 
@@ -289,11 +316,11 @@ impl StateMap {
             // Of a large map a few at a time: the hashes that wait to be written down stay a fraction of it.
             let at_a_time = (tops.len() * TOGETHER / self.changed).max(4 * rayon::current_num_threads());
             for some in tops.chunks(at_a_time) {
-                let done: Vec<Vec<(usize, Bytes32)>> = some
+                let done: Vec<Vec<(Place, Bytes32)>> = some
                     .par_iter()
-                    .map(|&top| {
+                    .map(|&(node, side)| {
                         let mut out = Vec::new();
-                        self.hash(top, &mut out);
+                        self.half(node as usize, side.into(), &mut out);
                         out
                     })
                     .collect();
@@ -301,44 +328,51 @@ impl StateMap {
             }
         }
         let mut out = Vec::new();
-        let root = self.hash(self.root, &mut out);
+        self.top = self.hash(self.root, &self.top, &mut out);
         self.write_down(out);
         self.changed = 0;
-        root
+        self.top
     }
 
-    fn write_down(&mut self, hashes: impl IntoIterator<Item = (usize, Bytes32)>) {
-        for (node, hash) in hashes {
-            self.inner[node].hash = hash;
+    fn write_down(&mut self, hashes: impl IntoIterator<Item = (Place, Bytes32)>) {
+        for ((node, side), hash) in hashes {
+            self.inner[node as usize].hashes[usize::from(side)] = hash;
         }
     }
 
-    /// The marked subtrees at [`PARALLEL_DEPTH`].
-    fn marked_at(&self, at: Ref, depth: usize, out: &mut Vec<Ref>) {
-        if let Node::Inner(i) = at.node()
-            && self.inner[i].hash == DIRTY
-        {
-            if depth == PARALLEL_DEPTH {
-                out.push(at);
-            } else {
-                self.inner[i].children.iter().for_each(|&child| self.marked_at(child, depth + 1, out));
+    /// The marked halves at [`PARALLEL_DEPTH`].
+    fn marked_at(&self, at: Ref, depth: usize, out: &mut Vec<Place>) {
+        let Node::Inner(i) = at.node() else { return };
+        let Inner { hashes, children } = &self.inner[i];
+        for (side, _) in (0u8..).zip(hashes).filter(|(_, hash)| **hash == DIRTY) {
+            match depth + 1 {
+                PARALLEL_DEPTH => out.push((i as u32, side)),
+                below => self.marked_at(children[usize::from(side)], below, out),
             }
         }
     }
 
-    /// Hash of a subtree; those of marked nodes in it are put into `out`. At most 256 calls deep.
-    fn hash(&self, at: Ref, out: &mut Vec<(usize, Bytes32)>) -> Bytes32 {
+    /// Hash of a subtree, where it is not known yet; those that had to be computed in it are put into `out`. At most 256 calls
+    /// deep.
+    fn hash(&self, at: Ref, known: &Bytes32, out: &mut Vec<(Place, Bytes32)>) -> Bytes32 {
+        if *known != DIRTY {
+            return *known;
+        }
         match at.node() {
             Node::Empty => EMPTY_ROOT,
             Node::Leaf(i) => leaf_hash(&self.leaves[i].key, &self.leaves[i].value),
-            Node::Inner(i) if self.inner[i].hash != DIRTY => self.inner[i].hash,
-            Node::Inner(i) => {
-                let [left, right] = self.inner[i].children;
-                let hash = inner_hash(&self.hash(left, out), &self.hash(right, out));
-                out.push((i, hash));
-                hash
-            }
+            Node::Inner(i) => inner_hash(&self.half(i, 0, out), &self.half(i, 1, out)),
         }
+    }
+
+    /// Hash of one half of an inner node, as [`StateMap::hash`].
+    fn half(&self, node: usize, side: usize, out: &mut Vec<(Place, Bytes32)>) -> Bytes32 {
+        let Inner { hashes, children } = &self.inner[node];
+        let hash = self.hash(children[side], &hashes[side], out);
+        if hashes[side] == DIRTY {
+            out.push(((node as u32, side as u8), hash));
+        }
+        hash
     }
 
     /// The hashes of the halves not taken on the way down to `key`, and the other leaf at its end, if one is there.
@@ -346,9 +380,8 @@ impl StateMap {
         let (mut at, mut siblings) = (self.root, Vec::new());
         while let Node::Inner(i) = at.node() {
             let side = bit(key, siblings.len());
-            let children = self.inner[i].children;
-            siblings.push(self.hash(children[1 - side], &mut Vec::new()));
-            at = children[side];
+            siblings.push(self.half(i, 1 - side, &mut Vec::new()));
+            at = self.inner[i].children[side];
         }
         match at.node() {
             Node::Leaf(i) if self.leaves[i].key != *key => (siblings, Some((self.leaves[i].key, self.leaves[i].value))),
@@ -358,12 +391,12 @@ impl StateMap {
 
     /// What stands on the ways down to `keys`, sorted and distinct ([`MultiProof::of`]).
     pub(super) fn ways_down(&self, keys: &[Bytes32], proof: &mut MultiProof) {
-        self.ways_below(self.root, 0, keys, proof);
+        self.ways_below((self.root, &self.top), 0, keys, proof);
     }
 
-    fn ways_below(&self, at: Ref, depth: usize, keys: &[Bytes32], proof: &mut MultiProof) {
+    fn ways_below(&self, (at, known): (Ref, &Bytes32), depth: usize, keys: &[Bytes32], proof: &mut MultiProof) {
         if keys.is_empty() {
-            return proof.hash(self.hash(at, &mut Vec::new()));
+            return proof.hash(self.hash(at, known, &mut Vec::new()));
         }
         match at.node() {
             Node::Empty => proof.stands(Stands::Empty),
@@ -376,9 +409,9 @@ impl StateMap {
             Node::Inner(i) => {
                 proof.stands(Stands::Inner);
                 let (left, right) = keys.split_at(keys.partition_point(|key| bit(key, depth) == 0));
-                let children = self.inner[i].children;
-                self.ways_below(children[0], depth + 1, left, proof);
-                self.ways_below(children[1], depth + 1, right, proof);
+                let Inner { hashes, children } = &self.inner[i];
+                self.ways_below((children[0], &hashes[0]), depth + 1, left, proof);
+                self.ways_below((children[1], &hashes[1]), depth + 1, right, proof);
             }
         }
     }
@@ -389,7 +422,7 @@ impl StateMap {
         self.root();
         self.commit();
         let journal = &mut self.journal;
-        (journal.open, journal.root) = (true, self.root);
+        (journal.open, journal.root, journal.top) = (true, self.root, self.top);
         (journal.leaves, journal.inner) = (self.leaves.len(), self.inner.len());
     }
 
@@ -414,7 +447,7 @@ impl StateMap {
         }
         self.leaves.truncate(self.journal.leaves);
         self.inner.truncate(self.journal.inner);
-        (self.root, self.journal.open) = (self.journal.root, false);
+        (self.root, self.top, self.journal.open) = (self.journal.root, self.journal.top, false);
         self.changed = 0;
     }
 }
@@ -429,7 +462,7 @@ impl FromIterator<(Bytes32, Bytes32)> for StateMap {
         leaves.dedup_by(|next, kept| next.0 == kept.0);
         let mut map = StateMap::new();
         map.reserve(leaves.len());
-        map.root = map.of_sorted(&leaves, 0);
+        (map.root, map.top) = (map.of_sorted(&leaves, 0), DIRTY);
         map.changed = leaves.len();
         map
     }
@@ -577,7 +610,7 @@ pub(super) mod tests {
 
     #[test]
     fn nodes_are_as_small_as_the_head_of_this_file_says() {
-        assert_eq!((size_of::<Leaf>(), size_of::<Inner>()), (64, 40));
+        assert_eq!((size_of::<Leaf>(), size_of::<Inner>()), (64, 72));
         let map: StateMap = (0..20_000u32).map(|i| (map_key(&i.to_string()), [0; 32])).collect();
         let per_leaf = map.inner.len() as f64 / map.leaves.len() as f64;
         assert!((1.3..1.6).contains(&per_leaf), "{per_leaf}");

@@ -61,35 +61,38 @@ impl VerifiedRecord {
 /// A signature with the key it claims, if that is known, and what it signs.
 type Signed<'r> = (Option<&'r PublicKey>, Vec<u8>, [u8; 64]);
 
+/// Records whose signatures are verified in one job: what they sign is written down for it, and stays in the cache until it is
+/// hashed.
+const TOGETHER: usize = 256;
+
 /// Verifies all signatures of all records, batched. Each record gets its own answer.
 pub fn verify_records(records: Vec<DecodedRecord>, ring: &KeyRing) -> Vec<Result<VerifiedRecord>> {
-    let inputs: Vec<Vec<Signed<'_>>> = records
-        .par_iter()
-        .map(|r| {
-            let signatures = r.envelope.signatures.iter();
-            signatures.map(|(kid, sig)| (ring.key(kid), r.envelope.signing_input(kid), *sig)).collect()
-        })
-        .collect();
+    let answers: Vec<Result<()>> = records.par_chunks(TOGETHER).flat_map_iter(|some| answers(some, ring)).collect();
+    let verified = |(decoded, answer): (_, Result<()>)| answer.map(|()| VerifiedRecord::reread(decoded));
+    records.into_iter().zip(answers).map(verified).collect()
+}
+
+fn answers(records: &[DecodedRecord], ring: &KeyRing) -> Vec<Result<()>> {
+    let signed = |r: &DecodedRecord| -> Vec<Signed<'_>> {
+        let signatures = r.envelope.signatures.iter();
+        signatures.map(|(kid, sig)| (ring.key(kid), r.envelope.signing_input(kid), *sig)).collect()
+    };
+    let inputs: Vec<Vec<Signed<'_>>> = records.iter().map(signed).collect();
     let items: Vec<(&PublicKey, &[u8], [u8; 64])> =
         inputs.iter().flatten().filter_map(|(key, input, sig)| key.map(|k| (k, input.as_slice(), *sig))).collect();
     let mut verdicts = verify_batch(&items).into_iter();
     // One verdict per signature whose key is known, in order.
-    let answers: Vec<Result<()>> = inputs
-        .iter()
-        .map(|signatures| {
-            let mut answer = Ok(());
-            for (key, _, _) in signatures {
-                let good = key.is_some() && verdicts.next().unwrap_or(false);
-                if !good && answer.is_ok() {
-                    answer = Err(if key.is_none() { unknown_key() } else { bad_signature() });
-                }
+    let answer = |signatures: &Vec<Signed<'_>>| {
+        let mut answer = Ok(());
+        for (key, _, _) in signatures {
+            let good = key.is_some() && verdicts.next().unwrap_or(false);
+            if !good && answer.is_ok() {
+                answer = Err(if key.is_none() { unknown_key() } else { bad_signature() });
             }
-            answer
-        })
-        .collect();
-    drop(inputs);
-    let verified = |(decoded, answer): (_, Result<()>)| answer.map(|()| VerifiedRecord::reread(decoded));
-    records.into_iter().zip(answers).map(verified).collect()
+        }
+        answer
+    };
+    inputs.iter().map(answer).collect()
 }
 
 fn unknown_key() -> Error {

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::tlog::Hash;
 use crate::tlog::hash::leaf_hashes;
 use crate::tlog::tile::{
-    BundleId, LogPath, TILE_WIDTH, TileId, decode_bundle, decode_tile, encode_bundle, encode_tile,
+    BundleId, LogPath, TILE_WIDTH, TileId, decode_bundle, decode_tile, encode_tile, extend_bundle,
 };
 use crate::tlog::tree::{TileSource, grow};
 
@@ -88,18 +88,22 @@ impl Edge {
         Ok(edge)
     }
 
-    /// Appends entries, none longer than a bundle can hold.
+    /// Appends entries, none longer than a bundle can hold, with the hashes of their leaves.
     ///
-    /// Errors: `bundle.entry-too-long`, `tree.size`.
-    pub(super) fn grow(&self, entries: &[impl AsRef<[u8]> + Sync]) -> Result<Growth> {
-        let grown = self.grow_hashes(&leaf_hashes(entries))?;
+    /// Errors: `bundle.entry-too-long`, `tree.size`, `log.edge`.
+    pub(super) fn grow(&self, entries: &[impl AsRef<[u8]>], leaves: &[Hash]) -> Result<Growth> {
+        if entries.len() != leaves.len() {
+            let detail = format!("{} entries and {} leaf hashes", entries.len(), leaves.len());
+            return Err(Error::stop("log.edge", detail, "report this as a defect"));
+        }
+        let grown = self.grow_hashes(leaves)?;
         let (mut edge, mut files) = (grown.edge, grown.files);
         edge.bundle = self.bundle.clone();
         let (mut index, mut rest) = (self.size / WIDTH, entries);
         while !rest.is_empty() {
             let held = if index == self.size / WIDTH { (self.size % WIDTH) as usize } else { 0 };
             let (now, later) = rest.split_at(rest.len().min(TILE_WIDTH - held));
-            edge.bundle.extend(encode_bundle(now)?);
+            extend_bundle(&mut edge.bundle, now)?;
             let width = (held + now.len()) as u16;
             let id = BundleId { index, width };
             let bytes = if id.is_full() { std::mem::take(&mut edge.bundle) } else { edge.bundle.clone() };

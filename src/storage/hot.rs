@@ -72,12 +72,20 @@ impl Block {
     }
 }
 
-/// Appends a row to the payload of a block. Keys are short names and rows bounded by the rules: neither length overflows.
-pub fn push_row(payload: &mut Vec<u8>, key: &[u8], row: &[u8]) {
-    payload.extend_from_slice(&(key.len() as u16).to_be_bytes());
-    payload.extend_from_slice(key);
-    payload.extend_from_slice(&(row.len() as u32).to_be_bytes());
-    payload.extend_from_slice(row);
+/// Appends a row to the payload of a block: what the two append. Keys are short names and rows bounded by the rules: neither
+/// length overflows.
+pub fn push_row(payload: &mut Vec<u8>, key: impl FnOnce(&mut Vec<u8>), row: impl FnOnce(&mut Vec<u8>)) {
+    // Written where they stay, and their lengths afterwards: a million rows are not copied.
+    let at = payload.len();
+    payload.extend_from_slice(&[0; 2]);
+    key(payload);
+    let length = (payload.len() - at - 2) as u16;
+    payload[at..at + 2].copy_from_slice(&length.to_be_bytes());
+    let at = payload.len();
+    payload.extend_from_slice(&[0; 4]);
+    row(payload);
+    let length = (payload.len() - at - 4) as u32;
+    payload[at..at + 4].copy_from_slice(&length.to_be_bytes());
 }
 
 /// Replaces the hot file `path` by one of these blocks, `count` of them.

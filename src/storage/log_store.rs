@@ -20,7 +20,7 @@ use super::repair::{repair, set_aside};
 use crate::error::{Action, Error, Result};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
-use crate::tlog::hash::leaf_hash;
+use crate::tlog::hash::{leaf_hash, leaf_hashes};
 use crate::tlog::note::{Note, NoteSignature, VerifierKey};
 use crate::tlog::tile::{bundles_between, decode_bundle};
 use crate::tlog::tree;
@@ -203,7 +203,7 @@ impl LogStore {
             return self.confirm_restored(None).and(Err(out_of_order("the restored fence is not confirmed")));
         }
         Record::check(&entries)?;
-        let growth = self.edge.grow(&entries)?;
+        let growth = self.edge.grow(&entries, &leaf_hashes(&entries))?;
         let old_size = self.edge.size;
         let record = Record::encode(old_size, growth.edge.root, &entries)?;
         self.durably(|store| store.journal.write(&record))?;
@@ -398,7 +398,7 @@ fn whole_edge(dir: &Path, size: u64, root: Hash, journal: Option<&Record>) -> Re
 fn roll_forward(dir: &Path, edge: &Edge, record: Option<&Record>, fence: &Fence) -> Result<Option<Work>> {
     let ahead = record.filter(|r| r.new_size > edge.size);
     if let Some(record) = ahead.filter(|r| r.old_size == edge.size) {
-        let growth = edge.grow(&record.entries)?;
+        let growth = edge.grow(&record.entries, &leaf_hashes(&record.entries))?;
         if growth.edge.root != record.root {
             let detail =
                 format!("the journalled batch gives the root {}, intended was {}", growth.edge.root, record.root);

@@ -18,6 +18,7 @@ use super::repair::{repair, set_aside};
 use crate::error::{Action, Error, Result};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::Checkpoint;
+use crate::tlog::hash::leaf_hashes;
 use crate::tlog::note::VerifierKey;
 use crate::tlog::tile::{LogPath, bundles_between, tiles_between};
 use crate::tlog::tree;
@@ -154,8 +155,15 @@ impl MirrorStore {
     ///
     /// Errors: `stage.empty`, `stage.too-large`, `stage.entry-too-long`, `tree.size`, `store.broken`, `disk.write`.
     pub fn append(&mut self, entries: &[impl AsRef<[u8]> + Sync]) -> Result<()> {
+        self.append_hashed(entries, &leaf_hashes(entries))
+    }
+
+    /// [`append`](Self::append) of entries whose leaf hashes are known: `leaves`, which each of them was held against.
+    ///
+    /// Errors: as of `append`; `log.edge` where they are not as many.
+    pub fn append_hashed(&mut self, entries: &[impl AsRef<[u8]>], leaves: &[Hash]) -> Result<()> {
         Record::check(entries)?;
-        let growth = self.edge.grow(entries)?;
+        let growth = self.edge.grow(entries, leaves)?;
         let (old, new) = (&self.edge, &growth.edge);
         let before = Head { size: old.size, root: old.root, next: new.size };
         let after = Head { size: new.size, root: new.root, next: new.size };

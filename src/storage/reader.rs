@@ -195,6 +195,16 @@ impl Entries {
         self.bundles.push(bundle);
         Ok(())
     }
+    /// Adds those of `other`, which follow.
+    pub fn append(&mut self, other: Entries) {
+        let before = self.bundles.len();
+        self.places.extend(other.places.into_iter().map(|(bundle, place)| (before + bundle, place)));
+        self.bundles.extend(other.bundles);
+    }
+    /// Leaves the first `count` out.
+    pub fn skip(&mut self, count: usize) {
+        self.places.drain(..count.min(self.places.len()));
+    }
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.places.len()

@@ -44,10 +44,14 @@ const REQUEST: Duration = Duration::from_secs(60);
 const GRACE: Duration = Duration::from_secs(5);
 /// Bytes a second.
 const LOWEST_RATE: u64 = 1024;
+/// Bytes of an answer that room is made for when they are announced: a bundle of usual entries has half of it.
+const USUAL: u64 = 512 * 1024;
 /// Headers of an answer.
 const HEADERS: usize = 64;
 /// Bytes of an answer's headers, over HTTP/2; HTTP/1 is bounded by the transport's buffer, 400 KiB.
 const HEADER_BYTES: u32 = 16 * 1024;
+/// A frame of an answer over HTTP/2: a bundle in few pieces.
+const FRAME: u32 = 256 * 1024;
 /// A peer that asks for patience (429 or 503 with `Retry-After`) is left alone so long, at most.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
 /// Where it names no time.
@@ -221,6 +225,7 @@ impl Peer {
             .timeout(REQUEST)
             .http1_max_headers(HEADERS)
             .http2_max_header_list_size(HEADER_BYTES)
+            .http2_max_frame_size(FRAME)
             .user_agent(concat!("domovoi/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = ca {
             let certificate =
@@ -367,7 +372,9 @@ impl Peer {
         if answer.content_length().is_some_and(|announced| announced > max as u64) {
             return Err(too_large(url.as_str(), max));
         }
-        let mut body = Vec::new();
+        // Room for what is announced, and no more than usual answers have before it is there.
+        let announced = answer.content_length().unwrap_or(0).min(USUAL);
+        let mut body = Vec::with_capacity(announced as usize);
         while let Some(chunk) = answer.chunk().await.map_err(|e| unreachable(url.as_str(), &e))? {
             if body.len() + chunk.len() > max {
                 return Err(too_large(url.as_str(), max));

@@ -2,7 +2,6 @@
 //! tail that is missing in one that is behind. The peer's hash tiles are proved first, so that each bundle is held against
 //! proved hashes when it comes, and is verified and kept at once; an interrupted run goes on where it stopped.
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use super::client::Peer;
 use super::own_head::Keeper;
 use super::round::{self, Arriving};
-use super::take_in::{Readers, STEP, Work, take_in};
+use super::take_in::{Hashed, Readers, STEP, Work, take_in};
 use crate::error::{Error, Result};
 use crate::node::charters::read_chain;
 use crate::node::layout::Layout;
@@ -21,7 +20,7 @@ use crate::node::log_view::{LogView, Role};
 use crate::storage::durable::{create_dir, read_optional, remove, remove_all, write_atomic};
 use crate::storage::fence::{Age, Fence};
 use crate::storage::index::{Applied, Index, IndexBatch};
-use crate::storage::log_store::{Entries, LogReader, open_by_any};
+use crate::storage::log_store::{LogReader, open_by_any};
 use crate::storage::mirror_store::MirrorStore;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::note::VerifierKey;
@@ -72,24 +71,25 @@ impl Watch {
     }
 }
 
-/// Chunks of the proved entries in `range`, as their bundles arrive.
-struct Chunks {
-    arriving: Receiver<Arriving>,
-    range: Range<u64>,
-}
+/// Chunks of the proved entries, as their bundles arrive.
+struct Chunks(Receiver<Arriving>);
 
 impl Iterator for Chunks {
-    type Item = Result<Entries>;
+    type Item = Result<Hashed>;
 
-    fn next(&mut self) -> Option<Result<Entries>> {
-        let mut entries = Entries::default();
-        while (entries.len() as u64) < STEP && entries.bytes() < CHUNK_BYTES {
-            let Some(bundle) = self.arriving.blocking_recv() else { break };
-            if let Err(e) = bundle.and_then(|(id, bytes)| entries.push(bytes, id, &self.range)) {
-                return Some(Err(e));
+    fn next(&mut self) -> Option<Result<Hashed>> {
+        let mut chunk = Hashed::default();
+        while (chunk.entries.len() as u64) < STEP && chunk.entries.bytes() < CHUNK_BYTES {
+            match self.0.blocking_recv() {
+                Some(Ok(bundle)) => {
+                    chunk.entries.append(bundle.entries);
+                    chunk.leaves.extend(bundle.leaves);
+                }
+                Some(Err(e)) => return Some(Err(e)),
+                None => break,
             }
         }
-        (!entries.is_empty()).then_some(Ok(entries))
+        (!chunk.entries.is_empty()).then_some(Ok(chunk))
     }
 }
 
@@ -156,17 +156,13 @@ impl Rebuild {
                 "at most 4 M entries are fetched at a time: restore from a backup first",
             ));
         }
-        let leaves = round::leaves(peer, stored, size).await?;
-        round::prove(&self.view.reader, stored, &leaves, head)?;
+        let proved = round::proved(peer, (&self.view.reader, stored), head).await?;
         let (send, arriving) = channel(BUNDLES);
-        tokio::spawn(round::proved_bundles(peer.clone(), (stored, size), Arc::new(leaves), send));
+        tokio::spawn(round::proved_bundles(peer.clone(), (stored, size), Arc::new(proved), send));
         let (view, work, head) = (self.view.clone(), self.work.clone(), head.clone());
-        tokio::task::spawn_blocking(move || {
-            let chunks = Chunks { arriving, range: stored..size };
-            take_in(&view, &mut work.lock(), chunks, &head, Readers::Absent)
-        })
-        .await
-        .map_err(|e| Error::retry("sync.task", e.to_string(), "try again"))?
+        tokio::task::spawn_blocking(move || take_in(&view, &mut work.lock(), Chunks(arriving), &head, Readers::Absent))
+            .await
+            .map_err(|e| Error::retry("sync.task", e.to_string(), "try again"))?
     }
 
     /// [`Rebuild::take`] from the first of these that has it; every one that has not is named.
@@ -300,6 +296,7 @@ pub fn marker(data: &Path) -> std::path::PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::log_store::Entries;
     use crate::tlog::tile::{BundleId, encode_bundle};
 
     #[test]
@@ -308,11 +305,12 @@ mod tests {
             let (send, arriving) = channel(bundles as usize);
             for index in 0..bundles {
                 let bundle = encode_bundle(&vec![vec![b'x'; length]; 256]).unwrap();
-                send.try_send(Ok((BundleId { index, width: 256 }, bundle))).unwrap();
+                let mut entries = Entries::default();
+                entries.push(bundle, BundleId { index, width: 256 }, &(0..u64::MAX)).unwrap();
+                send.try_send(Ok(Hashed { entries, leaves: Vec::new() })).unwrap();
             }
             drop(send);
-            let chunks = Chunks { arriving, range: 0..bundles * 256 };
-            chunks.map(|entries| entries.unwrap().len() as u64).collect::<Vec<_>>()
+            Chunks(arriving).map(|chunk| chunk.unwrap().entries.len() as u64).collect::<Vec<_>>()
         };
         assert_eq!(sizes(1, 20), [STEP, 4 * 256]);
         // Three bundles of 15 MB are more than 32 MiB.

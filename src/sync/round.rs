@@ -1,21 +1,27 @@
 //! One round: fetch what is new in a peer's log, prove it, and hand it on.
 
 use std::cell::Cell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use super::client::Peer;
-use super::take_in::Incoming;
+use super::take_in::{Hashed, Incoming};
 use crate::error::{Action, Error, Result};
+use crate::storage::log_store::{Entries, LogReader};
 use crate::tlog::Hash;
 use crate::tlog::checkpoint::{Checkpoint, VerifiedCheckpoint};
 use crate::tlog::leaf_hash;
 use crate::tlog::note::VerifierKey;
-use crate::tlog::tile::{BundleId, LogPath, TileId, bundles_between, decode_bundle, decode_tile, encode_tile};
-use crate::tlog::tree::{self, Grown, TileSource, consistency_proof, grow};
+use crate::tlog::tile::{
+    BundleId, LogPath, TILE_WIDTH, TileId, bundles_between, decode_bundle, decode_tile, encode_tile,
+};
+use crate::tlog::tree::{self, Grown, TileSource, consistency_proof, grow, root_over_bundles, subtree_root};
+
+/// Entries of a full bundle, hashes of a full tile.
+const WIDTH: u64 = TILE_WIDTH as u64;
 
 /// Requests to one peer at a time.
 pub const PARALLEL: usize = 8;
@@ -103,7 +109,11 @@ pub async fn bundles(peer: &Peer, stored: u64, size: u64, incoming: &Incoming) -
         if let Some(bytes) = new {
             incoming.put(id, &bytes)?;
         }
-        place(&mut leaves, stored, id.index * 256, hashes);
+        for (index, hash) in (id.index * WIDTH..).zip(hashes) {
+            if let Some(place) = index.checked_sub(stored).and_then(|n| leaves.get_mut(n as usize)) {
+                *place = hash;
+            }
+        }
     }
 }
 
@@ -131,43 +141,61 @@ async fn bundle(peer: Peer, id: BundleId, incoming: Incoming) -> Result<Bundle> 
     hashed.await.map_err(task)?
 }
 
-/// Hashes of the leaves from `stored` up to `size`, as the peer's tiles have them: good for something once they are proved.
-pub async fn leaves(peer: &Peer, stored: u64, size: u64) -> Result<Vec<Hash>> {
-    let mut wanted = (stored / 256..size.div_ceil(256)).filter_map(|index| TileId::in_tree(0, index, size));
-    let mut leaves = vec![Hash::EMPTY_TREE; (size - stored) as usize];
-    let mut running = JoinSet::new();
+/// What the bundles of a log must hash to, from the first that is not stored in full on.
+pub struct Proved {
+    /// Index of that one.
+    first: u64,
+    /// How many of its entries are stored.
+    held: usize,
+    /// The root over the leaves of each.
+    roots: Vec<Hash>,
+}
+
+/// Fetches what proves the bundles from `stored` up to `size`, the entries of `head`, before any of them: the peer's tiles of
+/// level 1, which have a hash for each full bundle, and those of level 0 at both ends, where bundles are not full. With what is
+/// `stored` here they must have the root of the head.
+///
+/// # Errors
+/// `peer.root` where they have another, or what is stored is no part of it; those of the peer and of the files.
+pub async fn proved(peer: &Peer, (reader, stored): (&LogReader, u64), head: &VerifiedCheckpoint) -> Result<Proved> {
+    let wanted = head.checkpoint();
+    let (first, last) = (stored / WIDTH, wanted.size / WIDTH);
+    let held = reader.leaves(first * WIDTH..stored)?;
+    let level = (first / WIDTH..last.div_ceil(WIDTH)).filter(|_| first < last).map(|index| (1, index));
+    let ends = (!held.is_empty() && first < last).then_some((0, first)).into_iter().chain([(0, last)]);
+    let mut ids = level.chain(ends).filter_map(|(level, index)| TileId::in_tree(level, index, wanted.size));
+    let (mut tiles, mut running) = (BTreeMap::new(), JoinSet::new());
     loop {
-        for id in wanted.by_ref().take(PARALLEL - running.len()) {
+        for id in ids.by_ref().take(PARALLEL - running.len()) {
             let peer = peer.clone();
             running.spawn(async move { Ok::<_, Error>((id, peer.log_file(LogPath::Tile(id)).await?)) });
         }
-        let Some(done) = running.join_next().await else { return Ok(leaves) };
+        let Some(done) = running.join_next().await else { break };
         let (id, bytes) = done.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))??;
         let hashes = decode_tile(&bytes, id.width).map_err(|e| e.at(id).with_action(Action::Isolate))?;
-        place(&mut leaves, stored, id.index * 256, hashes);
+        tiles.insert((id.level, id.index), hashes);
     }
+    let bundles = tiles.range((1, 0)..).flat_map(|((_, index), hashes)| (index * WIDTH..).zip(hashes));
+    let mut roots: Vec<Hash> = bundles.filter(|(bundle, _)| *bundle >= first).map(|(_, root)| *root).collect();
+    roots.extend(tiles.get(&(0, last)).map(|leaves| subtree_root(leaves)));
+    let begins = |leaves: &Vec<Hash>| roots.first() == Some(&subtree_root(leaves)) && leaves.starts_with(&held);
+    if !tiles.get(&(0, first)).is_none_or(begins) || root_over_bundles(reader, first, &roots)? != wanted.root {
+        return Err(not_the_root(wanted));
+    }
+    Ok(Proved { first, held: held.len(), roots })
 }
 
-/// Puts the hashes of a tile or bundle, whose first leaf is `first`, among those from `stored` on.
-fn place(leaves: &mut [Hash], stored: u64, first: u64, hashes: Vec<Hash>) {
-    for (index, hash) in (first..).zip(hashes) {
-        if let Some(place) = index.checked_sub(stored).and_then(|n| leaves.get_mut(n as usize)) {
-            *place = hash;
-        }
-    }
-}
+/// New entries of a bundle on their way, or why there are none.
+pub type Arriving = Result<Hashed>;
 
-/// A bundle on its way, or why there is none.
-pub type Arriving = Result<(BundleId, Vec<u8>)>;
-
-/// Fetches the bundles from `stored` up to `size` and hands each over in their order, held against the hashes of its leaves,
-/// which are proved: until the first that is not as it should be, or until nobody takes any more.
-pub async fn proved_bundles(peer: Peer, (stored, size): (u64, u64), leaves: Arc<Vec<Hash>>, to: Sender<Arriving>) {
+/// Fetches the bundles from `stored` up to `size` and hands the new entries over in their order, each bundle held against the
+/// proved root over its leaves: until the first that is not as it should be, or until nobody takes any more.
+pub async fn proved_bundles(peer: Peer, (stored, size): (u64, u64), proved: Arc<Proved>, to: Sender<Arriving>) {
     let mut wanted = bundles_between(stored, size);
     let mut running = VecDeque::new();
     loop {
         for id in wanted.by_ref().take(PARALLEL - running.len()) {
-            running.push_back(tokio::spawn(proved_bundle(peer.clone(), id, stored, leaves.clone())));
+            running.push_back(tokio::spawn(proved_bundle(peer.clone(), id, proved.clone())));
         }
         let Some(next) = running.pop_front() else { return };
         let bundle = next.await.unwrap_or_else(|e| Err(Error::retry("peer.task", e.to_string(), "try again")));
@@ -178,23 +206,26 @@ pub async fn proved_bundles(peer: Peer, (stored, size): (u64, u64), leaves: Arc<
     }
 }
 
-async fn proved_bundle(peer: Peer, id: BundleId, stored: u64, leaves: Arc<Vec<Hash>>) -> Arriving {
+async fn proved_bundle(peer: Peer, id: BundleId, proved: Arc<Proved>) -> Arriving {
     let bytes = peer.log_file(LogPath::Bundle(id)).await?;
     let checked = spawn_blocking(move || {
-        let entries = decode_bundle(&bytes, id.width);
-        let entries = entries.map_err(|e| e.at(LogPath::Bundle(id)).with_action(Action::Isolate))?;
-        let proved = (id.index * 256..).zip(entries).all(|(index, entry)| match index.checked_sub(stored) {
-            Some(n) => leaves.get(n as usize).is_some_and(|leaf| *leaf == leaf_hash(&bytes[entry])),
-            None => true,
-        });
-        match proved {
-            true => Ok((id, bytes)),
-            false => Err(Error::isolate(
+        let mut entries = Entries::default();
+        let pushed = entries.push(bytes, id, &(0..u64::MAX));
+        pushed.map_err(|e| e.at(LogPath::Bundle(id)).with_action(Action::Isolate))?;
+        let mut leaves: Vec<Hash> = entries.iter().map(leaf_hash).collect();
+        let root = id.index.checked_sub(proved.first).and_then(|n| proved.roots.get(n as usize));
+        if root != Some(&subtree_root(&leaves)) {
+            return Err(Error::isolate(
                 "peer.root",
                 format!("{} does not hold the entries of the signed checkpoint", LogPath::Bundle(id)),
                 "the peer's copy is damaged; its operator should run «domovoi fsck»",
-            )),
+            ));
         }
+        if id.index == proved.first {
+            entries.skip(proved.held);
+            leaves.drain(..proved.held.min(leaves.len()));
+        }
+        Ok(Hashed { entries, leaves })
     });
     checked.await.map_err(|e| Error::retry("peer.task", e.to_string(), "try again"))?
 }
@@ -205,16 +236,20 @@ pub fn prove(tiles: &impl TileSource, stored: u64, leaves: &[Hash], checkpoint: 
     let grown = grow(tiles, stored, leaves)?;
     let wanted = checkpoint.checkpoint();
     if grown.size != wanted.size || grown.root != wanted.root {
-        return Err(Error::isolate(
-            "peer.root",
-            format!(
-                "{}: the entries up to {} do not have the root of the signed checkpoint, or do not extend what was accepted before",
-                wanted.origin, wanted.size
-            ),
-            "the peer serves changed bytes or has forked; the evidence holds the checkpoint",
-        ));
+        return Err(not_the_root(wanted));
     }
     Ok(grown)
+}
+
+fn not_the_root(wanted: &Checkpoint) -> Error {
+    Error::isolate(
+        "peer.root",
+        format!(
+            "{}: the entries up to {} do not have the root of the signed checkpoint, or do not extend what was accepted before",
+            wanted.origin, wanted.size
+        ),
+        "the peer serves changed bytes or has forked; the evidence holds the checkpoint",
+    )
 }
 
 /// Compares the hash tiles that the peer serves with those that follow from its entries.
@@ -242,3 +277,7 @@ pub async fn tiles(peer: &Peer, grown: &[(TileId, Vec<Hash>)]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "round_tests.rs"]
+mod tests;

@@ -19,6 +19,7 @@ use crate::storage::durable::read_bounded;
 use crate::storage::index::{Index, IndexBatch, SledIndex};
 use crate::storage::log_store::Entries;
 use crate::storage::mirror_store::MirrorStore;
+use crate::tlog::Hash;
 use crate::tlog::checkpoint::VerifiedCheckpoint;
 use crate::tlog::tile::{BundleId, bundles_between, decode_bundle};
 
@@ -65,15 +66,25 @@ impl Incoming {
         Ok(out)
     }
     /// All of these, chunk by chunk.
-    pub(super) fn chunks(&self, stored: u64, size: u64) -> impl Iterator<Item = Result<Entries>> + Send {
+    pub(super) fn chunks(&self, stored: u64, size: u64) -> impl Iterator<Item = Result<Hashed>> + Send {
         let steps = (stored..size).step_by(STEP as usize);
-        steps.map(move |at| self.entries((stored, size), at..size.min(at + STEP)))
+        // They were read again since they were hashed: the mirror hashes what it keeps.
+        let hashed = |entries| Hashed { entries, leaves: Vec::new() };
+        steps.map(move |at| self.entries((stored, size), at..size.min(at + STEP)).map(hashed))
     }
     /// Removes what is there.
     pub fn clear(&self) {
         // Leftovers are fetched again or overwritten; failing to remove them harms nothing.
         let _ = std::fs::remove_dir_all(&self.0);
     }
+}
+
+/// Entries that are proved to be those of a signed head, and the hashes of their leaves where these are known already.
+#[derive(Default)]
+pub struct Hashed {
+    pub(super) entries: Entries,
+    /// One an entry, or none at all.
+    pub(super) leaves: Vec<Hash>,
 }
 
 /// Entries verified and applied at a time: few enough that readers wait some tens of milliseconds at most.
@@ -112,7 +123,7 @@ pub(super) enum Readers {
 pub(super) fn take_in<I: Index + Send>(
     view: &LogView,
     work: &mut Work<I>,
-    chunks: impl Iterator<Item = Result<Entries>> + Send,
+    chunks: impl Iterator<Item = Result<Hashed>> + Send,
     checkpoint: &VerifiedCheckpoint,
     readers: Readers,
 ) -> Result<()> {
@@ -144,19 +155,20 @@ pub(super) fn take_in<I: Index + Send>(
 fn replay<I: Index + Send>(
     view: &LogView,
     work: &mut Work<I>,
-    chunks: impl Iterator<Item = Result<Entries>> + Send,
+    chunks: impl Iterator<Item = Result<Hashed>> + Send,
     readers: Readers,
 ) -> Result<()> {
     let preparer = (view.state().size(), Preparer::after(&view.state(), Trust::Verify));
     let Work { mirror, index, ring } = work;
     let unkept = Unkept { from: mirror.reader().size(), chunks: VecDeque::new() };
     std::thread::scope(|scope| {
-        // One chunk waits while the next is verified and the last one applied.
-        let (send, prepared) = sync_channel(1);
+        // Two chunks wait while the next is verified and the last one applied: neither side waits for the other's slow ones.
+        let (send, prepared) = sync_channel(2);
         scope.spawn(move || prepare(chunks, preparer, ring, &send));
         let (mut prepared, mut replay) = (prepared.into_iter(), Replay::default());
         if readers == Readers::Present {
             let mut unkept = unkept;
+            replay = replay.with_rows();
             return prepared.try_for_each(|chunk| {
                 let (chunk, entries) = chunk?;
                 unkept.chunks.push_back(entries);
@@ -180,20 +192,20 @@ fn replay<I: Index + Send>(
 
 /// Verifies chunk after chunk and hands each over: up to the end or the first failure, or until nobody takes any more.
 fn prepare(
-    chunks: impl Iterator<Item = Result<Entries>>,
+    chunks: impl Iterator<Item = Result<Hashed>>,
     (mut at, mut preparer): (u64, Preparer),
     ring: &mut KeyRing,
-    to: &SyncSender<Result<(PreparedChunk, Entries)>>,
+    to: &SyncSender<Result<(PreparedChunk, Hashed)>>,
 ) {
     for chunk in chunks {
-        let prepared = chunk.map(|entries| {
-            let mut verify = || preparer.prepare(at, &entries.all(), ring);
+        let prepared = chunk.map(|hashed| {
+            let mut verify = || preparer.prepare(at, &hashed.entries.all(), ring);
             let chunk = match &*VERIFIERS {
                 Some(pool) => pool.install(verify),
                 None => verify(),
             };
-            at += entries.len() as u64;
-            (chunk, entries)
+            at += hashed.entries.len() as u64;
+            (chunk, hashed)
         });
         let failed = prepared.is_err();
         if to.send(prepared).is_err() || failed {
@@ -206,7 +218,7 @@ fn prepare(
 struct Unkept {
     /// Index of the first entry of the first chunk.
     from: u64,
-    chunks: VecDeque<Entries>,
+    chunks: VecDeque<Hashed>,
 }
 
 impl Unkept {
@@ -216,23 +228,30 @@ impl Unkept {
         if upto <= kept {
             return Ok(());
         }
-        let entries = self.chunks.iter().flat_map(Entries::iter);
-        let new: Vec<&[u8]> = entries.skip((kept - self.from) as usize).take((upto - kept) as usize).collect();
-        mirror.append(&new)?;
-        while let Some(chunk) = self.chunks.pop_front_if(|chunk| self.from + chunk.len() as u64 <= upto) {
-            self.from += chunk.len() as u64;
+        let (before, count) = ((kept - self.from) as usize, (upto - kept) as usize);
+        let entries = self.chunks.iter().flat_map(|chunk| chunk.entries.iter());
+        let new: Vec<&[u8]> = entries.skip(before).take(count).collect();
+        match self.chunks.iter().all(|chunk| chunk.leaves.len() == chunk.entries.len()) {
+            true => {
+                let leaves = self.chunks.iter().flat_map(|chunk| &chunk.leaves).copied();
+                mirror.append_hashed(&new, &leaves.skip(before).take(count).collect::<Vec<_>>())?;
+            }
+            false => mirror.append(&new)?,
+        }
+        while let Some(chunk) = self.chunks.pop_front_if(|chunk| self.from + chunk.entries.len() as u64 <= upto) {
+            self.from += chunk.entries.len() as u64;
         }
         Ok(())
     }
 }
 
 /// Keeps what was applied up to each of these sizes, at least [`KEEP`] entries or [`KEEP_BYTES`] at a time, the rest at the end.
-fn keep_behind(mirror: &mut MirrorStore, mut unkept: Unkept, applied: &Receiver<(Entries, u64)>) -> Result<()> {
+fn keep_behind(mirror: &mut MirrorStore, mut unkept: Unkept, applied: &Receiver<(Hashed, u64)>) -> Result<()> {
     let (mut kept, mut upto) = (unkept.from, unkept.from);
     for (entries, size) in applied {
         unkept.chunks.push_back(entries);
         upto = size;
-        let bytes = || unkept.chunks.iter().map(Entries::bytes).sum::<usize>();
+        let bytes = || unkept.chunks.iter().map(|chunk| chunk.entries.bytes()).sum::<usize>();
         if upto - kept >= KEEP || bytes() >= KEEP_BYTES {
             unkept.keep(mirror, upto)?;
             kept = upto;
@@ -258,9 +277,9 @@ fn apply<I: Index>(
     // The view has the map while nothing is applied. It is given back before anybody sees it.
     let (mut map, mut state) = (view.map_mut(), view.state_mut());
     std::mem::swap(&mut *map, &mut replay.map);
-    let result = replay.apply(&mut state, chunk, &mut |state, changes, commit, id, at| {
+    let result = replay.apply(&mut state, chunk, &mut |state, mut changes, commit, id, at| {
         if indexed {
-            let next = index_batch(&changes, commit, at + 1);
+            let next = index_batch(&mut changes, commit, at + 1);
             match &mut batch {
                 Some(b) => join_batches(b, next),
                 None => batch = Some(next),
@@ -282,7 +301,7 @@ fn apply<I: Index>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tlog::hash::leaf_hashes;
+    use crate::tlog::hash::{leaf_hash, leaf_hashes};
     use crate::tlog::tile::encode_bundle;
     use crate::tlog::tree::Frontier;
 
@@ -298,7 +317,8 @@ mod tests {
                 let bundle = encode_bundle(&all[first..first + usize::from(id.width)]).unwrap();
                 out.push(bundle, id, &range).unwrap();
             }
-            out
+            let leaves = out.iter().map(leaf_hash).collect();
+            Hashed { entries: out, leaves }
         };
         let mut mirror = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
         let (send, applied) = sync_channel(BEHIND);
@@ -332,7 +352,7 @@ mod tests {
             let mut entries = Entries::default();
             let id = BundleId { index: n, width: 100 };
             entries.push(bundle.clone(), id, &(n * 256..n * 256 + 100)).unwrap();
-            send.send((entries, (n + 1) * 100)).unwrap();
+            send.send((Hashed { entries, leaves: Vec::new() }, (n + 1) * 100)).unwrap();
         }
         drop(send);
         let before = KEEP_BYTES.div_ceil(per_chunk) as u64 * 100;

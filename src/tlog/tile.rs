@@ -266,8 +266,17 @@ pub fn decode_tile(bytes: &[u8], width: u16) -> Result<Vec<Hash>> {
 ///
 /// Errors: `tile.width` (none or more than 256 entries), `bundle.entry-too-long` (over 65 535 bytes).
 pub fn encode_bundle(entries: &[impl AsRef<[u8]>]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    extend_bundle(&mut bytes, entries)?;
+    Ok(bytes)
+}
+
+/// Adds entries to the bytes of a bundle.
+///
+/// Errors: as of [`encode_bundle`]; `bytes` is no bundle then.
+pub fn extend_bundle(bytes: &mut Vec<u8>, entries: &[impl AsRef<[u8]>]) -> Result<()> {
     checked_width(entries.len())?;
-    let mut bytes = Vec::with_capacity(entries.iter().map(|e| 2 + e.as_ref().len()).sum());
+    bytes.reserve_exact(entries.iter().map(|e| 2 + e.as_ref().len()).sum());
     for (i, entry) in entries.iter().map(AsRef::as_ref).enumerate() {
         let length = u16::try_from(entry.len()).map_err(|_| {
             Error::refuse(
@@ -279,7 +288,7 @@ pub fn encode_bundle(entries: &[impl AsRef<[u8]>]) -> Result<Vec<u8>> {
         bytes.extend_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(entry);
     }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Reads a bundle of exactly `width` entries; gives the place of each entry in `bytes`.

@@ -156,6 +156,18 @@ pub fn root(source: &impl TileSource, size: u64) -> Result<Hash> {
     Ok(Frontier::from_tiles(source, size)?.root())
 }
 
+/// Root of a tree whose first `held` bundles are stored in full, and of whose further ones these are the [`subtree_root`]s
+/// over their leaves, the last of them maybe a partial one. A tree splits between bundles wherever it has more than one, so
+/// these stand for their leaves.
+///
+/// Errors: `tree.size`, `tile.width`, and those of the source.
+pub fn root_over_bundles(source: &impl TileSource, held: u64, roots: &[Hash]) -> Result<Hash> {
+    let stored = Frontier::from_tiles(source, held.saturating_mul(TILE_WIDTH as u64))?;
+    let mut tree = Frontier { size: held, nodes: stored.nodes };
+    tree.extend(roots.iter().copied());
+    Ok(tree.root())
+}
+
 /// Proof that the entry of `index` is in the tree of `size` entries: PATH of RFC 6962, section 2.1.1.
 ///
 /// Errors: `tree.size`, `proof.range` if there is no such entry, `tile.width`, and those of the source.

@@ -22,7 +22,6 @@ use domovoi::import::report::Outcome;
 use domovoi::import::table::Limits;
 use domovoi::import::{clerk, gar};
 use domovoi::node::config::Config;
-use domovoi::node::load::{decode_row, encode_row};
 use domovoi::registry::address::{AddressIndex, AddressKey, Match};
 use domovoi::registry::address_words::{AddressWords, readings};
 use domovoi::registry::body::{Body, BotName, Phone, TYPES};
@@ -35,6 +34,7 @@ use domovoi::registry::link::canonical_link;
 use domovoi::registry::node_record::{DecodedNodeRecord, NodeRecord};
 use domovoi::registry::record::{DecodedRecord, Record, Subject};
 use domovoi::registry::replay::{Preparer, Replay, Trust};
+use domovoi::registry::row::{decode_row, push_row};
 use domovoi::registry::signature::PublicKey;
 use domovoi::registry::state::State;
 use domovoi::registry::statemap::{StateMap, map_key};
@@ -408,7 +408,9 @@ pub fn clerk(data: &[u8]) {
 /// What the node itself wrote and reads again: rows of the index, journal, fence, public keys, evidence.
 pub fn stored(data: &[u8]) {
     if let Ok(entry) = decode_row(data) {
-        assert_eq!(decode_row(&encode_row(&entry.history, &entry.facts.encode())).expect("is read back"), entry);
+        let mut again = Vec::new();
+        push_row(&mut again, &entry);
+        assert_eq!(decode_row(&again).expect("is read back"), entry);
     }
     if let Ok(facts) = Facts::decode(data) {
         assert_eq!(Facts::decode(&facts.encode()).expect("is read back"), facts);

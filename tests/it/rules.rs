@@ -442,10 +442,10 @@ fn lapse_is_not_stored(w: &World) {
     let last = w.pending.last().unwrap().1.record();
     let mut earlier = w.clone();
     earlier.pending.pop();
-    let (before, after) = (earlier.overlay().finish(), w.overlay().finish());
+    let (before, mut after) = (earlier.overlay().finish(), w.overlay().finish());
     let before: BTreeMap<_, _> = before.leaves.into_iter().collect();
     let own = world::subject_of(last).to_string();
-    let subjects: BTreeSet<_> = after.encoded.iter().map(|(s, _)| map_key(&s.to_string())).collect();
+    let subjects: BTreeSet<_> = after.take_rows().iter().map(|(name, _)| map_key(name)).collect();
     for (key, value) in after.leaves {
         let committed = || w.state.leaves().find(|(name, _)| map_key(name) == key).map(|(_, value)| value);
         let old = before.get(&key).copied().or_else(committed);

@@ -16,7 +16,7 @@ fn write(path: &Path, blocks: &[Rows]) -> Head {
     let head = Head { applied, rows, records: 99, commits: vec![(3, 30), (70, 700)] };
     let block = |rows: &Rows| {
         let mut payload = Vec::new();
-        rows.iter().for_each(|(key, row)| hot::push_row(&mut payload, key, row));
+        rows.iter().for_each(|(key, row)| hot::push_row(&mut payload, |out| out.extend(key), |out| out.extend(row)));
         Block::of(payload)
     };
     hot::write(path, &head, blocks.len() as u64, blocks.iter().map(block)).unwrap();

@@ -2,6 +2,8 @@
 //! ill will stand in `tests/it/restore.rs`.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use domovoi::node::layout::origin_hash;
@@ -89,16 +91,17 @@ fn a_mirror_with_changed_entries_restores_nothing_and_a_whole_one_is_taken() {
     scene.write(300);
     scene.mirrored();
     let before = scene.region.api("node");
-    let fake = Fake::start();
-    fake.copies(&scene.region, &scene.origin);
-    {
-        // The last byte of every bundle: a bracket, so that only the hash can tell.
+    // The last byte of every bundle: a bracket, so that only the hash can tell; and of the tiles that prove the bundles.
+    let changed = ["tile/entries/", "tile/1/", "tile/0/001"].map(|what| {
+        let fake = Fake::start();
+        fake.copies(&scene.region, &scene.origin);
         let mut files = fake.files.write().unwrap();
-        for (path, bytes) in files.iter_mut().filter(|(path, _)| path.contains("tile/entries/")) {
-            assert!(!bytes.is_empty(), "{path}");
-            *bytes.last_mut().unwrap() ^= 1;
-        }
-    }
+        let mut found = files.iter_mut().filter(|(path, _)| path.contains(what)).peekable();
+        assert!(found.peek().is_some(), "{what}");
+        found.for_each(|(_, bytes)| *bytes.last_mut().unwrap() ^= 1);
+        drop(files);
+        fake
+    });
     scene.region.kill();
     let saved = scene.lose_all_but_keys();
     let run = |peers: &[&str]| {
@@ -106,10 +109,13 @@ fn a_mirror_with_changed_entries_restores_nothing_and_a_whole_one_is_taken() {
         let args = restore_args(&scene, peers, Some(&ca), Some(&saved));
         run_in(&scene.region.data(), &args.iter().map(String::as_str).collect::<Vec<_>>())
     };
-    assert_eq!(run(&[&fake.url]).code(), "restore.entries");
-    assert!(!scene.region.data().join("FORMAT").exists());
-    let restored = run(&[&fake.url, &scene.mirror.url()]).json();
-    assert_eq!((&restored["from"], &restored["state_root"]), (&Value::from("peer-2"), &before["state_root"]));
+    for fake in &changed {
+        assert_eq!(run(&[&fake.url]).code(), "restore.entries");
+        assert!(!scene.region.data().join("FORMAT").exists());
+    }
+    let urls: Vec<&str> = changed.iter().map(|fake| fake.url.as_str()).collect();
+    let restored = run(&[&urls[..], &[&scene.mirror.url()]].concat()).json();
+    assert_eq!((&restored["from"], &restored["state_root"]), (&Value::from("peer-4"), &before["state_root"]));
 }
 
 #[test]
@@ -232,9 +238,12 @@ fn a_witness_remembers_what_no_copy_has() {
 /// Whoever submitted before the records that found the log would be refused by rules that he cannot know.
 #[test]
 fn a_node_is_not_ready_before_its_log_is_founded_however_slow_its_mirrors() {
-    let slow = Hostile::start(|_| {
-        std::thread::sleep(Duration::from_secs(5));
-        raw("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close", b"")
+    // Silent for as long as is looked at the node, and no longer.
+    let answers = Arc::new(AtomicBool::new(false));
+    let now = answers.clone();
+    let slow = Hostile::start(move |_| match now.load(Ordering::SeqCst) {
+        true => raw("HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\nconnection: close", b""),
+        false => vec![Step::Stall],
     });
     let mut region = Node::init(Some(("77", AUTHORITY, "Мосжилинспекция")));
     append_config(&region, &mirror_section("slow", &slow.url, None));
@@ -244,6 +253,7 @@ fn a_node_is_not_ready_before_its_log_is_founded_however_slow_its_mirrors() {
     until("it answers", || region.try_get("/healthz").filter(|answer| answer.status == 200));
     assert_eq!(region.get("/readyz").status, 503, "{}", region.log());
     region.post("/api/v1/submit", building.clone()).problem(503, "recovery.waiting");
+    answers.store(true, Ordering::SeqCst);
     region.wait();
     region.accept(&[building]);
 }
