@@ -33,7 +33,7 @@ fn follow(reader: &LogReader, charters: &Charters) -> Outcome<u64> {
     let size = reader.size();
     let mut state = State::new(charters.clone());
     let (mut ring, mut preparer) = (ring_of(&state), Preparer::after(&state, Trust::Verify));
-    let (mut replay, mut tree) = (Replay::default().with_rows(), Frontier::new());
+    let (mut replay, mut tree) = (Replay::default().with_rows().beside_verifying(), Frontier::new());
     let read = |from: u64| reader.entries(from.min(size)..size.min(from + STEP));
     let (mut ready, mut entries, mut at): (Option<PreparedChunk>, Entries, u64) = (None, read(0)?, 0);
     loop {

@@ -210,6 +210,7 @@ pub struct Replay {
     /// The map.
     pub map: StateMap,
     keep_rows: bool,
+    spread_from: Option<usize>,
     pending: Vec<Prepared>,
 }
 
@@ -224,6 +225,11 @@ impl Replay {
     /// For whoever has an index: the rows of each batch are kept when its facts are encoded ([`Changes::take_rows`]).
     pub fn with_rows(self) -> Replay {
         Replay { keep_rows: true, ..self }
+    }
+    /// For whoever verifies the next entries meanwhile: a commit of less than 4 096 changes is worked off by the thread that
+    /// applies it. To spread it would save milliseconds, and cost those who are verifying more.
+    pub fn beside_verifying(self) -> Replay {
+        Replay { spread_from: Some(4096), ..self }
     }
     /// Number of entries read so far, those after the last commit included.
     pub fn size(&self, state: &State) -> u64 {
@@ -271,7 +277,7 @@ impl Replay {
         self.map.begin();
         self.map.set_all(&changes.leaves);
         let unattested = state.charters().is_unattested(index, commit.charter);
-        if !unattested && self.map.root() != commit.root.0 {
+        if !unattested && self.map.root_spread(self.spread_from) != commit.root.0 {
             self.map.rollback();
             return Err(Error::refuse(
                 "commit.root",
@@ -323,7 +329,7 @@ impl Replay {
                 "the log's node must be updated",
             ));
         }
-        Ok(if self.keep_rows { overlay.finish_with_rows() } else { overlay.finish() })
+        Ok(overlay.end(self.keep_rows, self.spread_from))
     }
 }
 

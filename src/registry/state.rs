@@ -25,7 +25,7 @@ use super::transfer;
 pub type Table<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Below this number of changed subjects, spreading them over cores costs more than it saves.
-const PARALLEL_FROM: usize = 4096;
+const PARALLEL_FROM: usize = 256;
 
 /// Most successions from the authority that was first given something to the one that holds it.
 pub const MAX_SUCCESSIONS: usize = 32;
@@ -547,24 +547,32 @@ impl Overlay<'_> {
     }
     /// Ends the batch.
     pub fn finish(self) -> Changes {
-        self.end(false)
+        self.end(false, None)
     }
     /// Ends the batch, for whoever has an index: rows are kept ([`Changes::take_rows`]).
     pub fn finish_with_rows(self) -> Changes {
-        self.end(true)
+        self.end(true, None)
     }
-    fn end(self, keep_rows: bool) -> Changes {
+    /// Ends the batch; from so many changes on they are spread over the cores, where the usual number is not right.
+    pub(super) fn end(self, keep_rows: bool, spread_from: Option<usize>) -> Changes {
+        let spread_from = spread_from.unwrap_or(PARALLEL_FROM);
         let links: Vec<LinkDigest> = self.finders.links.keys().copied().collect();
-        let mut leaves = map_each(&links, |link| {
+        let mut leaves = map_each(&links, spread_from, |link| {
             let (name, value) = link_leaf(*link, &self.chats_by_link(link));
             (map_key(&name), value)
         });
         let subjects: Vec<(&Subject, &Entry)> = self.subjects.iter().collect();
         let encode = |(s, e): &(&Subject, &Entry)| {
-            let (name, row, facts) = row_of(s, e);
-            ((map_key(&name), leaf_value(&row[facts..])), keep_rows.then_some((name, row)))
+            let (name, mut row, facts) = row_of(s, e);
+            let leaf = (map_key(&name), leaf_value(&row[facts..]));
+            let kept = keep_rows.then(|| {
+                // They may wait for the index by the hundred thousand.
+                row.shrink_to_fit();
+                (name, row)
+            });
+            (leaf, kept)
         };
-        let (of_subjects, rows): (Vec<_>, Vec<_>) = map_each(&subjects, encode).into_iter().unzip();
+        let (of_subjects, rows): (Vec<_>, Vec<_>) = map_each(&subjects, spread_from, encode).into_iter().unzip();
         leaves.extend(of_subjects);
         let rows = rows.into_iter().collect();
         let Overlay { mut subjects, ids, finders, charter, .. } = self;
@@ -581,12 +589,9 @@ impl Changes {
     }
 }
 
-/// `of` each of these, on all cores where they are many.
-fn map_each<T: Sync, R: Send>(items: &[T], of: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
-    match items.len() {
-        0..PARALLEL_FROM => items.iter().map(of).collect(),
-        _ => items.par_iter().map(of).collect(),
-    }
+/// `of` each of these, on all cores where they are so many.
+fn map_each<T: Sync, R: Send>(items: &[T], spread_from: usize, of: impl Fn(&T) -> R + Sync + Send) -> Vec<R> {
+    if items.len() < spread_from { items.iter().map(of).collect() } else { items.par_iter().map(of).collect() }
 }
 
 fn union<K: std::hash::Hash + Eq>(base: BTreeSet<ChatNumber>, over: &Table<K, Few>, key: &K) -> BTreeSet<ChatNumber> {

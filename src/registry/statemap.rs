@@ -38,7 +38,7 @@ const INNER_TAG: u8 = 0x11;
 /// In place of a hash that is to be computed anew. No input of SHA-256 with this output is known.
 const DIRTY: Bytes32 = [0; 32];
 /// Below this number of changed leaves, spreading the hashing over cores costs more than it saves.
-const PARALLEL_FROM: usize = 4096;
+const PARALLEL_FROM: usize = 512;
 /// Changed leaves that are hashed in one go: each go waits for all cores.
 const TOGETHER: usize = 1 << 16;
 /// Depth of the subtrees that are spread over the cores.
@@ -310,7 +310,12 @@ impl StateMap {
 
     /// The root. Hashes what was changed since the last call, on all cores where that is much.
     pub fn root(&mut self) -> Bytes32 {
-        if self.changed >= PARALLEL_FROM {
+        self.root_spread(None)
+    }
+
+    /// [`root`](Self::root); from so many changed leaves on they are spread over the cores, where the usual number is not right.
+    pub(super) fn root_spread(&mut self, from: Option<usize>) -> Bytes32 {
+        if self.changed >= from.unwrap_or(PARALLEL_FROM) {
             let mut tops = Vec::new();
             self.marked_at(self.root, 0, &mut tops);
             // Of a large map a few at a time: the hashes that wait to be written down stay a fraction of it.
@@ -352,8 +357,8 @@ impl StateMap {
         }
     }
 
-    /// Hash of a subtree, where it is not known yet; those that had to be computed in it are put into `out`. At most 256 calls
-    /// deep.
+    /// Hash of a subtree, where it is not known yet; those that had to be computed in it are put into `out`. At most 256
+    /// levels deep.
     fn hash(&self, at: Ref, known: &Bytes32, out: &mut Vec<(Place, Bytes32)>) -> Bytes32 {
         if *known != DIRTY {
             return *known;
@@ -599,7 +604,7 @@ pub(super) mod tests {
         assert_eq!(map.root(), root_of(&model));
         let before = map.root();
         map.begin();
-        for i in 4000..6000 {
+        for i in 4000..9000 {
             map.set(leaf(i).0, [1; 32]);
             model.insert(leaf(i).0, [1; 32]);
         }

@@ -158,7 +158,7 @@ impl MirrorStore {
         self.append_hashed(entries, &leaf_hashes(entries))
     }
 
-    /// [`append`](Self::append) of entries whose leaf hashes are known: `leaves`, which each of them was held against.
+    /// [`append`](Self::append) of entries whose leaf hashes are known: `leaves` is believed.
     ///
     /// Errors: as of `append`; `log.edge` where they are not as many.
     pub fn append_hashed(&mut self, entries: &[impl AsRef<[u8]>], leaves: &[Hash]) -> Result<()> {

@@ -105,6 +105,7 @@ async fn bundles_are_proved_wherever_the_log_here_ends_and_nothing_changed_is_ta
             assert_eq!(found, Err("peer.root"), "{stored}: {path}");
         }
     }
+    assert_eq!(taken((&whole.reader(), 70_001), (&whole.reader(), &head), None).await, Err("peer.root"));
     assert_eq!(taken((&forked.1.reader(), 300), (&whole.reader(), &head), None).await, Err("peer.root"));
 }
 

@@ -165,7 +165,7 @@ fn replay<I: Index + Send>(
         // Two chunks wait while the next is verified and the last one applied: neither side waits for the other's slow ones.
         let (send, prepared) = sync_channel(2);
         scope.spawn(move || prepare(chunks, preparer, ring, &send));
-        let (mut prepared, mut replay) = (prepared.into_iter(), Replay::default());
+        let (mut prepared, mut replay) = (prepared.into_iter(), Replay::default().beside_verifying());
         if readers == Readers::Present {
             let mut unkept = unkept;
             replay = replay.with_rows();
