@@ -36,7 +36,8 @@ pub mod limit {
 
 /// To connect, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Longest silence, before the headers and between pieces of the body.
+/// Longest silence, before the headers and between pieces of the body. Over HTTP/2 a piece is a frame, which has come when all of
+/// it has: frames stay as small as they are (16 KiB), or an honest peer on a slow line would pass for a silent one.
 const SILENCE: Duration = Duration::from_secs(10);
 /// A whole request.
 const REQUEST: Duration = Duration::from_secs(60);
@@ -50,8 +51,6 @@ const USUAL: u64 = 512 * 1024;
 const HEADERS: usize = 64;
 /// Bytes of an answer's headers, over HTTP/2; HTTP/1 is bounded by the transport's buffer, 400 KiB.
 const HEADER_BYTES: u32 = 16 * 1024;
-/// A frame of an answer over HTTP/2: a bundle in few pieces.
-const FRAME: u32 = 256 * 1024;
 /// A peer that asks for patience (429 or 503 with `Retry-After`) is left alone so long, at most.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(600);
 /// Where it names no time.
@@ -225,7 +224,6 @@ impl Peer {
             .timeout(REQUEST)
             .http1_max_headers(HEADERS)
             .http2_max_header_list_size(HEADER_BYTES)
-            .http2_max_frame_size(FRAME)
             .user_agent(concat!("domovoi/", env!("CARGO_PKG_VERSION")));
         if let Some(pem) = ca {
             let certificate =

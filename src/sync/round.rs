@@ -152,12 +152,12 @@ pub struct Proved {
 }
 
 /// Fetches what proves the bundles from `stored` up to `size`, the entries of `head`, before any of them: the peer's tiles of
-/// level 1, which have a hash for each full bundle, and those of level 0 at both ends, where a bundle is not full, there or here. With what is
-/// `stored` here they must have the root of the head, which is not below what is stored. Who grew his log since must be able to
-/// give tiles as wide as they were at the head.
+/// level 1, which have a hash for each full bundle, and those of level 0 at both ends, where a bundle is not full, there or here.
+/// With what is `stored` here they must have the root of the head. A peer whose log has grown since must give tiles as wide as
+/// they were at the head.
 ///
 /// # Errors
-/// `peer.root` where they have another, or what is stored is no part of it; those of the peer and of the files.
+/// `peer.root` where they have another, or what is stored is no part of it or longer; those of the peer and of the files.
 pub async fn proved(peer: &Peer, (reader, stored): (&LogReader, u64), head: &VerifiedCheckpoint) -> Result<Proved> {
     let wanted = head.checkpoint();
     if wanted.size < stored {
