@@ -75,12 +75,6 @@ async fn taken(
 #[tokio::test(flavor = "multi_thread")]
 async fn bundles_are_proved_wherever_the_log_here_ends_and_nothing_changed_is_taken() {
     let (_dir, whole, head) = log(70_000);
-    let forked = {
-        let dir = tempfile::tempdir().unwrap();
-        let mut store = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
-        store.append(&(0..300).map(|index| entry(index * 2)).collect::<Vec<_>>()).unwrap();
-        (dir, store)
-    };
     for stored in [0, 1, 255, 256, 300, 65_536, 65_700, 69_888, 69_900, 70_000] {
         let (_dir, here, _) = log(stored);
         let (own, peer) = (here.reader(), (&whole.reader(), &head));
@@ -106,7 +100,15 @@ async fn bundles_are_proved_wherever_the_log_here_ends_and_nothing_changed_is_ta
         }
     }
     assert_eq!(taken((&whole.reader(), 70_001), (&whole.reader(), &head), None).await, Err("peer.root"));
-    assert_eq!(taken((&forked.1.reader(), 300), (&whole.reader(), &head), None).await, Err("peer.root"));
+    // Logs here that are no beginning of it: from the first entry on, and in the bundle that is not full alone.
+    for differs in [0, 256] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut forked = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
+        let other = |index| if index < differs { entry(index) } else { entry(index * 2) };
+        forked.append(&(0..300).map(other).collect::<Vec<_>>()).unwrap();
+        let found = taken((&forked.reader(), 300), (&whole.reader(), &head), None).await.map(|entries| entries.len());
+        assert_eq!(found, Err("peer.root"), "{differs}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
