@@ -296,7 +296,8 @@ macro_rules! hex32 {
     ($name:ident, $code:literal) => {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
+                let mut text = [0; 64];
+                f.write_str(data_encoding::HEXLOWER.encode_mut_str(&self.0, &mut text))
             }
         }
         impl fmt::Debug for $name {
@@ -407,12 +408,13 @@ impl ChatNumber {
 
 impl fmt::Display for ChatNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.region)?;
-        for i in 0..12 {
-            let digit = CROCKFORD[(self.bits >> (55 - 5 * i) & 31) as usize] as char;
-            write!(f, "{}{digit}", if i % 4 == 0 { "-" } else { "" })?;
+        fmt::Display::fmt(&self.region, f)?;
+        // At once: these are written by the million.
+        let mut text = *b"-0000-0000-0000";
+        for (i, digit) in text.iter_mut().filter(|c| **c == b'0').enumerate() {
+            *digit = CROCKFORD[(self.bits >> (55 - 5 * i) & 31) as usize];
         }
-        Ok(())
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
     }
 }
 impl fmt::Debug for ChatNumber {

@@ -18,7 +18,7 @@ use super::rules;
 use super::signature::PublicKey;
 use super::state::{Changes, State};
 use super::statemap::StateMap;
-use super::verify::{KeyRing, VerifiedRecord, verify_records};
+use super::verify::{KeyRing, TOGETHER, VerifiedRecord, answers, verify_records};
 use crate::error::{Error, Result};
 use crate::tlog::{Hash, leaf_hash};
 
@@ -65,6 +65,9 @@ pub struct Preparer {
 }
 
 enum Decoded {
+    Verified(VerifiedRecord),
+    /// Its signatures were not looked at, or one does not verify with the keys known so far: it may with one that the chunk
+    /// grants.
     Record(DecodedRecord),
     Node(Box<DecodedNodeRecord>),
 }
@@ -78,7 +81,25 @@ fn decode(entry: &[u8]) -> Result<Decoded> {
     }
 }
 
-/// What becomes of one entry, as far as it can be told before any signature of the chunk is verified.
+/// Takes some entries apart, and verifies those records that are signed with keys known so far. One job for both: the text that
+/// was signed is there and gone again before it leaves the cache.
+fn decode_and_verify<E: AsRef<[u8]>>(entries: &[E], ring: &KeyRing) -> Vec<Result<Decoded>> {
+    let decoded: Vec<Result<Decoded>> = entries.iter().map(|e| decode(e.as_ref())).collect();
+    let record = |entry| match entry {
+        &Ok(Decoded::Record(ref record)) => Some(record),
+        _ => None,
+    };
+    let mut answers = answers(&decoded.iter().filter_map(record).collect::<Vec<_>>(), ring).into_iter();
+    let verified = |entry| match entry {
+        Ok(Decoded::Record(record)) if answers.next().is_some_and(|answer| answer.is_ok()) => {
+            Ok(Decoded::Verified(VerifiedRecord::reread(record)))
+        }
+        other => other,
+    };
+    decoded.into_iter().map(verified).collect()
+}
+
+/// What becomes of one entry, as far as it can be told before all signatures of the chunk are verified.
 enum Step {
     Record,
     /// One place further in the list of verified node entries.
@@ -95,16 +116,26 @@ impl Preparer {
     /// Takes `entries` (the first has index `first`) apart and verifies them. Keys granted in the chunk join the `ring`,
     /// which must know every key granted before it.
     pub fn prepare<E: AsRef<[u8]> + Sync>(&mut self, first: u64, entries: &[E], ring: &mut KeyRing) -> PreparedChunk {
-        let decoded: Vec<Result<Decoded>> = entries.par_iter().map(|e| decode(e.as_ref())).collect();
+        let known = &*ring;
+        let decoded: Vec<Result<Decoded>> = match self.trust {
+            Trust::Verify => {
+                entries.par_chunks(TOGETHER).flat_map_iter(|some| decode_and_verify(some, known)).collect()
+            }
+            Trust::Reread => entries.par_iter().map(|e| decode(e.as_ref())).collect(),
+        };
         let any_excepted = self.charters.has_exceptions();
-        let (mut steps, mut records) = (Vec::with_capacity(decoded.len()), Vec::with_capacity(decoded.len()));
-        let mut nodes = Vec::new();
+        let mut steps = Vec::with_capacity(decoded.len());
+        let (mut records, mut nodes) = (Vec::new(), Vec::new());
         let mut failure = None;
         for (i, (entry, bytes)) in decoded.into_iter().zip(entries).enumerate() {
             let index = first + i as u64;
             let step = match any_excepted.then(|| self.charters.excepted(index)).filter(|leaves| !leaves.is_empty()) {
                 Some(leaves) => excepted(entry, bytes.as_ref(), &leaves, ring).map(Step::Done),
                 None => entry.and_then(|d| match d {
+                    Decoded::Verified(r) => {
+                        ring.add_granted(r.record());
+                        Ok(Step::Done(Prepared::Record(r)))
+                    }
                     Decoded::Record(r) => {
                         ring.add_granted(&r.record);
                         records.push(r);
@@ -178,6 +209,7 @@ fn excepted(entry: Result<Decoded>, bytes: &[u8], leaves: &[Hash], ring: &KeyRin
     }
     match entry {
         Ok(Decoded::Node(_)) => Err(not_excepted("an entry of the node itself can be no exception")),
+        Ok(Decoded::Verified(verified)) => Ok(Prepared::Excepted(Box::new(verified))),
         Ok(Decoded::Record(r)) => match verify_records(vec![r], ring).pop() {
             Some(Ok(verified)) => Ok(Prepared::Excepted(Box::new(verified))),
             _ => Ok(Prepared::Nothing),

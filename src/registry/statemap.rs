@@ -201,31 +201,25 @@ impl StateMap {
 
     /// Puts `value` at `key`, over what is there.
     pub fn set(&mut self, key: Bytes32, value: Bytes32) {
-        match self.find(&key) {
-            Some(leaf) if self.leaves[leaf].value == value => return,
-            Some(leaf) => {
+        self.changed += 1;
+        let (parent, depth, hash) = self.mark(&key);
+        let there = parent.map_or(self.root, |node| self.inner[node].children[bit(&key, depth - 1)]);
+        match there.node() {
+            Node::Leaf(leaf) if self.leaves[leaf].key == key => {
                 if self.journal.open && leaf < self.journal.leaves {
                     self.journal.values.push((leaf, self.leaves[leaf].value));
                 }
                 self.leaves[leaf].value = value;
-                self.mark(&key);
             }
-            None => {
+            _ => {
                 self.leaves.push(Leaf { key, value });
-                let leaf = Ref::leaf(self.leaves.len() - 1);
-                let (parent, depth, hash) = self.mark(&key);
+                let grown = self.grown(there, hash, Ref::leaf(self.leaves.len() - 1), depth);
                 match parent {
-                    None => self.root = self.grown(self.root, hash, leaf, depth),
-                    Some(node) => {
-                        let side = bit(&key, depth - 1);
-                        let child = self.inner[node].children[side];
-                        let child = self.grown(child, hash, leaf, depth);
-                        self.inner[node].children[side] = child;
-                    }
+                    None => self.root = grown,
+                    Some(node) => self.inner[node].children[bit(&key, depth - 1)] = grown,
                 }
             }
         }
-        self.changed += 1;
     }
 
     /// [`set`](Self::set) of many. The ways down to some of them are walked side by side first: one after the other, nearly
@@ -332,9 +326,7 @@ impl StateMap {
                 self.write_down(done.into_iter().flatten());
             }
         }
-        let mut out = Vec::new();
-        self.top = self.hash(self.root, &self.top, &mut out);
-        self.write_down(out);
+        self.top = self.settle(self.root, self.top);
         self.changed = 0;
         self.top
     }
@@ -357,7 +349,25 @@ impl StateMap {
         }
     }
 
-    /// Hash of a subtree, where it is not known yet; those that had to be computed in it are put into `out`. At most 256
+    /// Hash of a subtree, where it is not known yet; those that had to be computed in it are written down at once. At most 256
+    /// levels deep.
+    fn settle(&mut self, at: Ref, known: Bytes32) -> Bytes32 {
+        if known != DIRTY {
+            return known;
+        }
+        match at.node() {
+            Node::Empty => EMPTY_ROOT,
+            Node::Leaf(i) => leaf_hash(&self.leaves[i].key, &self.leaves[i].value),
+            Node::Inner(i) => {
+                let Inner { hashes: [left, right], children } = self.inner[i];
+                let hashes = [self.settle(children[0], left), self.settle(children[1], right)];
+                self.inner[i].hashes = hashes;
+                inner_hash(&hashes[0], &hashes[1])
+            }
+        }
+    }
+
+    /// [`settle`](Self::settle) for several threads at a time: those that had to be computed in it are put into `out`. At most 256
     /// levels deep.
     fn hash(&self, at: Ref, known: &Bytes32, out: &mut Vec<(Place, Bytes32)>) -> Bytes32 {
         if *known != DIRTY {

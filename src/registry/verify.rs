@@ -63,17 +63,19 @@ type Signed<'r> = (Option<&'r PublicKey>, Vec<u8>, [u8; 64]);
 
 /// Records whose signatures are verified in one job: what they sign is written down for it, and stays in the cache until it is
 /// hashed.
-const TOGETHER: usize = 256;
+pub(super) const TOGETHER: usize = 256;
 
 /// Verifies all signatures of all records, batched. Each record gets its own answer.
 pub fn verify_records(records: Vec<DecodedRecord>, ring: &KeyRing) -> Vec<Result<VerifiedRecord>> {
-    let answers: Vec<Result<()>> = records.par_chunks(TOGETHER).flat_map_iter(|some| answers(some, ring)).collect();
+    let answers = records.par_chunks(TOGETHER).flat_map_iter(|some| answers(&some.iter().collect::<Vec<_>>(), ring));
+    let answers: Vec<Result<()>> = answers.collect();
     let verified = |(decoded, answer): (_, Result<()>)| answer.map(|()| VerifiedRecord::reread(decoded));
     records.into_iter().zip(answers).map(verified).collect()
 }
 
-fn answers(records: &[DecodedRecord], ring: &KeyRing) -> Vec<Result<()>> {
-    let signed = |r: &DecodedRecord| -> Vec<Signed<'_>> {
+/// [`verify_records`], by this thread alone and without the step at its end.
+pub(super) fn answers(records: &[&DecodedRecord], ring: &KeyRing) -> Vec<Result<()>> {
+    let signed = |r: &&DecodedRecord| -> Vec<Signed<'_>> {
         let signatures = r.envelope.signatures.iter();
         signatures.map(|(kid, sig)| (ring.key(kid), r.envelope.signing_input(kid), *sig)).collect()
     };

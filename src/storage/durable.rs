@@ -59,7 +59,16 @@ pub fn create_dir(dir: &Path) -> Result<()> {
     sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
 }
 
-fn write_temp(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<()> {
+/// What the system does with its copy of a file in memory once the file is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pages {
+    /// Keeps it: others read the file soon.
+    Stay,
+    /// Gives it back: a gigabyte of files that nobody reads yet would drive out what others need.
+    Go,
+}
+
+fn write_temp(path: &Path, bytes: &[u8], mode: Option<u32>, pages: Pages) -> Result<()> {
     let temp = temp_of(path);
     let write = || {
         let mut options = OpenOptions::new();
@@ -75,7 +84,13 @@ fn write_temp(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<()> {
         }
         let mut file = options.open(&temp)?;
         file.write_all(bytes)?;
-        file.sync_data()
+        file.sync_data()?;
+        #[cfg(target_os = "linux")]
+        if pages == Pages::Go {
+            // No more than advice: where it is not taken, nothing is lost.
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+        }
+        Ok(())
     };
     write().map_err(|e| write_error(&temp, &e))
 }
@@ -107,7 +122,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 pub(crate) fn write_atomic_mode(path: &Path, bytes: &[u8], mode: Option<u32>) -> Result<()> {
-    write_temp(path, bytes, mode)?;
+    write_temp(path, bytes, mode, Pages::Stay)?;
     rename(path)?;
     sync_dir(parent_of(path))
 }
@@ -119,14 +134,21 @@ const WRITERS: usize = 8;
 /// directories are created. Not atomic as a whole: repeat it after a crash.
 ///
 /// Errors: `disk.write`.
-pub fn write_many(files: &[(PathBuf, Vec<u8>)]) -> Result<()> {
+pub fn write_many<B: AsRef<[u8]> + Sync>(files: &[(PathBuf, B)]) -> Result<()> {
+    write_files(files, Pages::Stay)
+}
+
+/// [`write_many`], and what becomes of the system's copies.
+pub(super) fn write_files<B: AsRef<[u8]> + Sync>(files: &[(PathBuf, B)], pages: Pages) -> Result<()> {
     let mut dirs: Vec<&Path> = files.iter().map(|(path, _)| parent_of(path)).collect();
     dirs.sort_unstable();
     dirs.dedup();
     dirs.iter().try_for_each(|dir| create_dir(dir))?;
     // Concurrent fdatasyncs share journal commits of the file system; a few files are not worth waking other threads. Not jobs
     // of the pool: its workers are there to compute, and whoever waits for the disk keeps one of them from that.
-    let write = |files: &[(PathBuf, Vec<u8>)]| files.iter().try_for_each(|(path, bytes)| write_temp(path, bytes, None));
+    let write = |files: &[(PathBuf, B)]| {
+        files.iter().try_for_each(|(path, bytes)| write_temp(path, bytes.as_ref(), None, pages))
+    };
     let mut groups = files.chunks(files.len().div_ceil(WRITERS).max(4));
     let own = groups.next().unwrap_or_default();
     std::thread::scope(|scope| {

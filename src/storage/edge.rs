@@ -1,6 +1,7 @@
 //! The right edge of a log, kept in memory: the partial tile of every level and the partial bundle. A tree grows from
 //! these alone, without reading a file.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::reader::read_resource;
@@ -28,9 +29,9 @@ pub(super) struct Edge {
 
 /// What a growing log has to write, and its edge afterwards.
 #[derive(Debug)]
-pub(super) struct Growth {
+pub(super) struct Growth<'b> {
     pub edge: Edge,
-    pub files: Vec<(LogPath, Vec<u8>)>,
+    pub files: Vec<(LogPath, Cow<'b, [u8]>)>,
 }
 
 impl TileSource for Edge {
@@ -88,10 +89,16 @@ impl Edge {
         Ok(edge)
     }
 
-    /// Appends entries, none longer than a bundle can hold, with the hashes of their leaves.
+    /// Appends entries, none longer than a bundle can hold, with the hashes of their leaves. `full` gives the bundle with an
+    /// index where it is there already, all of it; the others are written together from their entries.
     ///
     /// Errors: `bundle.entry-too-long`, `tree.size`, `log.edge`.
-    pub(super) fn grow(&self, entries: &[impl AsRef<[u8]>], leaves: &[Hash]) -> Result<Growth> {
+    pub(super) fn grow<'b>(
+        &self,
+        entries: &[impl AsRef<[u8]>],
+        leaves: &[Hash],
+        full: impl Fn(u64) -> Option<&'b [u8]>,
+    ) -> Result<Growth<'b>> {
         if entries.len() != leaves.len() {
             let detail = format!("{} entries and {} leaf hashes", entries.len(), leaves.len());
             return Err(Error::stop("log.edge", detail, "report this as a defect"));
@@ -103,18 +110,20 @@ impl Edge {
         while !rest.is_empty() {
             let held = if index == self.size / WIDTH { (self.size % WIDTH) as usize } else { 0 };
             let (now, later) = rest.split_at(rest.len().min(TILE_WIDTH - held));
-            extend_bundle(&mut edge.bundle, now)?;
-            let width = (held + now.len()) as u16;
-            let id = BundleId { index, width };
-            let bytes = if id.is_full() { std::mem::take(&mut edge.bundle) } else { edge.bundle.clone() };
-            files.push((id.into(), bytes));
+            let id = BundleId { index, width: (held + now.len()) as u16 };
+            let there = full(index).filter(|_| id.is_full());
+            if there.is_none() {
+                extend_bundle(&mut edge.bundle, now)?;
+            }
+            let written = if id.is_full() { std::mem::take(&mut edge.bundle) } else { edge.bundle.clone() };
+            files.push((id.into(), there.map_or(Cow::Owned(written), Cow::Borrowed)));
             (index, rest) = (index + 1, later);
         }
         Ok(Growth { edge, files })
     }
 
     /// Appends leaf hashes: tiles only; the bundle of the new edge stays empty.
-    pub(super) fn grow_hashes(&self, leaves: &[Hash]) -> Result<Growth> {
+    pub(super) fn grow_hashes(&self, leaves: &[Hash]) -> Result<Growth<'static>> {
         let grown = grow(self, self.size, leaves)?;
         if grown.old_root != self.root {
             return Err(Error::stop(
@@ -135,13 +144,13 @@ impl Edge {
                 }
             }
         }
-        let files = grown.tiles.iter().map(|(id, hashes)| (LogPath::from(*id), encode_tile(hashes))).collect();
+        let files = grown.tiles.iter().map(|(id, hashes)| (LogPath::from(*id), encode_tile(hashes).into())).collect();
         Ok(Growth { edge: Edge { size: grown.size, root: grown.root, tiles, bundle: Vec::new() }, files })
     }
 }
 
 /// Files of a growth below `dir`.
-pub(super) fn on_disk(dir: &Path, files: Vec<(LogPath, Vec<u8>)>) -> Vec<(PathBuf, Vec<u8>)> {
+pub(super) fn on_disk<B>(dir: &Path, files: Vec<(LogPath, B)>) -> Vec<(PathBuf, B)> {
     files.into_iter().map(|(path, bytes)| (dir.join(path.to_string()), bytes)).collect()
 }
 

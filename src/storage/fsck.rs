@@ -243,7 +243,7 @@ fn upper_tiles(source: &dyn FsckSource, edge: &Edge, leaves: &[Hash], size: u64,
         }
         if let Some(bytes) = fetch(source, path, tile.width, &mut report.problems)? {
             report.tiles += 1;
-            if bytes != expected {
+            if expected != bytes {
                 report
                     .problems
                     .push(problem("fsck.tile", format!("{path} does not hold the hashes of the tiles below")));

@@ -4,6 +4,7 @@
 //! A crash before the journal is complete leaves nothing; after it, the next `open` goes on to the same head and hands it
 //! back as [`Pending`], to be signed and published. Nothing is ever cut off.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -61,7 +62,7 @@ enum Step {
 struct Work {
     old_size: u64,
     edge: Edge,
-    files: Vec<(PathBuf, Vec<u8>)>,
+    files: Vec<(PathBuf, Cow<'static, [u8]>)>,
     step: Step,
 }
 
@@ -203,7 +204,7 @@ impl LogStore {
             return self.confirm_restored(None).and(Err(out_of_order("the restored fence is not confirmed")));
         }
         Record::check(&entries)?;
-        let growth = self.edge.grow(&entries, &leaf_hashes(&entries))?;
+        let growth = self.edge.grow(&entries, &leaf_hashes(&entries), |_| None)?;
         let old_size = self.edge.size;
         let record = Record::encode(old_size, growth.edge.root, &entries)?;
         self.durably(|store| store.journal.write(&record))?;
@@ -398,7 +399,7 @@ fn whole_edge(dir: &Path, size: u64, root: Hash, journal: Option<&Record>) -> Re
 fn roll_forward(dir: &Path, edge: &Edge, record: Option<&Record>, fence: &Fence) -> Result<Option<Work>> {
     let ahead = record.filter(|r| r.new_size > edge.size);
     if let Some(record) = ahead.filter(|r| r.old_size == edge.size) {
-        let growth = edge.grow(&record.entries, &leaf_hashes(&record.entries))?;
+        let growth = edge.grow(&record.entries, &leaf_hashes(&record.entries), |_| None)?;
         if growth.edge.root != record.root {
             let detail =
                 format!("the journalled batch gives the root {}, intended was {}", growth.edge.root, record.root);

@@ -8,7 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::durable::{create_dir, read_optional, remove, temp_of, with_sum, without_sum, write_atomic, write_many};
+use super::durable::{
+    Pages, create_dir, read_optional, remove, temp_of, with_sum, without_sum, write_atomic, write_files,
+};
 use super::edge::{Edge, on_disk, remove_partials};
 use super::journal::Record;
 use super::lock::Lock;
@@ -155,22 +157,38 @@ impl MirrorStore {
     ///
     /// Errors: `stage.empty`, `stage.too-large`, `stage.entry-too-long`, `tree.size`, `store.broken`, `disk.write`.
     pub fn append(&mut self, entries: &[impl AsRef<[u8]> + Sync]) -> Result<()> {
-        self.append_hashed(entries, &leaf_hashes(entries))
+        self.grow(entries, &leaf_hashes(entries), |_| None, Pages::Stay)
     }
 
-    /// [`append`](Self::append) of entries whose leaf hashes are known: `leaves` is believed.
+    /// [`append`](Self::append) of entries whose leaf hashes are known, to a mirror that nobody reads yet: `leaves` is believed,
+    /// and so is `full`, which gives the full bundle with an index where it is there already.
     ///
     /// Errors: as of `append`; `log.edge` where they are not as many.
-    pub fn append_hashed(&mut self, entries: &[impl AsRef<[u8]>], leaves: &[Hash]) -> Result<()> {
+    pub fn append_hashed<'b>(
+        &mut self,
+        entries: &[impl AsRef<[u8]>],
+        leaves: &[Hash],
+        full: impl Fn(u64) -> Option<&'b [u8]>,
+    ) -> Result<()> {
+        self.grow(entries, leaves, full, Pages::Go)
+    }
+
+    fn grow<'b>(
+        &mut self,
+        entries: &[impl AsRef<[u8]>],
+        leaves: &[Hash],
+        full: impl Fn(u64) -> Option<&'b [u8]>,
+        pages: Pages,
+    ) -> Result<()> {
         Record::check(entries)?;
-        let growth = self.edge.grow(entries, leaves)?;
+        let growth = self.edge.grow(entries, leaves, full)?;
         let (old, new) = (&self.edge, &growth.edge);
         let before = Head { size: old.size, root: old.root, next: new.size };
         let after = Head { size: new.size, root: new.root, next: new.size };
         let (path, files) = (self.head_path.clone(), on_disk(&self.dir, growth.files));
         self.durably(|| {
             write_atomic(&path, before.to_text().as_bytes())?;
-            write_many(&files)?;
+            write_files(&files, pages)?;
             write_atomic(&path, after.to_text().as_bytes())
         })?;
         self.edges.push(self.edge.size);

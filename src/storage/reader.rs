@@ -179,20 +179,28 @@ impl LogReader {
 /// Consecutive entries of a log, in the bundles they were read in: a copy of each would be an allocation of each.
 #[derive(Debug, Default, Clone)]
 pub struct Entries {
-    bundles: Vec<Vec<u8>>,
+    bundles: Vec<Held>,
     /// Bundle and place of each entry.
     places: Vec<(usize, Range<usize>)>,
+}
+
+#[derive(Debug, Clone)]
+struct Held {
+    id: BundleId,
+    bytes: Vec<u8>,
+    /// None of its entries was left out.
+    whole: bool,
 }
 
 impl Entries {
     /// Adds the entries of the bundle `id` whose indices lie in `wanted`.
     ///
     /// Errors: those of [`decode_bundle`].
-    pub fn push(&mut self, bundle: Vec<u8>, id: BundleId, wanted: &Range<u64>) -> Result<()> {
-        let indices = id.index * TILE_WIDTH as u64..;
-        let places = indices.zip(decode_bundle(&bundle, id.width)?).filter(|(index, _)| wanted.contains(index));
+    pub fn push(&mut self, bytes: Vec<u8>, id: BundleId, wanted: &Range<u64>) -> Result<()> {
+        let (before, indices) = (self.places.len(), id.index * TILE_WIDTH as u64..);
+        let places = indices.zip(decode_bundle(&bytes, id.width)?).filter(|(index, _)| wanted.contains(index));
         self.places.extend(places.map(|(_, place)| (self.bundles.len(), place)));
-        self.bundles.push(bundle);
+        self.bundles.push(Held { id, bytes, whole: self.places.len() - before == usize::from(id.width) });
         Ok(())
     }
     /// Adds those of `other`, which follow.
@@ -203,7 +211,14 @@ impl Entries {
     }
     /// Leaves the first `count` out.
     pub fn skip(&mut self, count: usize) {
-        self.places.drain(..count.min(self.places.len()));
+        for (bundle, _) in self.places.drain(..count.min(self.places.len())) {
+            self.bundles[bundle].whole = false;
+        }
+    }
+    /// The full bundle with this index as it was read, where all its entries are among these.
+    pub fn full_bundle(&self, index: u64) -> Option<&[u8]> {
+        let held = self.bundles.iter().find(|b| b.whole && b.id.is_full() && b.id.index == index);
+        held.map(|b| b.bytes.as_slice())
     }
     /// Number of entries.
     pub fn len(&self) -> usize {
@@ -211,7 +226,7 @@ impl Entries {
     }
     /// Bytes of memory that the bundles take.
     pub fn bytes(&self) -> usize {
-        self.bundles.iter().map(Vec::len).sum()
+        self.bundles.iter().map(|b| b.bytes.len()).sum()
     }
     /// True where there is none.
     pub fn is_empty(&self) -> bool {
@@ -219,7 +234,7 @@ impl Entries {
     }
     /// The entries, in order.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.places.iter().map(|(bundle, place)| &self.bundles[*bundle][place.clone()])
+        self.places.iter().map(|(bundle, place)| &self.bundles[*bundle].bytes[place.clone()])
     }
     /// The entries as a slice of slices.
     pub fn all(&self) -> Vec<&[u8]> {

@@ -65,9 +65,9 @@ pub fn repair(dir: &Path, size: u64, root: Hash, journalled: &[Vec<u8>], other: 
             // Tiles of widths that the tree has passed are not part of the log any more.
             let LogPath::Tile(tile) = path else { continue };
             if TileId::in_tree(tile.level, tile.index, size) == Some(tile)
-                && read_resource(dir, path, size).ok().flatten().as_ref() != Some(&bytes)
+                && read_resource(dir, path, size).ok().flatten().as_deref() != Some(&*bytes)
             {
-                files.push((path, bytes));
+                files.push((path, bytes.into_owned()));
             }
         }
         edge = growth.edge;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 use super::client::Peer;
 use super::own_head::Keeper;
 use super::round::{self, Arriving};
-use super::take_in::{Hashed, Readers, STEP, Work, take_in};
+use super::take_in::{Hashed, Readers, Work, take_in};
 use crate::error::{Error, Result};
 use crate::node::charters::read_chain;
 use crate::node::layout::Layout;
@@ -47,10 +47,13 @@ impl Index for Unindexed {
     }
 }
 
+/// Entries verified and applied at a time. Nobody reads meanwhile, so they may be more than a follower's: at the end of each
+/// chunk, one of those who verify waits for the other.
+const CHUNK: u64 = 8192;
 /// Bundles that wait to be verified: a chunk of them.
-const BUNDLES: usize = 16;
+const BUNDLES: usize = 32;
 /// Bytes after which a chunk is full, however few its entries: several chunks are in memory at a time. Usual entries fill a
-/// tenth of it.
+/// fifth of it.
 const CHUNK_BYTES: usize = 32 << 20;
 
 /// The log while it is fetched. Nobody else works on the directory meanwhile.
@@ -79,7 +82,7 @@ impl Iterator for Chunks {
 
     fn next(&mut self) -> Option<Result<Hashed>> {
         let mut chunk = Hashed::default();
-        while (chunk.entries.len() as u64) < STEP && chunk.entries.bytes() < CHUNK_BYTES {
+        while (chunk.entries.len() as u64) < CHUNK && chunk.entries.bytes() < CHUNK_BYTES {
             match self.0.blocking_recv() {
                 Some(Ok(bundle)) => {
                     chunk.entries.append(bundle.entries);
@@ -312,7 +315,7 @@ mod tests {
             drop(send);
             Chunks(arriving).map(|chunk| chunk.unwrap().entries.len() as u64).collect::<Vec<_>>()
         };
-        assert_eq!(sizes(1, 20), [STEP, 4 * 256]);
+        assert_eq!(sizes(1, 40), [CHUNK, 8 * 256]);
         // Three bundles of 15 MB are more than 32 MiB.
         assert_eq!(sizes(60_000, 4), [3 * 256, 256]);
     }

@@ -94,7 +94,7 @@ const KEEP: u64 = 16_384;
 /// Bytes that are made durable however few entries they are.
 const KEEP_BYTES: usize = 32 << 20;
 /// Chunks that may be applied meanwhile: they are in memory.
-const BEHIND: usize = 8;
+const BEHIND: usize = 4;
 
 /// Where signatures of others' records are verified. Not in the common pool: whoever applies a chunk, holding the state,
 /// waits there for small jobs of its own, which would stand behind all the signatures of the next chunk. `None` where no
@@ -234,7 +234,9 @@ impl Unkept {
         match self.chunks.iter().all(|chunk| chunk.leaves.len() == chunk.entries.len()) {
             true => {
                 let leaves = self.chunks.iter().flat_map(|chunk| &chunk.leaves).copied();
-                mirror.append_hashed(&new, &leaves.skip(before).take(count).collect::<Vec<_>>())?;
+                let leaves: Vec<Hash> = leaves.skip(before).take(count).collect();
+                let full = |index| self.chunks.iter().find_map(|chunk| chunk.entries.full_bundle(index));
+                mirror.append_hashed(&new, &leaves, full)?;
             }
             false => mirror.append(&new)?,
         }
@@ -321,7 +323,7 @@ mod tests {
             Hashed { entries: out, leaves }
         };
         let mut mirror = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
-        let (send, applied) = sync_channel(BEHIND);
+        let (send, applied) = sync_channel(8);
         // The second is the first that is worth a wait for the disk; a chunk without a commit changes nothing.
         let chunks = [
             (0..5200, 5000),
@@ -341,10 +343,47 @@ mod tests {
     }
 
     #[test]
+    fn a_bundle_is_written_as_it_came_only_where_all_of_it_was_proved() {
+        let all: Vec<Vec<u8>> = (0..600u64).map(|n| n.to_be_bytes().to_vec()).collect();
+        let bundle = |index: usize, entries: &[Vec<u8>]| {
+            let id = BundleId { index: index as u64, width: (entries.len() - index * 256).min(256) as u16 };
+            (encode_bundle(&entries[index * 256..][..id.width.into()]).unwrap(), id)
+        };
+        // A peer's bundle whose beginning, which is here already, is another.
+        let mut other = all.clone();
+        other[..10].fill(b"other".to_vec());
+        let (wanted, everything) = (10..600, 0..u64::MAX);
+        for (range, skipped) in [(&wanted, 0), (&everything, 10)] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut mirror = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
+            mirror.append(&all[..10]).unwrap();
+            let mut entries = Entries::default();
+            for (bytes, id) in [bundle(0, &other), bundle(1, &all), bundle(2, &all)] {
+                entries.push(bytes, id, range).unwrap();
+            }
+            entries.skip(skipped);
+            assert_eq!([0, 1, 2].map(|n| entries.full_bundle(n).is_some()), [false, true, false]);
+            assert_eq!(entries.full_bundle(1), Some(&*bundle(1, &all).0));
+            let leaves = entries.iter().map(leaf_hash).collect();
+            let mut unkept = Unkept { from: 10, chunks: [Hashed { entries, leaves }].into() };
+            // In two steps, so that the first full bundle is begun and then completed.
+            unkept.keep(&mut mirror, 300).unwrap();
+            unkept.keep(&mut mirror, 600).unwrap();
+            for (index, name) in ["000", "001", "002.p/88"].into_iter().enumerate() {
+                let written = std::fs::read(dir.path().join("log/tile/entries").join(name)).unwrap();
+                assert_eq!(written, bundle(index, &all).0, "{name}");
+            }
+            let mut tree = Frontier::new();
+            tree.extend(leaf_hashes(&all));
+            assert_eq!(mirror.reader().head(), (600, tree.root()));
+        }
+    }
+
+    #[test]
     fn large_entries_do_not_wait_in_memory_until_they_are_many() {
         let dir = tempfile::tempdir().unwrap();
         let mut mirror = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
-        let (send, applied) = sync_channel(BEHIND);
+        let (send, applied) = sync_channel(8);
         let bundle = encode_bundle(&vec![vec![b'x'; 60_000]; 100]).unwrap();
         let per_chunk = bundle.len();
         // Parts of one bundle, so that where the mirror ended can be seen.

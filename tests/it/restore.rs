@@ -577,12 +577,12 @@ fn a_restore_from_copies_that_contradict_each_other_installs_nothing() {
 #[test]
 fn a_restore_that_was_killed_goes_on_where_it_stopped() {
     let mut scene = Scene::new();
-    (0..4).for_each(|_| scene.write(1500));
+    (0..6).for_each(|_| scene.write(1500));
     let before = scene.region.api("node");
     let fake = Fake::start();
     fake.copies(&scene.region, &scene.origin);
     scene.region.kill();
-    *fake.stalls.write().unwrap() = Some("tile/entries/020".into());
+    *fake.stalls.write().unwrap() = Some("tile/entries/034".into());
     let args = restore_args(&scene, &[&fake.url], None, Some(&scene.lose_all_but_keys()));
     let mut child = program(&scene.region.data()).args(&args).spawn().unwrap();
     let head = || std::fs::read_to_string(scene.region.data().join("private/head")).ok();
