@@ -85,11 +85,13 @@ fn decode(entry: &[u8]) -> Result<Decoded> {
 /// was signed is there and gone again before it leaves the cache.
 fn decode_and_verify<E: AsRef<[u8]>>(entries: &[E], ring: &KeyRing) -> Vec<Result<Decoded>> {
     let decoded: Vec<Result<Decoded>> = entries.iter().map(|e| decode(e.as_ref())).collect();
-    let record = |entry| match entry {
-        &Ok(Decoded::Record(ref record)) => Some(record),
-        _ => None,
-    };
-    let mut answers = answers(&decoded.iter().filter_map(record).collect::<Vec<_>>(), ring).into_iter();
+    let mut records = Vec::with_capacity(decoded.len());
+    for entry in &decoded {
+        if let Ok(Decoded::Record(record)) = entry {
+            records.push(record);
+        }
+    }
+    let mut answers = answers(&records, ring).into_iter();
     let verified = |entry| match entry {
         Ok(Decoded::Record(record)) if answers.next().is_some_and(|answer| answer.is_ok()) => {
             Ok(Decoded::Verified(VerifiedRecord::reread(record)))

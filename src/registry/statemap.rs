@@ -199,7 +199,8 @@ impl StateMap {
         }
     }
 
-    /// Puts `value` at `key`, over what is there.
+    /// Puts `value` at `key`, over what is there. One way down for both: a value that is there already is rare, and is hashed
+    /// again.
     pub fn set(&mut self, key: Bytes32, value: Bytes32) {
         self.changed += 1;
         let (parent, depth, hash) = self.mark(&key);

@@ -43,7 +43,7 @@ pub struct VerifiedRecord {
 }
 
 impl VerifiedRecord {
-    /// A record of this node's own verified copy, read back from disk; and the last step of [`verify_records`].
+    /// A record of this node's own verified copy, read back from disk; and the last step where its signatures were verified.
     pub(super) fn reread(decoded: DecodedRecord) -> VerifiedRecord {
         let signers = decoded.envelope.signatures.iter().map(|(kid, _)| *kid).collect();
         VerifiedRecord { record: decoded.record, signers }
