@@ -73,7 +73,7 @@ pub fn verify_records(records: Vec<DecodedRecord>, ring: &KeyRing) -> Vec<Result
     records.into_iter().zip(answers).map(verified).collect()
 }
 
-/// [`verify_records`], by this thread alone and without the step at its end.
+/// The answers of [`verify_records`], for those of one job.
 pub(super) fn answers(records: &[&DecodedRecord], ring: &KeyRing) -> Vec<Result<()>> {
     let signed = |r: &&DecodedRecord| -> Vec<Signed<'_>> {
         let signatures = r.envelope.signatures.iter();
