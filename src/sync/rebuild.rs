@@ -50,7 +50,7 @@ impl Index for Unindexed {
 /// Entries verified and applied at a time. Nobody reads meanwhile, so they may be more than a follower's: at the end of each
 /// chunk, one of those who verify waits for the other.
 const CHUNK: u64 = 8192;
-/// Bundles that wait to be verified: a chunk of them.
+/// Bundles that wait to be verified: a chunk of them, if they are no larger than usual.
 const BUNDLES: usize = 32;
 /// Bytes after which a chunk is full, however few its entries: several chunks are in memory at a time. Usual entries fill a
 /// fifth of it.
@@ -84,7 +84,7 @@ impl Iterator for Chunks {
         let mut chunk = Hashed::default();
         while (chunk.entries.len() as u64) < CHUNK && chunk.entries.bytes() < CHUNK_BYTES {
             match self.0.blocking_recv() {
-                Some(Ok(bundle)) => {
+                Some(Ok((bundle, _share))) => {
                     chunk.entries.append(bundle.entries);
                     chunk.leaves.extend(bundle.leaves);
                 }
@@ -310,7 +310,8 @@ mod tests {
                 let bundle = encode_bundle(&vec![vec![b'x'; length]; 256]).unwrap();
                 let mut entries = Entries::default();
                 entries.push(bundle, BundleId { index, width: 256 }, &(0..u64::MAX)).unwrap();
-                send.try_send(Ok(Hashed { entries, leaves: Vec::new() })).unwrap();
+                let share = Arc::new(tokio::sync::Semaphore::new(1)).try_acquire_owned().unwrap();
+                send.try_send(Ok((Hashed { entries, leaves: Vec::new() }, share))).unwrap();
             }
             drop(send);
             Chunks(arriving).map(|chunk| chunk.unwrap().entries.len() as u64).collect::<Vec<_>>()

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use tokio::sync::mpsc::Sender;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use super::client::Peer;
@@ -189,28 +190,39 @@ pub async fn proved(peer: &Peer, (reader, stored): (&LogReader, u64), head: &Ver
     Ok(Proved { first, held: held.len(), roots })
 }
 
-/// New entries of a bundle on their way, or why there are none.
-pub type Arriving = Result<Hashed>;
+/// Bytes of bundles that may wait for whoever takes them, however few they are. The longest bundle fits in.
+pub const WAITING: usize = 32 << 20;
+
+/// New entries of a bundle on their way, with their share of [`WAITING`], or why there are none.
+pub type Arriving = Result<(Hashed, OwnedSemaphorePermit)>;
 
 /// Fetches the bundles from `stored` up to `size` and hands the new entries over in their order, each bundle held against the
 /// proved root over its leaves: until the first that is not as it should be, or until nobody takes any more.
 pub async fn proved_bundles(peer: Peer, (stored, size): (u64, u64), proved: Arc<Proved>, to: Sender<Arriving>) {
     let mut wanted = bundles_between(stored, size);
-    let mut running = VecDeque::new();
+    let (mut running, room) = (VecDeque::new(), Arc::new(Semaphore::new(WAITING)));
     loop {
         for id in wanted.by_ref().take(PARALLEL - running.len()) {
             running.push_back(tokio::spawn(proved_bundle(peer.clone(), id, proved.clone())));
         }
         let Some(next) = running.pop_front() else { return };
         let bundle = next.await.unwrap_or_else(|e| Err(Error::retry("peer.task", e.to_string(), "try again")));
-        let failed = bundle.is_err();
-        if to.send(bundle).await.is_err() || failed {
+        let arriving = match bundle {
+            // Never closed, and no bundle is longer.
+            Ok(bundle) => match room.clone().acquire_many_owned(bundle.entries.bytes().min(WAITING) as u32).await {
+                Ok(share) => Ok((bundle, share)),
+                Err(e) => Err(Error::retry("peer.task", e.to_string(), "try again")),
+            },
+            Err(e) => Err(e),
+        };
+        let failed = arriving.is_err();
+        if to.send(arriving).await.is_err() || failed {
             return running.iter().for_each(tokio::task::JoinHandle::abort);
         }
     }
 }
 
-async fn proved_bundle(peer: Peer, id: BundleId, proved: Arc<Proved>) -> Arriving {
+async fn proved_bundle(peer: Peer, id: BundleId, proved: Arc<Proved>) -> Result<Hashed> {
     let bytes = peer.log_file(LogPath::Bundle(id)).await?;
     let checked = spawn_blocking(move || {
         let mut entries = Entries::default();

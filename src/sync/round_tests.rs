@@ -38,6 +38,10 @@ fn entry(index: u64) -> Vec<u8> {
 
 /// A log of so many entries and its checkpoint.
 fn log(size: u64) -> (TempDir, MirrorStore, VerifiedCheckpoint) {
+    log_of(size, entry)
+}
+
+fn log_of(size: u64, entry: impl Fn(u64) -> Vec<u8>) -> (TempDir, MirrorStore, VerifiedCheckpoint) {
     let (dir, signer) =
         (tempfile::tempdir().unwrap(), NoteSigner::new("log.example", SigningKey::from_bytes(&[7; 32])).unwrap());
     let mut store = MirrorStore::open(&dir.path().join("log"), &[]).unwrap();
@@ -65,7 +69,7 @@ async fn taken(
     tokio::spawn(proved_bundles(peer, (stored, head.checkpoint().size), Arc::new(found), send));
     let mut entries = Vec::new();
     while let Some(bundle) = arriving.recv().await {
-        let bundle = bundle.map_err(|e| e.code())?;
+        let (bundle, _share) = bundle.map_err(|e| e.code())?;
         assert_eq!(bundle.leaves, bundle.entries.iter().map(leaf_hash).collect::<Vec<_>>());
         entries.extend(bundle.entries.iter().map(<[u8]>::to_vec));
     }
@@ -109,6 +113,31 @@ async fn bundles_are_proved_wherever_the_log_here_ends_and_nothing_changed_is_ta
         let found = taken((&forked.reader(), 300), (&whole.reader(), &head), None).await.map(|entries| entries.len());
         assert_eq!(found, Err("peer.root"), "{differs}");
     }
+}
+
+#[tokio::test]
+async fn large_bundles_wait_by_their_bytes_and_not_by_their_number() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (_dir, whole, head) = log_of(4 * 256, |_| vec![7; 60_000]);
+    let served = Served { reader: whole.reader(), changed: None };
+    let peer = Network::simulated(Arc::new(served)).configured("https://peer.example", None).unwrap();
+    let (_here, none, _) = log(0);
+    let found = proved(&peer, (&none.reader(), 0), &head).await.unwrap();
+    let (send, mut arriving) = channel(8);
+    let sending = tokio::spawn(proved_bundles(peer, (0, 4 * 256), Arc::new(found), send));
+    // Two of 15 MB are all that may wait; each that is taken makes room for one.
+    for left in [2, 2, 2, 1] {
+        let full = async {
+            while arriving.len() < left {
+                tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(30), full).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        assert_eq!(arriving.len(), left);
+        drop(arriving.recv().await.unwrap().unwrap());
+    }
+    sending.await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
